@@ -1,0 +1,297 @@
+"""Configuration values of the data plane (pure, frozen): listeners, routes, clusters, endpoints.
+
+They say what xDS says, in the words of Envoy's v3 API, restricted to what this proxy acts on; `xds/translate.py`
+builds them and refuses the rest by name. The live twins are `…Runtime` objects elsewhere. Nothing here is mutated
+after construction: a change is a new object, and the runtime compares by identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Direction(Enum):
+    """`Listener.traffic_direction`: a direction of the pod, not of the request."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+# --- listeners ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChainMatch:
+    """`envoy.config.listener.v3.FilterChainMatch`: empty or None criteria match everything."""
+
+    destination_port: int | None = None
+    destination_prefixes: tuple[str, ...] = ()
+    """CIDRs the original destination must lie in, e.g. `("10.244.0.7/32",)`."""
+    transport_protocol: str = ""
+    """`"tls"` or `"raw_buffer"`; empty matches both."""
+    application_protocols: tuple[str, ...] = ()
+    """ALPN values offered by the client (TLS), or `"http/1.1"`, `"h2c"` as found by the HTTP inspector (plain)."""
+    server_names: tuple[str, ...] = ()
+    """SNI: exact, or `*.suffix`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownstreamTls:
+    """`DownstreamTlsContext` with identity from the sidecar's own agent (SDS names `default` and `ROOTCA`)."""
+
+    require_client_certificate: bool = True
+    alpn_protocols: tuple[str, ...] = ()
+    san_matchers: tuple[str, ...] = ()
+    """Exact URI SANs the client may have; empty: any identity of the trust bundle."""
+    san_prefixes: tuple[str, ...] = ()
+    """URI SAN prefixes the client may have, e.g. `("spiffe://cluster.local/",)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedCluster:
+    """One alternative of a split. `weight` 0 receives nothing."""
+
+    name: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class TcpProxy:
+    """`envoy.filters.network.tcp_proxy`: relay bytes to a cluster."""
+
+    stat_prefix: str
+    clusters: tuple[WeightedCluster, ...]
+    idle_timeout: float = 3600.0
+    """Seconds without a byte in either direction before both sides are closed; 0 disables. Envoy's default is 1 h."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConnectionManager:
+    """`envoy.filters.network.http_connection_manager`. Exactly one of `route_table` and `rds_name` is set."""
+
+    stat_prefix: str
+    route_table: RouteTable | None = None
+    rds_name: str | None = None
+    """Name of a RouteConfiguration delivered by RDS over ADS."""
+    forward_client_cert: bool = False
+    """True is SANITIZE_SET (a fresh `x-forwarded-client-cert` from the verified peer); False is SANITIZE."""
+    stream_idle_timeout: float = 300.0
+    """Seconds without progress on a stream; 0 disables. Envoy's default is 5 min."""
+    idle_timeout: float = 3600.0
+    """Seconds a downstream connection may sit without a stream; 0 disables. Envoy's default is 1 h."""
+    request_headers_timeout: float = 0.0
+    """Seconds from the first byte of a request to the end of its head; 0 disables."""
+    max_request_headers_kb: int = 60
+    """KiB of a request head, above which the answer is 431. Envoy's default is 60."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChain:
+    """One way a listener may treat a connection; `network` is its terminal filter."""
+
+    name: str
+    match: FilterChainMatch
+    network: HttpConnectionManager | TcpProxy
+    tls: DownstreamTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """`envoy.config.listener.v3.Listener`."""
+
+    name: str
+    direction: Direction
+    address: str
+    port: int
+    filter_chains: tuple[FilterChain, ...]
+    default_filter_chain: FilterChain | None = None
+    additional_addresses: tuple[tuple[str, int], ...] = ()
+    bind_to_port: bool = True
+    """False: it has no socket; connections reach it through a listener with `use_original_dst`."""
+    use_original_dst: bool = False
+    """Hand the connection to the listener of its original destination: `ip_port`, else `0.0.0.0_port`, else keep it."""
+    original_dst: bool = False
+    """Listener filter `original_dst`: read SO_ORIGINAL_DST."""
+    tls_inspector: bool = False
+    http_inspector: bool = False
+    listener_filters_timeout: float = 15.0
+    """Seconds to wait for enough bytes to tell the protocol; 0 waits for ever. Envoy's default is 15 s."""
+    continue_on_listener_filters_timeout: bool = False
+    """True: a silent client is treated as opaque when the timeout ends; False: it is closed."""
+
+
+# --- routes ---------------------------------------------------------------------------------------------------
+
+
+class PathMatchKind(Enum):
+    """Which `RouteMatch.path_specifier` is set."""
+
+    EXACT = "path"
+    PREFIX = "prefix"
+    """A plain string prefix (`/` matches all)."""
+    PATH_SEPARATED_PREFIX = "path_separated_prefix"
+    """A prefix of whole path elements: `/foo` matches `/foo` and `/foo/bar`, not `/foobar`."""
+    REGEX = "safe_regex"
+    """Must match the whole path (without query)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch:
+    kind: PathMatchKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """`RetryPolicy`. A retry goes to an endpoint that was not tried yet where one is left."""
+
+    retry_on: frozenset[str] = frozenset()
+    """Of `connect-failure`, `refused-stream`, `reset` (before any response byte), `reset-before-request`."""
+    num_retries: int = 1
+    base_interval: float = 0.025
+    """Seconds; full-jitter exponential backoff. Envoy's default 25 ms."""
+    max_interval: float = 0.25
+    """Seconds; Envoy's default is ten times the base."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAction:
+    """Forward to one of `clusters`, chosen by weight."""
+
+    clusters: tuple[WeightedCluster, ...]
+    timeout: float = 15.0
+    """Seconds for the whole exchange, retries included; 0 disables. Envoy's default is 15 s."""
+    retry: RetrySettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectResponse:
+    """Answer without an upstream."""
+
+    status: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    name: str
+    match: PathMatch
+    action: RouteAction | DirectResponse
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    name: str
+    domains: tuple[str, ...]
+    """Lower case: exact `host` or `host:port`, `*.suffix`, or `*`."""
+    routes: tuple[Route, ...]
+    """First match wins; the control plane has ordered them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """`RouteConfiguration`."""
+
+    name: str
+    virtual_hosts: tuple[VirtualHost, ...]
+    ignore_port_in_host_matching: bool = False
+
+
+# --- clusters -------------------------------------------------------------------------------------------------
+
+
+class ClusterType(Enum):
+    STATIC = "static"
+    EDS = "eds"
+    ORIGINAL_DST = "original_dst"
+    """The endpoint is the connection's original destination."""
+
+
+class LbPolicy(Enum):
+    ROUND_ROBIN = "round_robin"
+    CLUSTER_PROVIDED = "cluster_provided"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """`UpstreamTlsContext` with identity from the sidecar's own agent."""
+
+    sni: str = ""
+    alpn_protocols: tuple[str, ...] = ()
+    san_matchers: tuple[str, ...] = ()
+    """URI SANs the server may have (cluster-wide); an endpoint's own `spiffe_id` is enforced besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSocketMatch:
+    """First match whose `criteria` are all among the endpoint's `transport_socket_match` metadata wins."""
+
+    name: str
+    criteria: tuple[tuple[str, str], ...]
+    tls: UpstreamTls | None
+    """None is `raw_buffer`: plaintext."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceIdentity:
+    """Which Service a cluster stands for; from cluster metadata `meshproxy.io`, for metric labels."""
+
+    host: str = "unknown"
+    """`catalog.shop.svc.cluster.local`"""
+    name: str = "unknown"
+    namespace: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadIdentity:
+    """Who runs at an address; from endpoint metadata `meshproxy.io`, peer metadata or the sidecar's own flags."""
+
+    workload: str = "unknown"
+    namespace: str = "unknown"
+    app: str = "unknown"
+    version: str = "unknown"
+    service_account: str = "unknown"
+    cluster: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One `LbEndpoint`."""
+
+    address: str
+    port: int
+    weight: int = 1
+    healthy: bool = True
+    transport_socket_match: tuple[tuple[str, str], ...] = ()
+    """Metadata `envoy.transport_socket_match`, sorted, e.g. `(("tlsMode", "mutual"),)`."""
+    spiffe_id: str = ""
+    """Metadata `meshproxy.io.spiffe_id`: the identity this endpoint must prove; empty when it is not meshed."""
+    workload: WorkloadIdentity = field(default_factory=WorkloadIdentity)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """`envoy.config.cluster.v3.Cluster`."""
+
+    name: str
+    type: ClusterType
+    eds_service_name: str = ""
+    """Name of the ClusterLoadAssignment (`EdsClusterConfig.service_name`, else the cluster's name)."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Inline `load_assignment` (STATIC only)."""
+    connect_timeout: float = 5.0
+    lb_policy: LbPolicy = LbPolicy.ROUND_ROBIN
+    tls: UpstreamTls | None = None
+    """`transport_socket` when no match of `transport_socket_matches` applies; None is plaintext."""
+    transport_socket_matches: tuple[TransportSocketMatch, ...] = ()
+    bind_address: str = ""
+    """`upstream_bind_config.source_address`: 127.0.0.6 on inbound clusters."""
+    bind_address_v6: str = ""
+    """`extra_source_addresses`: `::6` on inbound clusters."""
+    service: ServiceIdentity = field(default_factory=ServiceIdentity)
+    max_connections: int = 1024
+    max_pending_requests: int = 1024
+    max_requests: int = 1024
+    max_retries: int = 3
+    """`circuit_breakers.thresholds` of the default priority; Envoy's defaults."""
