@@ -54,7 +54,7 @@ class Resource:
     body: AnyMessage = field(compare=False, repr=False)
     """As it travels; never mutated."""
     references: frozenset[str] = frozenset()
-    """What it needs: names of RouteConfigurations (of a listener) or ClusterLoadAssignments (of a cluster)."""
+    """Names of the RouteConfigurations (of a listener) or ClusterLoadAssignments (of a cluster) it needs."""
 
 
 class InconsistentSnapshot(ValueError):
