@@ -10,7 +10,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import assert_never
 
 from meshproxy.config.model import (
     DirectResponse,
@@ -30,18 +29,7 @@ def compile_path_match(match: PathMatch) -> PathPredicate:
     """The predicate that `match` stands for. Raises ConfigError for a regular expression that does not
     compile.
     """
-    value = match.value
-    match match.kind:
-        case PathMatchKind.EXACT:
-            return lambda path: path == value
-        case PathMatchKind.PREFIX:
-            return lambda path: path.startswith(value)
-        case PathMatchKind.PATH_SEPARATED_PREFIX:
-            return _whole_elements_prefix(value)
-        case PathMatchKind.REGEX:
-            return _whole_path_regex(value)
-        case unknown:
-            assert_never(unknown)
+    return _COMPILERS[match.kind](match.value)
 
 
 def _whole_elements_prefix(value: str) -> PathPredicate:
@@ -62,6 +50,14 @@ def _whole_path_regex(value: str) -> PathPredicate:
             f"route match safe_regex {value!r}: {error}; write a valid regular expression"
         ) from error
     return lambda path: pattern.fullmatch(path) is not None
+
+
+_COMPILERS: dict[PathMatchKind, Callable[[str], PathPredicate]] = {
+    PathMatchKind.EXACT: lambda value: lambda path: path == value,
+    PathMatchKind.PREFIX: lambda value: lambda path: path.startswith(value),
+    PathMatchKind.PATH_SEPARATED_PREFIX: _whole_elements_prefix,
+    PathMatchKind.REGEX: _whole_path_regex,
+}
 
 
 def matches_every_path(match: PathMatch) -> bool:

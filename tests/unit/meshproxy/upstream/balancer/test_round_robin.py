@@ -1,0 +1,67 @@
+"""Round robin with equal and with different weights: conformance, shares, spread."""
+
+from random import Random
+
+import pytest
+
+from meshproxy.config.model import Endpoint
+from meshproxy.upstream.balancer.api import Balancer
+from meshproxy.upstream.balancer.round_robin import EqualRoundRobin, WeightedRoundRobin, round_robin
+from tests.unit.meshproxy.upstream.balancer.conformance import BalancerConformance, endpoints
+
+
+class TestEqualRoundRobinConforms(BalancerConformance):
+    def make(self, targets: tuple[Endpoint, ...], rng: Random) -> Balancer:
+        return EqualRoundRobin(targets, rng)
+
+
+class TestWeightedRoundRobinConforms(BalancerConformance):
+    def make(self, targets: tuple[Endpoint, ...], rng: Random) -> Balancer:
+        return WeightedRoundRobin(targets, rng)
+
+
+class TestChosenRoundRobinConforms(BalancerConformance):
+    def make(self, targets: tuple[Endpoint, ...], rng: Random) -> Balancer:
+        return round_robin(targets, rng)
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind"),
+    [
+        ((), EqualRoundRobin),
+        ((3, 3), EqualRoundRobin),
+        ((3, 0, 3), EqualRoundRobin),
+        ((1, 2), WeightedRoundRobin),
+    ],
+)
+def test_the_cheap_cycle_is_used_when_usable_weights_are_equal(weights: tuple[int, ...], kind: type) -> None:
+    assert type(round_robin(endpoints(*weights), Random(1))) is kind
+
+
+def test_equal_weights_go_round_in_order() -> None:
+    balancer = round_robin(endpoints(1, 1, 1), Random(1))
+    first = balancer.pick()
+    assert first is not None
+    assert [balancer.pick() for _ in range(4)] == [(first + step) % 3 for step in (1, 2, 3, 4)]
+
+
+def test_different_weights_get_their_shares() -> None:
+    balancer = round_robin(endpoints(1, 2, 7), Random(1))
+    picks = [balancer.pick() for _ in range(1000)]
+    assert [picks.count(index) for index in range(3)] == [100, 200, 700]
+
+
+def test_turns_are_spread_not_bunched() -> None:
+    balancer = round_robin(endpoints(1, 3), Random(1))
+    picks = [balancer.pick() for _ in range(400)]
+    assert all(1 <= picks[start : start + 8].count(0) <= 3 for start in range(392))
+
+
+def test_an_excluded_endpoint_keeps_its_turn() -> None:
+    targets = endpoints(1, 2, 3)
+    balancer = WeightedRoundRobin(targets, Random(1))
+    first = balancer.pick()
+    assert first is not None
+    due = WeightedRoundRobin(targets, Random(1))
+    assert due.pick({(targets[first].address, 80)}) != first
+    assert due.pick() == first
