@@ -1,0 +1,430 @@
+"""A client of the Kubernetes-shaped REST API: verbs, watch, and an informer that survives server restarts.
+
+Objects travel as plain dicts (`Manifest`); kind, apiVersion, name and namespace are read from the object
+itself. Used by the lab, the injector, the controllers and `meshctl`; also works against a real Kubernetes API
+server for the kinds in `resources/registry.py`. It never retries a request by itself, except where a method
+says so.
+"""
+
+import json
+import random
+import ssl
+from asyncio import sleep
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, NoReturn, Self
+
+import httpx
+
+from control_plane.kubeconfig import Kubeconfig, read_kubeconfig
+from control_plane.resources.manifest import (
+    Manifest,
+    ObjectKey,
+    key_of,
+    kind_of,
+    metadata,
+    name_of,
+    namespace_of,
+    resource_version_of,
+    section,
+    with_metadata,
+)
+from control_plane.resources.registry import BY_KIND, ResourceKind
+
+REQUEST_TIMEOUT = 15.0
+"""Seconds for one request that is not a watch."""
+WATCH_LIFETIME = 300
+"""Seconds after which the server is asked to end a watch, so that a dead connection cannot go unnoticed for
+ever.
+"""
+APPLY_ATTEMPTS = 5
+"""Tries of `apply` when others change the object at the same time."""
+_MAX_CONNECTIONS = 256
+
+
+class ApiError(Exception):
+    """The server refused a request. `reason` is the `Status` reason, e.g. `"AlreadyExists"`."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class Unauthorized(ApiError):
+    """401: the token is missing or wrong."""
+
+
+class NotFound(ApiError):
+    """404: no such object, namespace or path."""
+
+
+class Conflict(ApiError):
+    """409: the object exists already (`AlreadyExists`), or has changed since it was read (`Conflict`)."""
+
+
+class Gone(ApiError):
+    """410: the resource version is too old; list again."""
+
+
+class Invalid(ApiError):
+    """422: the object was refused; the message names each field."""
+
+
+_ERRORS: dict[int, type[ApiError]] = {
+    401: Unauthorized,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change. `type` is `"ADDED"`, `"MODIFIED"` or `"DELETED"` (then `object` is the last state)."""
+
+    type: str
+    object: Manifest
+
+
+class ObjectList(NamedTuple):
+    """A listing and the version from which a watch continues it."""
+
+    items: list[Manifest]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token of a service account."""
+
+    token: str
+    expires_at: str
+    """RFC 3339, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectSettings:
+    """Full-jitter exponential backoff of the informer, in seconds."""
+
+    base: float = 0.05
+    cap: float = 5.0
+
+    def delay(self, failures: int, rng: random.Random) -> float:
+        """Wait before the next try after `failures` failures in a row (at least 1)."""
+        # The exponent is capped, so that a server that is away for days cannot overflow the float.
+        return rng.uniform(0.0, min(self.cap, self.base * 2.0 ** min(failures - 1, 32)))
+
+
+EventHandler = Callable[[WatchEvent], Awaitable[None] | None]
+
+
+class ApiClient:
+    """One server. `async with` closes its connections."""
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        token: str = "",
+        ca_pem: str = "",
+        reconnect: ReconnectSettings | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`server` is a URL such as `https://127.0.0.1:6443`; `ca_pem` the roots it is verified against."""
+        self._reconnect = reconnect or ReconnectSettings()
+        self._rng = rng or random.Random()
+        self._http = httpx.AsyncClient(
+            base_url=server,
+            verify=_tls_context(ca_pem),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=REQUEST_TIMEOUT,
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=16),
+            trust_env=False,  # a proxy variable meant for the internet must not catch the cluster's own API
+        )
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path | str) -> Self:
+        """The client of a kubeconfig's current context. Raises KubeconfigError."""
+        return cls.from_config(read_kubeconfig(Path(path)))
+
+    @classmethod
+    def from_config(cls, config: Kubeconfig) -> Self:
+        """The client of a kubeconfig in memory."""
+        return cls(config.server, token=config.token, ca_pem=config.ca_pem)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; watches that are open end with an error."""
+        await self._http.aclose()
+
+    async def get(self, kind: str, name: str, namespace: str = "") -> Manifest:
+        """Raises NotFound."""
+        return await self._call("GET", _entry(kind).path(namespace, name))
+
+    async def list(self, kind: str, namespace: str = "", label_selector: str = "") -> ObjectList:
+        """All objects of a kind, or those of one namespace; `label_selector` such as `app=web,tier!=db`."""
+        params = {"labelSelector": label_selector} if label_selector else {}
+        entry = _entry(kind)
+        answer = await self._call("GET", entry.path(namespace), params=params)
+        items = [_typed(item, entry) for item in _objects(answer.get("items"))]
+        return ObjectList(items, resource_version_of(answer))
+
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Raises Conflict when it exists, NotFound for a missing namespace, Invalid."""
+        path = _entry(kind_of(manifest)).path(namespace_of(manifest))
+        return await self._call("POST", path, body=manifest, params=_dry(dry_run))
+
+    async def update(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Replace the object; `status` stays. With `metadata.resourceVersion` set, Conflict when it has
+        changed.
+        """
+        return await self._call("PUT", _path_of(manifest), body=manifest, params=_dry(dry_run))
+
+    async def update_status(self, manifest: Manifest) -> Manifest:
+        """Replace `status` only."""
+        return await self._call("PUT", _path_of(manifest, "status"), body=manifest)
+
+    async def patch(self, kind: str, name: str, namespace: str, patch: Mapping[str, object]) -> Manifest:
+        """Merge `patch` into the object (RFC 7396: null removes a field)."""
+        return await self._call(
+            "PATCH",
+            _entry(kind).path(namespace, name),
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+
+    async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create the object, or replace the one that is there; tries again when others interfere."""
+        for attempt in range(APPLY_ATTEMPTS):
+            try:
+                return await self._apply_once(manifest, dry_run)
+            except Conflict:
+                if attempt == APPLY_ATTEMPTS - 1:
+                    raise
+                await sleep(self._reconnect.delay(attempt + 1, self._rng))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _apply_once(self, manifest: Manifest, dry_run: bool) -> Manifest:
+        try:
+            current = await self.get(kind_of(manifest), name_of(manifest), namespace_of(manifest))
+        except NotFound:
+            return await self.create(manifest, dry_run=dry_run)
+        version = resource_version_of(current)
+        return await self.update(with_metadata(manifest, resourceVersion=version), dry_run=dry_run)
+
+    async def delete(self, kind: str, name: str, namespace: str = "") -> None:
+        """Raises NotFound."""
+        await self._call("DELETE", _entry(kind).path(namespace, name))
+
+    async def create_token(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        audiences: Sequence[str],
+        pod_name: str,
+        pod_uid: str,
+        expiration_seconds: int = 600,
+    ) -> IssuedToken:
+        """A token bound to the Pod (TokenRequest). Raises NotFound, Invalid, Conflict for another uid."""
+        bound = {"kind": "Pod", "apiVersion": "v1", "name": pod_name, "uid": pod_uid}
+        body: Manifest = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {
+                "audiences": [*audiences],
+                "expirationSeconds": expiration_seconds,
+                "boundObjectRef": bound,
+            },
+        }
+        path = BY_KIND["ServiceAccount"].path(namespace, service_account, "token")
+        status = section(await self._call("POST", path, body=body), "status")
+        return IssuedToken(str(status["token"]), str(status["expirationTimestamp"]))
+
+    async def watch(
+        self, kind: str, namespace: str = "", *, resource_version: str, label_selector: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, until the server ends the watch. Raises Gone,
+        httpx.TransportError.
+
+        Close it with `aclose()` (or `contextlib.aclosing`) when you stop early.
+        """
+        params = {"watch": "true", "resourceVersion": resource_version, "timeoutSeconds": str(WATCH_LIFETIME)}
+        if label_selector:
+            params["labelSelector"] = label_selector
+        timeout = httpx.Timeout(REQUEST_TIMEOUT, read=WATCH_LIFETIME + REQUEST_TIMEOUT)
+        path = _entry(kind).path(namespace)
+        async with self._http.stream("GET", path, params=params, timeout=timeout) as response:
+            if response.status_code >= httpx.codes.BAD_REQUEST:
+                await response.aread()
+                raise _error_of(response.status_code, response.content)
+            async for line in response.aiter_lines():
+                yield _watch_event(json.loads(line))
+
+    async def list_and_watch(
+        self,
+        kind: str,
+        on_event: EventHandler,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        on_synced: Callable[[], None] | None = None,
+    ) -> NoReturn:
+        """Tell `on_event` of everything there is and of every change, for ever (cancel it to stop).
+
+        After a lost connection or a 410 it lists again and tells only the differences, a DELETED for each
+        object that vanished included; `on_synced` is called after each listing has been told. Waits with
+        backoff between failures. Raises ApiError when the server refuses the request itself (401, 404 …), and
+        what `on_event` raises.
+        """
+        known: dict[ObjectKey, Manifest] = {}
+        failures = 0
+        while True:
+            try:
+                listing = await self.list(kind, namespace, label_selector)
+                failures = 0
+                for event in _differences(known, listing.items):
+                    await _tell(on_event, event, known)
+                if on_synced is not None:
+                    on_synced()
+                version = listing.resource_version
+                while True:
+                    reached = await self._follow(kind, namespace, label_selector, version, on_event, known)
+                    if reached == version:  # a server that ends watches at once must not be asked in a tight
+                    loop await sleep(self._reconnect.delay(1, self._rng)) version = reached except
+                    (httpx.TransportError, json.JSONDecodeError): failures += 1 except ApiError as exc: if not
+                    _is_worth_retrying(exc): raise failures += 1 await sleep(self._reconnect.delay(failures,
+                    self._rng))
+
+    async def _follow(
+        self,
+        kind: str,
+        namespace: str,
+        label_selector: str,
+        version: str,
+        on_event: EventHandler,
+        known: dict[ObjectKey, Manifest],
+    ) -> str:
+        """One watch to its ordinary end; returns the version to continue from."""
+        events = self.watch(kind, namespace, resource_version=version, label_selector=label_selector)
+        async for event in events:
+            version = resource_version_of(event.object)
+            await _tell(on_event, event, known)
+        return version
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": content_type}
+        response = await self._http.request(method, path, content=content, params=params, headers=headers)
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            raise _error_of(response.status_code, response.content)
+        answer = response.json()
+        if not isinstance(answer, dict):
+            raise ApiError(response.status_code, "UnexpectedAnswer", f"{method} {path}: not a JSON object")
+        return answer
+
+
+def _tls_context(ca_pem: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=ca_pem or None)
+
+
+def _entry(kind: str) -> ResourceKind:
+    entry = BY_KIND.get(kind)
+    if entry is None:
+        raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(BY_KIND))}")
+    return entry
+
+
+def _path_of(manifest: Manifest, subresource: str = "") -> str:
+    return _entry(kind_of(manifest)).path(namespace_of(manifest), name_of(manifest), subresource)
+
+
+def _dry(dry_run: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if dry_run else {}
+
+
+def _objects(value: object) -> list[Manifest]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _typed(item: Manifest, entry: ResourceKind) -> Manifest:
+    """Kubernetes leaves apiVersion and kind out of list items."""
+    return {"apiVersion": entry.api_version, "kind": entry.kind, **item}
+
+
+def _error_of(status: int, content: bytes) -> ApiError:
+    """The error a `Status` body describes; anything else is quoted."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    message = body.get("message") or content[:200].decode("utf-8", "replace") or f"HTTP status {status}"
+    return _ERRORS.get(status, ApiError)(status, str(body.get("reason") or ""), str(message))
+
+
+def _watch_event(line: object) -> WatchEvent:
+    """Raises the error an ERROR event carries."""
+    event = line if isinstance(line, dict) else {}
+    content = section(event, "object")
+    if event.get("type") == "ERROR":
+        code = content.get("code")
+        raise _error_of(code if isinstance(code, int) else 500, json.dumps(content).encode())
+    return WatchEvent(str(event.get("type")), content)
+
+
+def _differences(known: Mapping[ObjectKey, Manifest], items: Sequence[Manifest]) -> Sequence[WatchEvent]:
+    """What turns `known` into `items`. An object that was replaced by another of its name is told as both."""
+    events = []
+    present = {key_of(item): item for item in items}
+    for key, old in known.items():
+        new = present.get(key)
+        if new is None or metadata(new).get("uid") != metadata(old).get("uid"):
+            events.append(WatchEvent("DELETED", old))
+    for key, item in present.items():
+        before = known.get(key)
+        if before is None or metadata(item).get("uid") != metadata(before).get("uid"):
+            events.append(WatchEvent("ADDED", item))
+        elif resource_version_of(item) != resource_version_of(before):
+            events.append(WatchEvent("MODIFIED", item))
+    return events
+
+
+async def _tell(on_event: EventHandler, event: WatchEvent, known: dict[ObjectKey, Manifest]) -> None:
+    key = key_of(event.object)
+    if event.type == "DELETED":
+        known.pop(key, None)
+    else:
+        known[key] = event.object
+    waiting = on_event(event)
+    if waiting is not None:
+        await waiting
+
+
+def _is_worth_retrying(error: ApiError) -> bool:
+    """410 asks for a new list; 429 and 5xx pass; other refusals would only repeat."""
+    return error.status in (410, 429) or error.status >= httpx.codes.INTERNAL_SERVER_ERROR

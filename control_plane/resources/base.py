@@ -1,0 +1,111 @@
+"""What every model shares: strict, frozen, camelCase on the wire; and the envelope of an object (pure)."""
+
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from control_plane.resources.field import (
+    Annotations,
+    Count,
+    Items,
+    LabelName,
+    Labels,
+    NotSupported,
+    SubdomainName,
+)
+from control_plane.resources.invalid import InvalidResource, causes_of
+from control_plane.resources.manifest import Manifest, kind_of, name_of
+
+_CAPITALS = {"ip": "IP", "ips": "IPs", "id": "ID", "pid": "PID", "ipc": "IPC", "api": "API"}
+
+
+def wire_name(attribute: str) -> str:
+    """`pod_ip` → `podIP`, `backend_refs` → `backendRefs`: initialisms after the first word are capitals."""
+    first, *rest = attribute.rstrip("_").split("_")
+    return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
+
+
+class Model(BaseModel):
+    """A part of an object. Wrong types and unknown fields are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=wire_name, populate_by_name=True, extra="forbid", frozen=True, strict=True
+    )
+
+
+class OwnerReference(Model):
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class ObjectMeta(Model):
+    """`metadata`. The store owns uid, resourceVersion, generation and creationTimestamp."""
+
+    name: SubdomainName
+    generate_name: str = ""
+    namespace: LabelName = ""
+    labels: Labels = Field(default_factory=dict)
+    annotations: Annotations = Field(default_factory=dict)
+    uid: str = ""
+    resource_version: str = ""
+    generation: Count = 0
+    creation_timestamp: str = ""
+    """RFC 3339, UTC."""
+    owner_references: Items[OwnerReference] = ()
+    managed_fields: NotSupported = None
+    finalizers: NotSupported = None
+    self_link: NotSupported = None
+
+
+class Condition(Model):
+    """A `metav1.Condition`, also with the extra fields that Pods and Deployments have."""
+
+    type: str
+    status: str
+    """`"True"`, `"False"` or `"Unknown"`."""
+    reason: str = ""
+    message: str = ""
+    observed_generation: Count = 0
+    last_transition_time: str = ""
+    last_update_time: str = ""
+    last_probe_time: str = ""
+
+
+class Resource(Model):
+    """An object. Subclasses narrow `api_version` and `kind` to their own."""
+
+    API_VERSION: ClassVar[str]
+    KIND: ClassVar[str]
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+
+    @classmethod
+    def parse(cls, manifest: Manifest) -> Self:
+        """The typed object. A null field counts as absent, as in Kubernetes. Raises InvalidResource."""
+        try:
+            return cls.model_validate(without_nulls(manifest))
+        except ValidationError as exc:
+            raise InvalidResource(kind_of(manifest) or cls.KIND, name_of(manifest), causes_of(exc)) from exc
+
+    def to_manifest(self) -> Manifest:
+        """The object as it travels, with only the fields that were set."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+def without_nulls(value: Manifest) -> Manifest:
+    """A deep copy without null fields of objects; `[null]` keeps its element, which validation refuses."""
+    return {key: _pruned(item) for key, item in value.items() if item is not None}
+
+
+def _pruned(value: object) -> object:
+    if isinstance(value, dict):
+        return without_nulls(value)
+    if isinstance(value, list):
+        return [_pruned(item) for item in value]
+    return value
