@@ -204,8 +204,8 @@ def _kill(pids: Iterable[int], namespaces: Collection[Identity], handles: contex
 
 
 def _wait(handle: int, timeout: float) -> None:
-    """Until the process of a pidfd has ended, at most `timeout` seconds. (`poll` takes any descriptor number.)"""
-    poll = select.poll()
+    """Until the process of a pidfd has ended, at most `timeout` seconds."""
+    poll = select.poll()  # takes any descriptor number, `select` only those below 1024
     poll.register(handle, select.POLLIN)
     poll.poll(max(0.0, timeout) * 1000)
 

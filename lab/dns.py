@@ -1,0 +1,275 @@
+"""The cluster's DNS: Service names to ClusterIPs, or to pod addresses where a Service is headless.
+
+`answer` is pure: query bytes and a table in, response bytes out. `DnsServer` serves it over UDP and TCP. It
+is authoritative for the cluster domain (`cluster.local`) and refuses every other name: the lab has no
+upstream. The short forms `svc` and `svc.ns` come from the search list in the pods' resolv.conf
+(`resolv_conf`).
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from dnslib import EDNS0, QTYPE, RCODE, RR, SOA, A, DNSHeader, DNSRecord
+
+from lab import netns
+
+_log = logging.getLogger(__name__)
+
+TTL = 5
+"""Seconds an answer may be kept: the default of CoreDNS' kubernetes plugin."""
+_CLASS_IN = 1
+_OPCODE_QUERY = 0
+_HEADER_SIZE = 12
+_PLAIN_UDP_SIZE = 512  # RFC 1035 section 4.2.1
+_MAX_UDP_SIZE = 1232  # DNS flag day 2020: the largest answer that is never fragmented
+_MAX_ADDRESSES = 1000
+"""Records in one answer; 16 bytes each, so that a message over TCP stays below its 65,535 bytes."""
+_MAX_TCP_CONNECTIONS = 64
+_TCP_IDLE_TIMEOUT = 10.0
+"""Seconds a TCP client may take for its next query (RFC 7766 section 6.2.3 asks for a few)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsTable:
+    """What the server knows; built with `of`, replaced as a whole."""
+
+    domain: str = "cluster.local"
+    addresses: Mapping[str, tuple[IPv4Address, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Lower-case absolute name without the last dot -> its A records, perhaps none."""
+    ancestors: frozenset[str] = frozenset()
+    """Names that exist only because one below them does (`svc.cluster.local`): no data, but not NXDOMAIN."""
+
+    @classmethod
+    def of(
+        cls, services: Mapping[tuple[str, str], Iterable[IPv4Address]], domain: str = "cluster.local"
+    ) -> "DnsTable":
+        """`services`: (namespace, name) -> the ClusterIP, or the ready pods' addresses when headless."""
+        addresses = {
+            f"{name}.{namespace}.svc.{domain}".lower(): tuple(values)
+            for (namespace, name), values in services.items()
+        }
+        namespaces = {f"{namespace}.svc.{domain}".lower() for namespace, _ in services}
+        ancestors = frozenset({domain, f"svc.{domain}", *namespaces})
+        return cls(domain, MappingProxyType(addresses), ancestors)
+
+
+def resolv_conf(namespace: str, server: IPv4Address, domain: str = "cluster.local") -> str:
+    """The resolv.conf of a pod, as a kubelet writes it."""
+    return f"nameserver {server}\nsearch {namespace}.svc.{domain} svc.{domain} {domain}\noptions ndots:5\n"
+
+
+def answer(query: bytes, table: DnsTable, *, over_udp: bool = True) -> bytes:
+    """The response to one query; empty when none must be sent (not a query, or too short to be answered)."""
+    if len(query) < _HEADER_SIZE or query[2] & 0x80:
+        return b""
+    try:
+        request = DNSRecord.parse(query)
+    except Exception:  # dnslib's record parsers raise many types on malformed data, all of them the peer's
+        return _format_error(query)
+    if request.header.opcode != _OPCODE_QUERY:
+        return bytes(_reply(request, RCODE.NOTIMP).pack())
+    if len(request.questions) != 1:
+        return _format_error(query)
+    return _fit(request, _resolve(request, table), over_udp=over_udp)
+
+
+def _resolve(request: DNSRecord, table: DnsTable) -> DNSRecord:
+    question = request.q
+    name = _name(question.qname.label)
+    in_domain = name == table.domain or name.endswith("." + table.domain)
+    if question.qclass != _CLASS_IN or not in_domain:
+        return _reply(request, RCODE.REFUSED)
+    addresses = table.addresses.get(name)
+    if addresses is None and name not in table.ancestors:
+        return _without_data(_reply(request, RCODE.NXDOMAIN), table)
+    reply = _reply(request, RCODE.NOERROR)
+    if not addresses or question.qtype not in (QTYPE.A, QTYPE.ANY):
+        return _without_data(reply, table)
+    for address in addresses[:_MAX_ADDRESSES]:
+        reply.add_answer(RR(question.qname, QTYPE.A, ttl=TTL, rdata=A(str(address))))
+    return reply
+
+
+def _name(labels: Iterable[bytes]) -> str:
+    """Lower case, without the last dot; a dot inside a label is kept apart from the dots between labels."""
+    return ".".join(label.decode("latin-1").replace(".", "\\.") for label in labels).lower()
+
+
+def _reply(request: DNSRecord, code: int) -> DNSRecord:
+    reply = request.reply(ra=0, aa=0 if code == RCODE.REFUSED else 1)
+    reply.header.rcode = code
+    if _edns(request) is not None:
+        reply.add_ar(EDNS0(udp_len=_MAX_UDP_SIZE))
+    return reply
+
+
+def _without_data(reply: DNSRecord, table: DnsTable) -> DNSRecord:
+    """Add the SOA that lets resolvers remember a negative answer (RFC 2308), for `TTL` seconds."""
+    times = (1, 3600, 600, 86400, TTL)  # serial, refresh, retry, expire, minimum
+    soa = SOA(f"ns.dns.{table.domain}", f"hostmaster.{table.domain}", times)
+    reply.add_auth(RR(table.domain, QTYPE.SOA, ttl=TTL, rdata=soa))
+    return reply
+
+
+def _format_error(query: bytes) -> bytes:
+    header = DNSHeader(id=int.from_bytes(query[:2], "big"), qr=1, aa=0, ra=0, rcode=RCODE.FORMERR)
+    return bytes(DNSRecord(header).pack())
+
+
+def _edns(request: DNSRecord) -> RR | None:
+    return next((record for record in request.ar if record.rtype == QTYPE.OPT), None)
+
+
+def _fit(request: DNSRecord, reply: DNSRecord, *, over_udp: bool) -> bytes:
+    """Over UDP, at most what the client takes: else an empty answer with TC set, so that it asks again over
+    TCP.
+    """
+    packed = bytes(reply.pack())
+    option = _edns(request)
+    accepted = _PLAIN_UDP_SIZE if option is None else max(_PLAIN_UDP_SIZE, min(option.rclass, _MAX_UDP_SIZE))
+    if not over_udp or len(packed) <= accepted:
+        return packed
+    reply.rr.clear()
+    reply.header.tc = 1
+    return bytes(reply.pack())
+
+
+def open_sockets(
+    namespace: Path, address: IPv4Address, port: int = 53
+) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a listening TCP socket in the namespace at `namespace`, both on one port (0: any). Blocks."""
+
+    def open_both() -> tuple[socket.socket, socket.socket]:
+        stream = socket.create_server((str(address), port))
+        datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            datagram.bind((str(address), stream.getsockname()[1]))
+        except OSError:
+            stream.close()
+            datagram.close()
+            raise
+        return datagram, stream
+
+    return netns.inside(namespace, open_both)
+
+
+class DnsServer:
+    """Serves a table that may be replaced at any time. Bounded: connections, their buffers and their idle
+    time.
+    """
+
+    def __init__(self, table: DnsTable) -> None:
+        self.table = table
+        """What is served; assign a new one to change it."""
+        self.connections: set[_TcpConnection] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, datagram: socket.socket, stream: socket.socket) -> None:
+        """Serve on sockets of `open_sockets`, which belong to the server from here on."""
+        datagram.setblocking(False)
+        stream.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), sock=datagram)
+        self._listener = await loop.create_server(lambda: _TcpConnection(self), sock=stream)
+
+    def close(self) -> None:
+        """Stop serving and drop what is connected."""
+        if self._transport is not None:
+            self._transport.close()
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+        self._transport: asyncio.DatagramTransport | None = None
+        self._is_full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        response = answer(data, self._server.table)
+        # A full socket buffer costs answers, not memory: they are dropped, and clients ask again.
+        if response and self._transport is not None and not self._is_full:
+            self._transport.sendto(response, addr)
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+
+    def error_received(self, exc: Exception) -> None:
+        _log.debug("a DNS client went away: %s", exc)
+
+
+class _TcpConnection(asyncio.Protocol):
+    """Queries with a length of two bytes before each (RFC 1035 section 4.2.2), answered in order."""
+
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._server.connections) >= _MAX_TCP_CONNECTIONS:
+            self._transport.abort()
+            return
+        self._server.connections.add(self)
+        self._restart_timer()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 2:
+            end = 2 + int.from_bytes(self._buffer[:2], "big")
+            if len(self._buffer) < end:
+                return
+            query = bytes(self._buffer[2:end])
+            del self._buffer[:end]
+            self._respond(query)
+
+    def _respond(self, query: bytes) -> None:
+        response = answer(query, self._server.table, over_udp=False)
+        if not response:
+            self.abort()
+        elif self._transport is not None and not self._transport.is_closing():
+            self._transport.write(len(response).to_bytes(2, "big") + response)
+            self._restart_timer()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: take no more queries until it does."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_TCP_IDLE_TIMEOUT, self.abort)
