@@ -305,11 +305,17 @@ class ApiClient:
                 version = listing.resource_version
                 while True:
                     reached = await self._follow(kind, namespace, label_selector, version, on_event, known)
-                    if reached == version:  # a server that ends watches at once must not be asked in a tight
-                    loop await sleep(self._reconnect.delay(1, self._rng)) version = reached except
-                    (httpx.TransportError, json.JSONDecodeError): failures += 1 except ApiError as exc: if not
-                    _is_worth_retrying(exc): raise failures += 1 await sleep(self._reconnect.delay(failures,
-                    self._rng))
+                    # A server that ends watches at once must not be asked in a tight loop.
+                    if reached == version:
+                        await sleep(self._reconnect.delay(1, self._rng))
+                    version = reached
+            except (httpx.TransportError, json.JSONDecodeError):
+                failures += 1
+            except ApiError as exc:
+                if not _is_worth_retrying(exc):
+                    raise
+                failures += 1
+            await sleep(self._reconnect.delay(failures, self._rng))
 
     async def _follow(
         self,

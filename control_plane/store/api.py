@@ -1,8 +1,8 @@
 """The contract of a store: where every object lives, with one total order of changes.
 
 A store knows objects (`Manifest`), their keys and Kubernetes' bookkeeping of metadata; it does not validate
-what is in `spec`. Every implementation passes `tests/unit/control_plane/store/conformance.py`. Rules all
-keep:
+what is in `spec`. Every implementation passes `tests/unit/control_plane/store/conformance.py`.
+Rules all keep:
 
 - `resourceVersion` is one increasing integer over all kinds and restarts; each change has its own;
 - a change that was acknowledged is never lost, whatever kills the process;
@@ -104,7 +104,7 @@ class OnceStore(Protocol):
     """A set of keys that may be put once, for replay guards."""
 
     async def put_once(self, bucket: str, key: str, expires_at: float) -> bool:
-        """Record `key` durably; False when `bucket` holds it already. `expires_at`: seconds since the epoch."""
+        """Record `key` durably; False when it is there already. `expires_at`: seconds since the epoch."""
         ...
 
     async def forget_expired(self, now: float) -> None:
