@@ -1,0 +1,139 @@
+"""Environment and command of a container: field references, `$(NAME)` expansion (pure).
+
+Follows Kubernetes: later variables may use earlier ones, an unknown `$(NAME)` stays as it is, `$$` is one
+`$`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from control_plane.resources.container import Container, EnvVar
+from control_plane.resources.pod import Pod
+
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
+_KEYED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
+
+
+class PodStartError(Exception):
+    """A container cannot be started as it is declared; the message goes into the pod's status.
+
+    `reason` is Kubernetes' word for it, e.g. `CreateContainerConfigError`.
+    """
+
+    def __init__(self, message: str, reason: str = "CreateContainerConfigError") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """A pod and what is only known once it has a place."""
+
+    pod: Pod
+    pod_ip: str
+    host_ip: str
+    node_name: str
+
+
+def field_value(facts: PodFacts, path: str) -> str:
+    """What a `fieldRef` names. Raises PodStartError for a path that is not known."""
+    metadata, spec = facts.pod.metadata, facts.pod.spec
+    plain = {
+        "metadata.name": metadata.name,
+        "metadata.namespace": metadata.namespace,
+        "metadata.uid": metadata.uid,
+        "spec.nodeName": facts.node_name,
+        "spec.serviceAccountName": spec.service_account_name,
+        "status.podIP": facts.pod_ip,
+        "status.podIPs": facts.pod_ip,
+        "status.hostIP": facts.host_ip,
+        "status.hostIPs": facts.host_ip,
+    }
+    if path in plain:
+        return plain[path]
+    maps = {"metadata.labels": metadata.labels, "metadata.annotations": metadata.annotations}
+    if path in maps:
+        return downward_map(maps[path])
+    keyed = _KEYED.fullmatch(path)
+    if keyed is None:
+        raise PodStartError(f"fieldRef {path!r} is not known; known are {', '.join([*plain, *maps])}")
+    return maps[f"metadata.{keyed[1]}"].get(keyed[2], "")
+
+
+def downward_map(values: Mapping[str, str]) -> str:
+    """Labels or annotations as a downward-API file: `key="escaped value"`, sorted, one a line."""
+    escaped = (
+        (key, value.replace("\\", "\\\\").replace('"', '\\"')) for key, value in sorted(values.items())
+    )
+    return "".join('{}="{}"\n'.format(key, value.replace("\n", "\\n")) for key, value in escaped)
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replace `$(NAME)` by the variable's value."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        return variables.get(match[1], match[0])
+
+    return _REFERENCE.sub(replace, text)
+
+
+def container_environment(
+    container: Container,
+    facts: PodFacts,
+    config_maps: Mapping[str, Mapping[str, str]],
+    base: Mapping[str, str],
+) -> dict[str, str]:
+    """All variables of a container; `base` are the lab's own, which the container may override.
+
+    `config_maps`: name → data, of the pod's namespace. Raises PodStartError.
+    """
+    variables = dict(base)
+    for entry in container.env:
+        variables[entry.name] = _value(entry, facts, config_maps, variables)
+    return variables
+
+
+def _value(
+    entry: EnvVar,
+    facts: PodFacts,
+    config_maps: Mapping[str, Mapping[str, str]],
+    variables: Mapping[str, str],
+) -> str:
+    source = entry.value_from
+    if source is None:
+        return expand(entry.value, variables)
+    if source.field_ref is not None:
+        return field_value(facts, source.field_ref.field_path)
+    reference = source.config_map_key_ref
+    assert reference is not None  # the model demands exactly one source
+    found = config_maps.get(reference.name, {}).get(reference.key)
+    if found is None and not reference.optional:
+        raise PodStartError(f"env {entry.name}: ConfigMap {reference.name} has no key {reference.key}")
+    return found or ""
+
+
+def container_command(container: Container, variables: Mapping[str, str]) -> list[str]:
+    """The argument list to run. Raises PodStartError: images are not pulled here, so a command is needed."""
+    command = [expand(argument, variables) for argument in (*container.command, *container.args)]
+    if not container.command:
+        image = f" (image {container.image!r} is not used)" if container.image else ""
+        raise PodStartError(
+            f"container {container.name}: the lab runs processes of this machine, set `command`{image}"
+        )
+    return command
+
+
+def needed_config_maps(pod: Pod) -> set[str]:
+    """Names of the ConfigMaps the pod's variables and volumes use."""
+    containers = (*pod.spec.init_containers, *pod.spec.containers)
+    sources = [entry.value_from for container in containers for entry in container.env]
+    names = {s.config_map_key_ref.name for s in sources if s is not None and s.config_map_key_ref is not None}
+    for volume in pod.spec.volumes:
+        if volume.config_map is not None:
+            names.add(volume.config_map.name)
+        if volume.projected is not None:
+            names |= {s.config_map.name for s in volume.projected.sources if s.config_map is not None}
+    return names

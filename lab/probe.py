@@ -1,0 +1,140 @@
+"""Probes of a container, made from inside the pod's network namespace.
+
+They come from within the pod, from a process that is not the sidecar's: the interception leaves them alone,
+so that an app is asked directly and not through mesh TLS. `ProbeState` is the counting (pure).
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from control_plane.resources.container import Container, HttpGetAction, Probe
+from lab import netns
+from lab.environment import PodStartError
+
+_HTTP_SUCCESS = range(200, 400)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One attempt."""
+
+    success: bool
+    message: str = ""
+    """Why it failed."""
+
+
+class ProbeState:
+    """Turns single results into a verdict by the thresholds of the probe."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._successes = 0
+        self._failures = 0
+
+    def on_result(self, success: bool) -> bool | None:
+        """True or False once the threshold is reached with this result, else None: nothing changes."""
+        if success:
+            self._successes, self._failures = self._successes + 1, 0
+            return True if self._successes >= self._probe.success_threshold else None
+        self._successes, self._failures = 0, self._failures + 1
+        return False if self._failures >= self._probe.failure_threshold else None
+
+
+Execute = Callable[[list[str], float], Awaitable[int]]
+"""Runs a command in the container within a time in seconds; the exit code, 124 when it took longer."""
+
+
+def port_number(container: Container, port: int | str) -> int:
+    """A probe's port, looked up among the container's ports when it is a name. Raises PodStartError."""
+    if isinstance(port, int):
+        return port
+    for declared in container.ports:
+        if declared.name == port:
+            return declared.container_port
+    raise PodStartError(
+        f"container {container.name}: probe port {port!r} is not the name of one of its ports"
+    )
+
+
+async def run_probe(
+    probe: Probe, container: Container, network: Path, pod_ip: str, execute: Execute
+) -> ProbeResult:
+    """One attempt of any kind of probe."""
+    timeout = float(probe.timeout_seconds)
+    try:
+        if probe.http_get is not None:
+            port = port_number(container, probe.http_get.port)
+            return await asyncio.wait_for(_http(probe.http_get, port, network, pod_ip), timeout)
+        if probe.tcp_socket is not None:
+            port = port_number(container, probe.tcp_socket.port)
+            host = probe.tcp_socket.host or pod_ip
+            (await asyncio.wait_for(_connect(network, host, port), timeout)).close()
+            return ProbeResult(True)
+    except TimeoutError:
+        return ProbeResult(False, f"no answer within {probe.timeout_seconds} s")
+    except (OSError, ValueError, PodStartError) as error:
+        return ProbeResult(False, str(error))
+    if probe.exec_ is not None:
+        status = await execute(list(probe.exec_.command), timeout)
+        return ProbeResult(status == 0, f"command ended with {status}")
+    return ProbeResult(False, "grpc probes are not supported by the lab")
+
+
+async def _connect(network: Path, host: str, port: int) -> socket.socket:
+    # A socket stays in the namespace it was made in, so only its creation happens there.
+    connection = netns.open_socket(network, socket.AF_INET, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(connection, (host, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _http(action: HttpGetAction, port: int, network: Path, pod_ip: str) -> ProbeResult:
+    host = action.host or pod_ip
+    connection = await _connect(network, host, port)
+    context = _unverified() if action.scheme == "HTTPS" else None
+    name = host if context is not None else None
+    reader, writer = await asyncio.open_connection(sock=connection, ssl=context, server_hostname=name)
+    try:
+        headers = {
+            "Host": f"{host}:{port}",
+            "User-Agent": "kube-probe/lab",
+            "Accept": "*/*",
+            "Connection": "close",
+        }
+        headers |= {header.name: header.value for header in action.http_headers}
+        writer.write(_request(action.path, headers))
+        return _judge(await reader.readline())
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def _unverified() -> ssl.SSLContext:
+    """Kubernetes does not verify the certificate of a probed app either."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _request(path: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _judge(status_line: bytes) -> ProbeResult:
+    parts = status_line.split(b" ", 2)
+    if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].strip().isdigit():
+        return ProbeResult(False, f"not an HTTP answer: {status_line[:80]!r}")
+    status = int(parts[1])
+    return ProbeResult(status in _HTTP_SUCCESS, f"HTTP status {status}")
