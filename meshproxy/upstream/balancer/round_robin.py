@@ -14,32 +14,37 @@ from heapq import heapify, heapreplace
 from random import Random
 
 from meshproxy.config.model import Endpoint
-from meshproxy.upstream.balancer.api import Balancer, EndpointKey, endpoint_key
+from meshproxy.upstream.balancer.api import Balancer
 
 
-def round_robin(endpoints: tuple[Endpoint, ...], rng: Random) -> Balancer:
-    """The round-robin balancer that suits the endpoints' weights."""
-    weights = {endpoint.weight for endpoint in endpoints if _is_usable(endpoint)}
-    if len(weights) <= 1:
-        return EqualRoundRobin(endpoints, rng)
-    return WeightedRoundRobin(endpoints, rng)
+class RoundRobin:
+    """The balancer: equal or weighted turns, whichever suits the usable endpoints' weights."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, endpoints: tuple[Endpoint, ...], rng: Random) -> None:
+        weights = {endpoint.weight for endpoint in endpoints if _is_usable(endpoint)}
+        self._turns: Balancer = (EqualTurns if len(weights) <= 1 else WeightedTurns)(endpoints, rng)
+
+    def pick(self, exclude: Collection[int] = ()) -> int | None:
+        """See `Balancer.pick`."""
+        return self._turns.pick(exclude)
 
 
 def _is_usable(endpoint: Endpoint) -> bool:
     return endpoint.healthy and endpoint.weight > 0
 
 
-class EqualRoundRobin:
+class EqualTurns:
     """Every usable endpoint in turn, whatever its weight."""
 
-    __slots__ = ("_keys", "_position", "_usable")
+    __slots__ = ("_position", "_usable")
 
     def __init__(self, endpoints: tuple[Endpoint, ...], rng: Random) -> None:
         self._usable = tuple(index for index, endpoint in enumerate(endpoints) if _is_usable(endpoint))
-        self._keys = tuple(endpoint_key(endpoints[index]) for index in self._usable)
         self._position = rng.randrange(len(self._usable)) if self._usable else 0
 
-    def pick(self, exclude: Collection[EndpointKey] = ()) -> int | None:
+    def pick(self, exclude: Collection[int] = ()) -> int | None:
         """See `Balancer.pick`. One step of the cycle; with `exclude`, as many as there are excluded in a
         row.
         """
@@ -49,20 +54,19 @@ class EqualRoundRobin:
         start = position = self._position
         if exclude:
             for step in range(count):
-                if self._keys[(start + step) % count] not in exclude:
+                if self._usable[(start + step) % count] not in exclude:
                     position = (start + step) % count
                     break
         self._position = position + 1 if position + 1 < count else 0
         return self._usable[position]
 
 
-class WeightedRoundRobin:
+class WeightedTurns:
     """Turns in proportion to weight. Counts are integers, so that shares do not drift over a long life."""
 
-    __slots__ = ("_heap", "_keys", "_phases", "_turns", "_weights")
+    __slots__ = ("_heap", "_phases", "_turns", "_weights")
 
     def __init__(self, endpoints: tuple[Endpoint, ...], rng: Random) -> None:
-        self._keys = tuple(endpoint_key(endpoint) for endpoint in endpoints)
         self._weights = tuple(endpoint.weight for endpoint in endpoints)
         self._phases = tuple(rng.random() for _ in endpoints)
         self._turns = [0] * len(endpoints)
@@ -71,18 +75,18 @@ class WeightedRoundRobin:
         ]
         heapify(self._heap)
 
-    def pick(self, exclude: Collection[EndpointKey] = ()) -> int | None:
+    def pick(self, exclude: Collection[int] = ()) -> int | None:
         """See `Balancer.pick`. O(log n); O(n) when the endpoint whose turn it is is excluded (a retry)."""
         if not self._heap:
             return None
         index = self._heap[0][1]
-        if exclude and self._keys[index] in exclude:
+        if exclude and index in exclude:
             return self._pick_untried(exclude)
         return self._take_first()
 
-    def _pick_untried(self, exclude: Collection[EndpointKey]) -> int:
+    def _pick_untried(self, exclude: Collection[int]) -> int:
         """The earliest one not excluded, else the earliest of all; the others keep their turn."""
-        untried = [entry for entry in self._heap if self._keys[entry[1]] not in exclude]
+        untried = [entry for entry in self._heap if entry[1] not in exclude]
         if not untried:
             return self._take_first()
         entry = min(untried)
