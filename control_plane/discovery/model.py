@@ -1,0 +1,232 @@
+"""What the mesh knows about services, workloads and routes (pure, frozen values).
+
+Built from stored resources by `parse.py`, held by `registry.py`, read by `control_plane/translate/`. Equality
+decides whether a stored change matters to any sidecar, so nothing volatile (resource versions, status,
+timestamps of probes) belongs here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectName:
+    """A namespaced name, e.g. `shop/catalog`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class PortProtocol(Enum):
+    """What a Service port declares about the bytes on it."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    """Opaque: declared tcp or tls, or a well-known server-first protocol."""
+    UNDECLARED = "undeclared"
+    """Nothing declared: the sidecar looks at the first bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One entry of `Service.spec.ports`."""
+
+    number: int
+    name: str
+    """Empty when the Service has one unnamed port; EndpointSlices are joined by this name."""
+    protocol: PortProtocol
+    target: int | str
+    """Port number in the pod, or the name of a container port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service as clients see it. `vip` is empty for a headless one."""
+
+    key: ObjectName
+    vip: str
+    ports: tuple[ServicePort, ...]
+    selector: tuple[tuple[str, str], ...]
+    """Sorted label pairs a pod must carry; empty selects nothing."""
+    created_at: str
+    """RFC 3339, for the oldest-wins rule between Services that claim one port differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What of a Pod matters to the mesh."""
+
+    key: ObjectName
+    ip: str
+    """Pod address; empty until it has one."""
+    labels: tuple[tuple[str, str], ...]
+    service_account: str
+    meshed: bool
+    """True when the pod carries a sidecar that terminates mesh TLS (label `meshproxy.io/tls-mode:
+    mutual`)."""
+    included_inbound_ports: frozenset[int] | None
+    """Ports whose traffic the sidecar takes; None is all."""
+    excluded_inbound_ports: frozenset[int]
+    """Ports whose traffic bypasses the sidecar: they must be reached without mesh TLS."""
+    named_ports: tuple[tuple[str, int], ...]
+    """Container ports by name, for Services whose targetPort is a name."""
+    owner: str
+    """Name of the Deployment (or other controller) the pod belongs to, else the pod's own name."""
+    app: str
+    version: str
+
+    def intercepts(self, port: int) -> bool:
+        """Whether connections to `port` meet the sidecar."""
+        included = self.included_inbound_ports is None or port in self.included_inbound_ports
+        return self.meshed and included and port not in self.excluded_inbound_ports
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePort:
+    """One entry of `EndpointSlice.ports`."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SliceEndpoint:
+    """One address of an EndpointSlice."""
+
+    address: str
+    ready: bool
+    pod: ObjectName | None
+    """From `targetRef`; None when no Pod stands behind the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """Addresses of a Service."""
+
+    key: ObjectName
+    service: ObjectName
+    ports: tuple[SlicePort, ...]
+    endpoints: tuple[SliceEndpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of one Service port, joined with the Pod behind it."""
+
+    address: str
+    port: int
+    workload: Workload | None
+    """None when no Pod of the registry stands behind the address."""
+
+    @property
+    def is_meshed(self) -> bool:
+        """Mesh TLS ends there: the pod has a sidecar and the port is not taken out of its interception."""
+        return self.workload is not None and self.workload.intercepts(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A Service with the endpoints of each of its ports. A new object exactly when something in it
+    changed."""
+
+    service: Service
+    endpoints: tuple[tuple[Endpoint, ...], ...]
+    """Ready ones, parallel to `service.ports`; each sorted by address and port."""
+    identities: tuple[tuple[str, str], ...]
+    """(namespace, service account) of every meshed pod behind the Service, ready or not, sorted. Unready ones
+    count, so that a pod's readiness never changes whom clients trust, and with it the cluster."""
+
+
+# --- routes -------------------------------------------------------------------------------------------------
+
+
+class PathMatchKind(Enum):
+    """`HTTPPathMatch.type`."""
+
+    EXACT = "Exact"
+    PREFIX = "PathPrefix"
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch:
+    """`HTTPPathMatch`."""
+
+    kind: PathMatchKind
+    value: str
+
+
+EVERY_PATH = PathMatch(PathMatchKind.PREFIX, "/")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """A reference to an object; `group` is empty for core kinds. `port` is None when not given."""
+
+    group: str
+    kind: str
+    key: ObjectName
+    port: int | None
+
+    @property
+    def is_service(self) -> bool:
+        return self.group in ("", "core") and self.kind == "Service"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One `backendRefs` entry: a share of the rule's requests."""
+
+    ref: ObjectRef
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """One entry of `HTTPRoute.spec.rules`."""
+
+    matches: tuple[PathMatch, ...]
+    backends: tuple[Backend, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoute:
+    """An HTTPRoute as far as it routes. `parents` keeps refs of kinds that we do not serve, for the
+    status."""
+
+    key: ObjectName
+    created_at: str
+    generation: int
+    """`metadata.generation`, which the status reports back as observed."""
+    parents: tuple[ObjectRef, ...]
+    rules: tuple[RouteRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """Which sidecars a change concerns. Falsy when it concerns nobody."""
+
+    everyone: bool = False
+    namespaces: frozenset[str] = field(default_factory=frozenset)
+    pods: frozenset[ObjectName] = field(default_factory=frozenset)
+    """Pods by name; a pod's sidecar carries it in its node id."""
+
+    def __bool__(self) -> bool:
+        return self.everyone or bool(self.namespaces) or bool(self.pods)
+
+    def __or__(self, other: Affected) -> Affected:
+        if self.everyone or other.everyone:
+            return EVERYONE
+        return Affected(False, self.namespaces | other.namespaces, self.pods | other.pods)
+
+    def includes(self, pod: ObjectName) -> bool:
+        """Whether the sidecar of `pod` must be looked at again."""
+        return self.everyone or pod.namespace in self.namespaces or pod in self.pods
+
+
+NOBODY = Affected()
+EVERYONE = Affected(everyone=True)

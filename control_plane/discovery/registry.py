@@ -1,0 +1,196 @@
+"""The joined picture of services, endpoints, workloads and routes (pure), kept up to date change by change.
+
+Each `put_…` and `remove_…` touches only what refers to the object it is given and reports which Services look
+different afterwards. Who must hear about it is `control_plane/index.py`'s business.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from control_plane.discovery.model import (
+    Endpoint,
+    EndpointSlice,
+    HttpRoute,
+    ObjectName,
+    Service,
+    ServicePort,
+    ServiceView,
+    Workload,
+)
+
+ChangedServices = frozenset[ObjectName]
+
+
+class Registry:
+    """Current objects by name, and one `ServiceView` per Service; an unchanged view stays the same object."""
+
+    def __init__(self) -> None:
+        self._services: dict[ObjectName, Service] = {}
+        self._slices: dict[ObjectName, EndpointSlice] = {}
+        self._workloads: dict[ObjectName, Workload] = {}
+        self._routes: dict[ObjectName, HttpRoute] = {}
+        self._views: dict[ObjectName, ServiceView] = {}
+        self._slices_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
+        self._slices_by_pod: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
+        self._routes_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
+        self._routes_by_backend: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
+        self._revision = 0
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever a view or a route changes."""
+        return self._revision
+
+    @property
+    def views(self) -> Mapping[ObjectName, ServiceView]:
+        """Every Service with its endpoints."""
+        return MappingProxyType(self._views)
+
+    def service(self, key: ObjectName) -> Service | None:
+        return self._services.get(key)
+
+    def workload(self, key: ObjectName) -> Workload | None:
+        return self._workloads.get(key)
+
+    def route(self, key: ObjectName) -> HttpRoute | None:
+        return self._routes.get(key)
+
+    def routes_attached_to(self, service: ObjectName) -> tuple[HttpRoute, ...]:
+        """HTTPRoutes that name the Service as a parent, from any namespace, ordered by name."""
+        return tuple(self._routes[key] for key in sorted(self._routes_by_service.get(service, ())))
+
+    def routes_referring_to(self, service: ObjectName) -> frozenset[ObjectName]:
+        """HTTPRoutes whose status depends on whether the Service exists: as parent or as backend."""
+        attached = self._routes_by_service.get(service, set())
+        return frozenset(attached | self._routes_by_backend.get(service, set()))
+
+    def services_selecting(self, workload: Workload) -> tuple[Service, ...]:
+        """Services of the pod's namespace whose selector its labels satisfy, ordered by name."""
+        labels = set(workload.labels)
+        return tuple(
+            self._services[key]
+            for key in sorted(key for key in self._services if key.namespace == workload.key.namespace)
+            if self._services[key].selector and labels.issuperset(self._services[key].selector)
+        )
+
+    # --- services and endpoints -----------------------------------------------------------------------------
+
+    def put_service(self, service: Service) -> ChangedServices:
+        if self._services.get(service.key) == service:
+            return frozenset()
+        self._services[service.key] = service
+        return self._rebuild({service.key})
+
+    def remove_service(self, key: ObjectName) -> ChangedServices:
+        self._services.pop(key, None)
+        return self._rebuild({key})
+
+    def put_slice(self, endpoint_slice: EndpointSlice) -> ChangedServices:
+        touched = self._unlink_slice(endpoint_slice.key) | {endpoint_slice.service}
+        self._slices[endpoint_slice.key] = endpoint_slice
+        self._slices_by_service[endpoint_slice.service].add(endpoint_slice.key)
+        for endpoint in endpoint_slice.endpoints:
+            if endpoint.pod is not None:
+                self._slices_by_pod[endpoint.pod].add(endpoint_slice.key)
+        return self._rebuild(touched)
+
+    def remove_slice(self, key: ObjectName) -> ChangedServices:
+        return self._rebuild(self._unlink_slice(key))
+
+    def _unlink_slice(self, key: ObjectName) -> set[ObjectName]:
+        """Forget a slice; returns the Service it belonged to, if it was known."""
+        old = self._slices.pop(key, None)
+        if old is None:
+            return set()
+        _discard(self._slices_by_service, old.service, key)
+        for endpoint in old.endpoints:
+            if endpoint.pod is not None:
+                _discard(self._slices_by_pod, endpoint.pod, key)
+        return {old.service}
+
+    def put_workload(self, workload: Workload) -> ChangedServices:
+        self._workloads[workload.key] = workload
+        return self._rebuild(self._services_backed_by(workload.key))
+
+    def remove_workload(self, key: ObjectName) -> ChangedServices:
+        self._workloads.pop(key, None)
+        return self._rebuild(self._services_backed_by(key))
+
+    def _services_backed_by(self, pod: ObjectName) -> set[ObjectName]:
+        return {self._slices[key].service for key in self._slices_by_pod.get(pod, ())}
+
+    def _rebuild(self, services: Iterable[ObjectName]) -> ChangedServices:
+        """Join again; a view that came out equal keeps its old object and does not count as changed."""
+        changed = set()
+        for key in services:
+            service = self._services.get(key)
+            view = None if service is None else self._join(service)
+            if view == self._views.get(key):
+                continue
+            changed.add(key)
+            if view is None:
+                del self._views[key]
+            else:
+                self._views[key] = view
+        self._revision += bool(changed)
+        return frozenset(changed)
+
+    def _join(self, service: Service) -> ServiceView:
+        slices = [self._slices[key] for key in sorted(self._slices_by_service.get(service.key, ()))]
+        endpoints = tuple(self._port_endpoints(slices, port) for port in service.ports)
+        return ServiceView(service, endpoints, self._identities(slices))
+
+    def _identities(self, slices: list[EndpointSlice]) -> tuple[tuple[str, str], ...]:
+        pods = {endpoint.pod for one in slices for endpoint in one.endpoints if endpoint.pod is not None}
+        workloads = [self._workloads[pod] for pod in pods if pod in self._workloads]
+        return tuple(sorted({(w.key.namespace, w.service_account) for w in workloads if w.meshed}))
+
+    def _port_endpoints(self, slices: list[EndpointSlice], port: ServicePort) -> tuple[Endpoint, ...]:
+        """Endpoints of one Service port; the same address in two slices counts once."""
+        found: dict[tuple[str, int], Endpoint] = {}
+        for endpoint_slice in slices:
+            for slice_port in endpoint_slice.ports:
+                if slice_port.name != port.name:
+                    continue
+                for endpoint in filter(lambda one: one.ready, endpoint_slice.endpoints):
+                    workload = None if endpoint.pod is None else self._workloads.get(endpoint.pod)
+                    place = (endpoint.address, slice_port.number)
+                    found.setdefault(place, Endpoint(*place, workload))
+        return tuple(found[place] for place in sorted(found))
+
+    # --- routes ---------------------------------------------------------------------------------------------
+
+    def put_route(self, route: HttpRoute) -> None:
+        self.remove_route(route.key)
+        self._routes[route.key] = route
+        for ref in route.parents:
+            if ref.is_service:
+                self._routes_by_service[ref.key].add(route.key)
+        for rule in route.rules:
+            for backend in rule.backends:
+                if backend.ref.is_service:
+                    self._routes_by_backend[backend.ref.key].add(route.key)
+
+    def remove_route(self, key: ObjectName) -> None:
+        old = self._routes.pop(key, None)
+        self._revision += 1
+        if old is None:
+            return
+        for ref in old.parents:
+            _discard(self._routes_by_service, ref.key, key)
+        for rule in old.rules:
+            for backend in rule.backends:
+                _discard(self._routes_by_backend, backend.ref.key, key)
+
+
+def _discard(index: defaultdict[ObjectName, set[ObjectName]], key: ObjectName, value: ObjectName) -> None:
+    """Remove a reverse-index entry, and the key with its last one, so that churn leaves nothing behind."""
+    members = index.get(key)
+    if members is None:
+        return
+    members.discard(value)
+    if not members:
+        del index[key]

@@ -1,0 +1,162 @@
+"""Clusters (pure): one per Service port towards others, one per inbound port towards the local app, and the
+fixed ones."""
+
+from collections.abc import Iterable
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from control_plane.api.envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
+from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
+from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, ExtraSourceAddress, SocketAddress
+from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata, TransportSocket
+from control_plane.api.envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
+from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from control_plane.discovery.model import ObjectName, PortProtocol, ServicePort, ServiceView
+from control_plane.translate import names
+from control_plane.translate.endpoints import struct
+from control_plane.translate.settings import MeshSettings
+from control_plane.translate.tls import ads_source, packed, raw_buffer, upstream_socket
+
+CONNECT_TIMEOUT_SECONDS = 5
+INBOUND_SOURCE = "127.0.0.6"
+"""The sidecar dials its app from here, so that the interception rules can tell these connections from the
+app's own."""
+INBOUND_SOURCE_V6 = "::6"
+
+MAX_CONNECTIONS = 65_535
+"""As many as one client address has ports towards one endpoint: in effect no limit until somebody sets
+one."""
+MAX_RETRIES = 1_024
+"""Concurrent retries. Envoy's default of 3 would refuse most retries when a pod dies under load."""
+
+_HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def service_clusters(view: ServiceView, settings: MeshSettings, secrets_dir: str) -> tuple[Cluster, ...]:
+    """The clusters of every port of a Service; an undeclared port has one for HTTP and one for other
+    bytes."""
+    # No meshed pod: nobody is trusted yet. The bare trust domain is an id that no workload can hold.
+    identities = [settings.identity(*one) for one in view.identities] or [
+        str(settings.trust_domain.spiffe_id)
+    ]
+    built = []
+    for port in view.service.ports:
+        http_name = names.outbound_cluster(view.service.key, port.number)
+        is_http = port.protocol is not PortProtocol.TCP
+        built.append(_service_cluster(http_name, view, port, is_http, identities, secrets_dir))
+        if port.protocol is PortProtocol.UNDECLARED:
+            opaque = names.opaque_cluster(view.service.key, port.number)
+            built.append(_service_cluster(opaque, view, port, False, identities, secrets_dir))
+    return tuple(built)
+
+
+def _service_cluster(
+    name: str,
+    view: ServiceView,
+    port: ServicePort,
+    is_http: bool,
+    identities: Iterable[str],
+    secrets_dir: str,
+) -> Cluster:
+    key = view.service.key
+    alpn = names.ALPN_HTTP if is_http else names.ALPN_TCP
+    tls = upstream_socket(names.sni(key, port.number), alpn, identities, secrets_dir)
+    cluster = Cluster(
+        name=name,
+        type=Cluster.EDS,
+        eds_cluster_config=Cluster.EdsClusterConfig(
+            eds_config=ads_source(), service_name=names.outbound_cluster(key, port.number)
+        ),
+        connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
+        lb_policy=Cluster.ROUND_ROBIN,
+        circuit_breakers=_limits(),
+        metadata=_service_metadata(key),
+        transport_socket_matches=_socket_matches(tls),
+    )
+    if is_http:
+        _speak_http1(cluster)
+    return cluster
+
+
+def _socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:
+    mutual = struct({names.TLS_MODE_KEY: names.TLS_MODE_MUTUAL})
+    return [
+        Cluster.TransportSocketMatch(name="tlsMode-mutual", match=mutual, transport_socket=tls),
+        Cluster.TransportSocketMatch(
+            name="tlsMode-disabled", match=struct({}), transport_socket=raw_buffer()
+        ),
+    ]
+
+
+def inbound_cluster(port: int, service: ObjectName | None) -> Cluster:
+    """To the local app on `port`; `service` names it in metrics."""
+    cluster = _to_local_app(names.inbound_cluster(port))
+    if service is not None:
+        cluster.metadata.CopyFrom(_service_metadata(service))
+    return cluster
+
+
+def fixed_clusters() -> tuple[Cluster, ...]:
+    """Those every node has: unknown destinations outbound and inbound, and the place for what is refused."""
+    passthrough = Cluster(
+        name=names.PASSTHROUGH_CLUSTER,
+        type=Cluster.ORIGINAL_DST,
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
+        circuit_breakers=_limits(),
+    )
+    _speak_http1(passthrough)
+    black_hole = Cluster(
+        name=names.BLACK_HOLE_CLUSTER,
+        type=Cluster.STATIC,
+        connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
+    )
+    return passthrough, _to_local_app(names.INBOUND_PASSTHROUGH_CLUSTER), black_hole
+
+
+def _to_local_app(name: str) -> Cluster:
+    """Dial the address the caller meant, from an address that is not intercepted again."""
+    cluster = Cluster(
+        name=name,
+        type=Cluster.ORIGINAL_DST,
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
+        circuit_breakers=_limits(),
+        upstream_bind_config=BindConfig(
+            source_address=SocketAddress(address=INBOUND_SOURCE, port_value=0),
+            extra_source_addresses=[
+                ExtraSourceAddress(address=SocketAddress(address=INBOUND_SOURCE_V6, port_value=0))
+            ],
+        ),
+    )
+    _speak_http1(cluster)
+    return cluster
+
+
+def _limits() -> CircuitBreakers:
+    return CircuitBreakers(
+        thresholds=[
+            CircuitBreakers.Thresholds(
+                max_connections=UInt32Value(value=MAX_CONNECTIONS),
+                max_pending_requests=UInt32Value(value=MAX_CONNECTIONS),
+                max_requests=UInt32Value(value=MAX_CONNECTIONS),
+                max_retries=UInt32Value(value=MAX_RETRIES),
+            )
+        ]
+    )
+
+
+def _service_metadata(service: ObjectName) -> Metadata:
+    labels = {
+        "service_host": names.fqdn(service),
+        "service_name": service.name,
+        "service_namespace": service.namespace,
+    }
+    return Metadata(filter_metadata={names.LABEL_METADATA: struct(labels)})
+
+
+def _speak_http1(cluster: Cluster) -> None:
+    explicit = HttpProtocolOptions.ExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
+    options = HttpProtocolOptions(explicit_http_config=explicit)
+    cluster.typed_extension_protocol_options[_HTTP_OPTIONS_KEY].CopyFrom(packed(options))

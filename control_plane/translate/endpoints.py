@@ -1,0 +1,76 @@
+"""ClusterLoadAssignments (pure): the ready endpoints of a Service port, with what clients must know of
+each."""
+
+from google.protobuf.struct_pb2 import Struct
+
+from control_plane.api.envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata
+from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthStatus
+from control_plane.api.envoy.config.endpoint.v3 import endpoint_components_pb2 as components
+from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from control_plane.discovery.model import Endpoint, ServiceView, Workload
+from control_plane.translate import names
+from control_plane.translate.settings import MeshSettings, MtlsMode
+
+MESH_CLUSTER_ID = "Kubernetes"
+"""Metric label `destination_cluster`; Istio's default name for the one cluster there is."""
+
+
+def load_assignments(view: ServiceView, settings: MeshSettings) -> tuple[ClusterLoadAssignment, ...]:
+    """One per Service port, also when it has no endpoint: the answer is then "none", not silence."""
+    return tuple(
+        _load_assignment(names.outbound_cluster(view.service.key, port.number), endpoints, settings)
+        for port, endpoints in zip(view.service.ports, view.endpoints, strict=True)
+    )
+
+
+def socket_address(address: str, port: int) -> Address:
+    return Address(socket_address=SocketAddress(address=address, port_value=port))
+
+
+def _load_assignment(
+    name: str, endpoints: tuple[Endpoint, ...], settings: MeshSettings
+) -> ClusterLoadAssignment:
+    assignment = ClusterLoadAssignment(cluster_name=name)
+    if endpoints:
+        hosts = [_host(endpoint, settings) for endpoint in endpoints]
+        assignment.endpoints.append(components.LocalityLbEndpoints(lb_endpoints=hosts))
+    return assignment
+
+
+def _host(endpoint: Endpoint, settings: MeshSettings) -> components.LbEndpoint:
+    return components.LbEndpoint(
+        endpoint=components.Endpoint(address=socket_address(endpoint.address, endpoint.port)),
+        health_status=HealthStatus.HEALTHY,
+        metadata=_metadata(endpoint, settings),
+    )
+
+
+def _metadata(endpoint: Endpoint, settings: MeshSettings) -> Metadata | None:
+    if endpoint.workload is None:
+        return None
+    labels = _labels(endpoint.workload)
+    found = Metadata()
+    if endpoint.is_meshed and settings.mtls_mode is not MtlsMode.DISABLE:
+        labels["spiffe_id"] = settings.identity_of(endpoint.workload)
+        found.filter_metadata[names.SOCKET_MATCH_METADATA].update({names.TLS_MODE_KEY: names.TLS_MODE_MUTUAL})
+    found.filter_metadata[names.LABEL_METADATA].CopyFrom(struct(labels))
+    return found
+
+
+def _labels(workload: Workload) -> dict[str, str]:
+    return {
+        "app": workload.app,
+        "cluster": MESH_CLUSTER_ID,
+        "namespace": workload.key.namespace,
+        "service_account": workload.service_account,
+        "version": workload.version,
+        "workload": workload.owner,
+    }
+
+
+def struct(values: dict[str, str]) -> Struct:
+    """`values` without the empty ones."""
+    built = Struct()
+    built.update({key: value for key, value in values.items() if value})
+    return built

@@ -1,0 +1,237 @@
+"""Listeners (pure): the two that own a socket, and the ones they hand connections to by original destination.
+
+Outbound, a connection reaches `<VIP>_<port>` if that exists, else `0.0.0.0_<port>`, else stays at
+`virtualOutbound`. Inbound, one listener has a filter chain per port and kind of traffic.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from control_plane.api.envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from control_plane.api.envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
+from control_plane.api.envoy.config.listener.v3.listener_components_pb2 import (
+    Filter,
+    FilterChain,
+    FilterChainMatch,
+    ListenerFilter,
+)
+from control_plane.api.envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
+from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
+from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from control_plane.api.envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import (
+    HttpInspector,
+)
+from control_plane.api.envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
+from control_plane.api.envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import (
+    TlsInspector,
+)
+from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm,
+)
+from control_plane.api.envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from control_plane.discovery.model import PortProtocol, Service, ServicePort
+from control_plane.translate import names
+from control_plane.translate.endpoints import socket_address
+from control_plane.translate.routes import single_cluster_host
+from control_plane.translate.settings import MtlsMode, OutboundTrafficPolicy
+from control_plane.translate.tls import ads_source, packed
+
+DETECTION_TIMEOUT_SECONDS = 10
+"""How long a silent client is waited for where the protocol must be guessed; then its bytes are opaque."""
+
+_PLAIN_HTTP = ("http/1.1", "http/1.0")
+"""What the HTTP inspector calls HTTP/1; prior-knowledge HTTP/2 (`h2c`) is relayed as opaque bytes."""
+
+
+# --- outbound -----------------------------------------------------------------------------------------------
+
+
+def virtual_outbound(policy: OutboundTrafficPolicy) -> Listener:
+    """Catches every outbound connection and keeps those to destinations that no Service stands for."""
+    unknown = (
+        names.PASSTHROUGH_CLUSTER if policy is OutboundTrafficPolicy.ALLOW_ANY else names.BLACK_HOLE_CLUSTER
+    )
+    listener = _listener(names.VIRTUAL_OUTBOUND, "0.0.0.0", names.OUTBOUND_PORT, TrafficDirection.OUTBOUND)
+    _add_ipv6(listener, names.OUTBOUND_PORT)
+    listener.use_original_dst.CopyFrom(BoolValue(value=True))
+    listener.listener_filters.append(_original_dst())
+    listener.filter_chains.append(_blocked(names.OUTBOUND_PORT))
+    listener.default_filter_chain.CopyFrom(FilterChain(name="unknown", filters=[_tcp_proxy(unknown)]))
+    return listener
+
+
+def http_listener(port: int) -> Listener:
+    """All Services whose `port` is declared HTTP: told apart by Host."""
+    name = names.wildcard_listener(port)
+    listener = _unbound(name, "0.0.0.0", port)
+    listener.filter_chains.append(FilterChain(name="http", filters=[_outbound_http(name, port)]))
+    return listener
+
+
+def tcp_listener(service: Service, port: ServicePort) -> Listener:
+    """One Service port declared TCP: told by its VIP, never waiting for a byte."""
+    cluster = names.outbound_cluster(service.key, port.number)
+    listener = _unbound(names.service_listener(service.vip, port.number), service.vip, port.number)
+    listener.filter_chains.append(FilterChain(name="tcp", filters=[_tcp_proxy(cluster)]))
+    return listener
+
+
+def detecting_listener(service: Service, port: ServicePort) -> Listener:
+    """One undeclared Service port: HTTP/1 is routed, anything else is relayed to the same endpoints."""
+    name = names.service_listener(service.vip, port.number)
+    opaque = names.opaque_cluster(service.key, port.number)
+    listener = _unbound(name, service.vip, port.number)
+    _add_detection(listener)
+    match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_PLAIN_HTTP)
+    chain = FilterChain(name="http", filter_chain_match=match, filters=[_outbound_http(name, port.number)])
+    listener.filter_chains.append(chain)
+    listener.default_filter_chain.CopyFrom(FilterChain(name="opaque", filters=[_tcp_proxy(opaque)]))
+    return listener
+
+
+def _outbound_http(listener_name: str, port: int) -> Filter:
+    manager = _http_manager(f"outbound_{listener_name}")
+    manager.rds.CopyFrom(hcm.Rds(config_source=ads_source(), route_config_name=names.route_table(port)))
+    return _http_filter(manager)
+
+
+# --- inbound ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InboundPort:
+    """A port of the local app that some Service names, with what the oldest such Service declares about
+    it."""
+
+    number: int
+    protocol: PortProtocol
+
+
+def virtual_inbound(ports: Iterable[InboundPort], mode: MtlsMode, tls: TransportSocket) -> Listener:
+    """Everything that arrives at the pod; `tls` is the server side of mesh TLS.
+
+    In STRICT, plaintext matches no chain: the connection is closed, and counted.
+    """
+    listener = _listener(names.VIRTUAL_INBOUND, "0.0.0.0", names.INBOUND_PORT, TrafficDirection.INBOUND)
+    _add_ipv6(listener, names.INBOUND_PORT)
+    listener.listener_filters.append(_original_dst())
+    if mode is MtlsMode.STRICT:
+        _add_detection(listener, http=False)
+    else:
+        _add_detection(listener)
+    listener.filter_chains.append(_blocked(names.INBOUND_PORT))
+    for port in ports:
+        listener.filter_chains.extend(_port_chains(port.number, port.protocol, mode, tls))
+    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, mode, tls))
+    return listener
+
+
+def _port_chains(
+    port: int | None, protocol: PortProtocol, mode: MtlsMode, tls: TransportSocket
+) -> Iterable[FilterChain]:
+    """Chains of one port; None is every port that no Service names."""
+    label = "catch-all" if port is None else str(port)
+    http, tcp = _inbound_http(port), _tcp_proxy(_inbound_name(port))
+    mesh_http = _match(port, "tls", names.ALPN_HTTP)
+    mesh_tcp = _match(port, "tls", names.ALPN_TCP)
+    yield FilterChain(
+        name=f"{label}-mtls-http", filter_chain_match=mesh_http, filters=[http], transport_socket=tls
+    )
+    yield FilterChain(
+        name=f"{label}-mtls-tcp", filter_chain_match=mesh_tcp, filters=[tcp], transport_socket=tls
+    )
+    if mode is MtlsMode.STRICT:
+        return
+    # The app's own TLS: not ours to end.
+    yield FilterChain(name=f"{label}-tls", filter_chain_match=_match(port, "tls"), filters=[tcp])
+    if protocol is PortProtocol.HTTP:
+        yield FilterChain(name=f"{label}-http", filter_chain_match=_match(port, "raw_buffer"), filters=[http])
+        return
+    if protocol is PortProtocol.UNDECLARED:
+        plain_http = _match(port, "raw_buffer", *_PLAIN_HTTP)
+        yield FilterChain(name=f"{label}-http", filter_chain_match=plain_http, filters=[http])
+    yield FilterChain(name=f"{label}-tcp", filter_chain_match=_match(port, "raw_buffer"), filters=[tcp])
+
+
+def _match(port: int | None, transport: str, *application: str) -> FilterChainMatch:
+    match = FilterChainMatch(transport_protocol=transport, application_protocols=application)
+    if port is not None:
+        match.destination_port.CopyFrom(UInt32Value(value=port))
+    return match
+
+
+def _inbound_name(port: int | None) -> str:
+    return names.INBOUND_PASSTHROUGH_CLUSTER if port is None else names.inbound_cluster(port)
+
+
+def _inbound_http(port: int | None) -> Filter:
+    cluster = _inbound_name(port)
+    manager = _http_manager(f"inbound_0.0.0.0_{port or 'catch-all'}")
+    host = single_cluster_host(f"inbound|http|{port or ''}", cluster, "default")
+    manager.route_config.CopyFrom(RouteConfiguration(name=cluster, virtual_hosts=[host]))
+    manager.forward_client_cert_details = hcm.HttpConnectionManager.SANITIZE_SET
+    manager.set_current_client_cert_details.uri = True
+    return _http_filter(manager)
+
+
+# --- shared parts -------------------------------------------------------------------------------------------
+
+
+def _listener(name: str, address: str, port: int, direction: TrafficDirection) -> Listener:
+    return Listener(name=name, address=socket_address(address, port), traffic_direction=direction)
+
+
+def _unbound(name: str, address: str, port: int) -> Listener:
+    """A listener without a socket: `virtualOutbound` hands it connections."""
+    listener = _listener(name, address, port, TrafficDirection.OUTBOUND)
+    listener.bind_to_port.CopyFrom(BoolValue(value=False))
+    return listener
+
+
+def _add_ipv6(listener: Listener, port: int) -> None:
+    address = SocketAddress(address="::", port_value=port, ipv4_compat=False)
+    listener.additional_addresses.append(AdditionalAddress(address=Address(socket_address=address)))
+
+
+def _add_detection(listener: Listener, *, http: bool = True) -> None:
+    """Look at the first bytes; a client that stays silent is let through as opaque after the timeout."""
+    tls_inspector = packed(TlsInspector())
+    listener.listener_filters.append(
+        ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=tls_inspector)
+    )
+    if http:
+        http_inspector = packed(HttpInspector())
+        listener.listener_filters.append(
+            ListenerFilter(name="envoy.filters.listener.http_inspector", typed_config=http_inspector)
+        )
+    listener.listener_filters_timeout.CopyFrom(Duration(seconds=DETECTION_TIMEOUT_SECONDS))
+    listener.continue_on_listener_filters_timeout = True
+
+
+def _original_dst() -> ListenerFilter:
+    return ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=packed(OriginalDst()))
+
+
+def _blocked(port: int) -> FilterChain:
+    """Refuses a connection made to the listener itself: relaying it would come back here for ever."""
+    match = FilterChainMatch(destination_port=UInt32Value(value=port))
+    return FilterChain(
+        name="blocked", filter_chain_match=match, filters=[_tcp_proxy(names.BLACK_HOLE_CLUSTER)]
+    )
+
+
+def _tcp_proxy(cluster: str) -> Filter:
+    proxy = TcpProxy(stat_prefix=cluster, cluster=cluster)
+    return Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(proxy))
+
+
+def _http_manager(stat_prefix: str) -> hcm.HttpConnectionManager:
+    router = hcm.HttpFilter(name="envoy.filters.http.router", typed_config=packed(Router()))
+    return hcm.HttpConnectionManager(stat_prefix=stat_prefix, http_filters=[router])
+
+
+def _http_filter(manager: hcm.HttpConnectionManager) -> Filter:
+    return Filter(name="envoy.filters.network.http_connection_manager", typed_config=packed(manager))

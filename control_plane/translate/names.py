@@ -1,0 +1,80 @@
+"""Names of xDS resources and of the hosts they stand for (pure); the same words as Istio's, which users'
+tools know."""
+
+from control_plane.discovery.model import ObjectName
+
+CLUSTER_DOMAIN = "cluster.local"
+"""DNS suffix of Services; not the trust domain, which may differ."""
+
+VIRTUAL_OUTBOUND = "virtualOutbound"
+VIRTUAL_INBOUND = "virtualInbound"
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+
+PASSTHROUGH_CLUSTER = "PassthroughCluster"
+INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
+BLACK_HOLE_CLUSTER = "BlackHoleCluster"
+
+ALPN_HTTP = "istio-http/1.1"
+ALPN_TCP = "istio"
+
+LABEL_METADATA = "meshproxy.io"
+"""Filter-metadata key of what the sidecar puts into metric labels and identity checks."""
+SOCKET_MATCH_METADATA = "envoy.transport_socket_match"
+TLS_MODE_KEY = "tlsMode"
+TLS_MODE_MUTUAL = "mutual"
+
+
+def fqdn(service: ObjectName) -> str:
+    """`catalog.shop.svc.cluster.local`"""
+    return f"{service.name}.{service.namespace}.svc.{CLUSTER_DOMAIN}"
+
+
+def outbound_cluster(service: ObjectName, port: int) -> str:
+    """`outbound|8080||catalog.shop.svc.cluster.local`"""
+    return f"outbound|{port}||{fqdn(service)}"
+
+
+def opaque_cluster(service: ObjectName, port: int) -> str:
+    """The twin of an undeclared port's cluster for bytes that are not HTTP."""
+    return f"outbound|{port}|opaque|{fqdn(service)}"
+
+
+def missing_backend(service: ObjectName, port: int | None) -> str:
+    """A cluster name that is never defined: the share of a backend that does not exist."""
+    return f"missing|{'' if port is None else port}||{fqdn(service)}"
+
+
+def inbound_cluster(port: int) -> str:
+    """`inbound|8080||`"""
+    return f"inbound|{port}||"
+
+
+def sni(service: ObjectName, port: int) -> str:
+    """`outbound_.8080_._.catalog.shop.svc.cluster.local`: a DNS-safe form of the cluster's name."""
+    return f"outbound_.{port}_._.{fqdn(service)}"
+
+
+def wildcard_listener(port: int) -> str:
+    """`0.0.0.0_8080`"""
+    return f"0.0.0.0_{port}"
+
+
+def service_listener(vip: str, port: int) -> str:
+    """`10.96.0.7_3306`"""
+    return f"{vip}_{port}"
+
+
+def route_table(port: int) -> str:
+    """Name of the RouteConfiguration of an outbound HTTP port."""
+    return str(port)
+
+
+def domains(service: ObjectName, vip: str, port: int, *, same_namespace: bool) -> tuple[str, ...]:
+    """Every Host by which a client may call the Service on `port`, each also with the port."""
+    name, namespace = service.name, service.namespace
+    hosts = [name] if same_namespace else []
+    hosts += [f"{name}.{namespace}", f"{name}.{namespace}.svc", fqdn(service)]
+    if vip:
+        hosts.append(f"[{vip}]" if ":" in vip else vip)
+    return tuple(form for host in hosts for form in (host, f"{host}:{port}"))
