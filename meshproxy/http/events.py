@@ -1,8 +1,9 @@
 """The neutral HTTP vocabulary between codecs and the proxy (pure). [3]
 
-A codec's `receive(data)` returns a list of events. Body data is plain `bytes` (already de-chunked) and the end of a
-message is `END`, so that the common exchange allocates one list and one small object. Heads are shared: a codec
-remembers identical head bytes, so a head is immutable and nothing per-request may be stored on it.
+A codec's `receive(data)` returns a list of events. Body data is plain `bytes` (already de-chunked) and the
+end of a message is `END`, so that the common exchange allocates one list and one small object. Heads are
+shared: a codec remembers identical head bytes, so a head is immutable and nothing per-request may be stored
+on it.
 """
 
 from __future__ import annotations
@@ -26,20 +27,37 @@ class Framing(Enum):
 class RequestHead:
     """A parsed, validated request head. Shared between requests: never mutate it.
 
-    Header names are lower case; order is kept. `forward` is the serialised start: request line and header lines to
-    send on, each ended by CRLF, without the empty line that ends a head. It leaves out what a proxy must not pass:
-    hop-by-hop fields (RFC 9110 section 7.6.1: `connection` and what it names, `keep-alive`, `proxy-connection`, `te`,
-    `transfer-encoding`, `upgrade`), and the mesh's own fields, which the proxy writes itself:
-    `x-request-id` (given per request), `x-envoy-peer-metadata`, `x-forwarded-client-cert`.
-    It holds `content-length` when the framing is LENGTH; the writer adds `transfer-encoding: chunked`.
+    Header names are lower case; order is kept. `forward` is the serialised start: request line and header
+    lines to send on, each ended by CRLF, without the empty line that ends a head. It leaves out what a
+    proxy must not pass: hop-by-hop fields (RFC 9110 section 7.6.1: `connection` and what it names,
+    `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade`), and the mesh's own fields,
+    which the proxy writes itself: `x-request-id` (given per request), `x-envoy-peer-metadata`,
+    `x-forwarded-client-cert`. It holds `content-length` when the framing is LENGTH; the writer adds
+    `transfer-encoding: chunked`.
     """
 
-    __slots__ = ("authority", "chunked", "content_length", "end_stream", "expect_continue", "forward", "framing",
-                 "headers", "host", "keep_alive", "method", "path", "peer_metadata", "target", "upgrade", "version")
+    __slots__ = (
+        "authority",
+        "chunked",
+        "content_length",
+        "end_stream",
+        "expect_continue",
+        "forward",
+        "framing",
+        "headers",
+        "host",
+        "keep_alive",
+        "method",
+        "path",
+        "peer_metadata",
+        "target",
+        "upgrade",
+        "version",
+    )
 
     method: bytes
     target: bytes
-    """Request target in origin form as received (an absolute-form target is normalised); `*` for `OPTIONS *`."""
+    """Request target in origin form as received (an absolute form is normalised); `*` for `OPTIONS *`."""
     path: str
     """`target` without the query, for routing."""
     authority: str
@@ -48,7 +66,7 @@ class RequestHead:
     """`authority` without the port."""
     version: tuple[int, int]
     headers: Headers
-    """Every field received, including those `forward` leaves out."""
+    """Every field received, including those `forward` leaves out, but never `x-request-id`: see `Request`."""
     framing: Framing
     content_length: int
     """Declared length; 0 unless the framing is LENGTH."""
@@ -66,8 +84,17 @@ class RequestHead:
 class ResponseHead:
     """A parsed, validated response head. Shared: never mutate it. `forward` as in `RequestHead`."""
 
-    __slots__ = ("chunked", "content_length", "forward", "headers", "keep_alive", "reason", "status", "upgrade",
-                 "version")
+    __slots__ = (
+        "chunked",
+        "content_length",
+        "forward",
+        "headers",
+        "keep_alive",
+        "reason",
+        "status",
+        "upgrade",
+        "version",
+    )
 
     status: int
     reason: bytes
@@ -90,7 +117,7 @@ class Request:
     def __init__(self, head: RequestHead, request_id: bytes) -> None:
         self.head = head
         self.request_id = request_id
-        """Value of `x-request-id`, empty when absent."""
+        """Value of the last `x-request-id` field, empty when absent."""
 
 
 class Response:
