@@ -86,7 +86,7 @@ def version_of(resources: Resources) -> str:
 class Snapshot:
     """Resources by type URL and name. Build it with `Snapshot.of`."""
 
-    resources: Mapping[str, Resources] = MappingProxyType({})
+    resources: Mapping[str, Resources] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> Snapshot:
