@@ -11,7 +11,7 @@ Rules all keep:
 - what comes out is shared: nobody changes a `Manifest` received from a store.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -92,8 +92,12 @@ class Listing(NamedTuple):
     resource_version: int
 
 
-class EventStream(AsyncIterator[StoreEvent], Protocol):
+class EventStream(Protocol):
     """An open subscription. Iterating ends when store or stream is closed; raises HistoryGone when behind."""
+
+    def __aiter__(self) -> "EventStream": ...
+
+    async def __anext__(self) -> StoreEvent: ...
 
     def close(self) -> None:
         """End the iteration, also one that is waiting. Idempotent."""

@@ -1,0 +1,70 @@
+"""The metadata a store owns, and what an update keeps or replaces (pure).
+
+Mirrors Kubernetes: `uid`, `creationTimestamp`, `generation` and `resourceVersion` cannot be written by a
+client; `generation` grows when anything outside `metadata` and `status` changed; `update` leaves `status`
+alone and `update_status` everything else.
+"""
+
+from control_plane.resources.manifest import (
+    Manifest,
+    key_of,
+    metadata,
+    resource_version_of,
+    uid_of,
+    with_metadata,
+)
+from control_plane.store.api import VersionConflict
+
+_OWNED = ("uid", "creationTimestamp", "generation")
+
+
+def created(manifest: Manifest, *, uid: str, timestamp: str, version: int) -> Manifest:
+    """The object as stored first."""
+    return with_metadata(
+        manifest, uid=uid, creationTimestamp=timestamp, generation=1, resourceVersion=str(version)
+    )
+
+
+def check_preconditions(current: Manifest, *, uid: str, resource_version: str) -> None:
+    """Raises VersionConflict when `uid` or `resource_version` is given and is not the current one."""
+    if uid and uid != uid_of(current):
+        raise VersionConflict(key_of(current), f"its uid is {uid_of(current)}, not {uid}: it was made anew")
+    if resource_version and resource_version != resource_version_of(current):
+        found = resource_version_of(current)
+        raise VersionConflict(key_of(current), f"its resourceVersion is {found}, not {resource_version}")
+
+
+def updated(current: Manifest, wanted: Manifest, *, version: int) -> Manifest | None:
+    """`wanted` with `current`'s status and owned metadata; None when that changes nothing."""
+    result = {field: value for field, value in wanted.items() if field != "status"}
+    if "status" in current:
+        result["status"] = current["status"]
+    owned = {field: value for field, value in metadata(current).items() if field in _OWNED}
+    result = with_metadata(result, **owned, resourceVersion=resource_version_of(current))
+    if result == current:
+        return None
+    if _desired(result) != _desired(current):
+        result = with_metadata(result, generation=_generation(current) + 1)
+    return with_metadata(result, resourceVersion=str(version))
+
+
+def status_updated(current: Manifest, wanted: Manifest, *, version: int) -> Manifest | None:
+    """`current` with `wanted`'s status; None when that changes nothing."""
+    result = {field: value for field, value in current.items() if field != "status"}
+    if "status" in wanted:
+        result["status"] = wanted["status"]
+    return None if result == current else with_metadata(result, resourceVersion=str(version))
+
+
+def deleted(current: Manifest, *, version: int) -> Manifest:
+    """The last state as told to watchers: it carries the version of the deletion."""
+    return with_metadata(current, resourceVersion=str(version))
+
+
+def _desired(manifest: Manifest) -> Manifest:
+    return {field: value for field, value in manifest.items() if field not in ("metadata", "status")}
+
+
+def _generation(manifest: Manifest) -> int:
+    generation = metadata(manifest).get("generation")
+    return generation if isinstance(generation, int) else 0
