@@ -49,7 +49,8 @@ _TRUSTED_BY_APPS: Final = frozenset({b"x-forwarded-client-cert", b"x-envoy-peer-
 dropped."""
 _NOT_SENT_ON: Final = frozenset({TRANSFER_ENCODING, CONNECTION, UPGRADE, REQUEST_ID, PEER_METADATA, DROPPED})
 _REFUSED_TRAILERS: Final = frozenset(
-    b"transfer-encoding content-length host connection upgrade te trailer expect keep-alive proxy-connection".split()
+    b"transfer-encoding content-length host connection upgrade te trailer expect keep-alive "
+    b"proxy-connection".split()
 )
 _MESH_FIELDS: Final = frozenset({b"x-request-id", b"x-envoy-peer-metadata", b"x-forwarded-client-cert"})
 

@@ -15,7 +15,8 @@ from meshproxy.http.syntax import refuse
 
 _HTTP_11: Final = (1, 1)
 _ESSENTIAL: Final = frozenset(
-    b"content-length transfer-encoding content-type content-encoding set-cookie location cache-control".split()
+    b"content-length transfer-encoding content-type content-encoding set-cookie location "
+    b"cache-control".split()
 )
 
 KnownResponse = tuple[ResponseHead, Framing, bool]
