@@ -18,7 +18,7 @@ class Direction(Enum):
     OUTBOUND = "outbound"
 
 
-# --- listeners ------------------------------------------------------------------------------------------------
+# --- listeners ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Listener:
     """True: a silent client is treated as opaque when the timeout ends; False: it is closed."""
 
 
-# --- routes ---------------------------------------------------------------------------------------------------
+# --- routes ---
 
 
 class PathMatchKind(Enum):
@@ -163,6 +163,8 @@ class RouteAction:
     timeout: float = 15.0
     """Seconds for the whole exchange, retries included; 0 disables. Envoy's default is 15 s."""
     retry: RetrySettings | None = None
+    cluster_not_found_status: int = 503
+    """Answer when the chosen cluster does not exist; 500 for an invalid backend, as Gateway API says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ class RouteTable:
     ignore_port_in_host_matching: bool = False
 
 
-# --- clusters -------------------------------------------------------------------------------------------------
+# --- clusters ---
 
 
 class ClusterType(Enum):

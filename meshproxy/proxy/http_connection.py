@@ -1,0 +1,252 @@
+"""One downstream HTTP/1.1 connection: bytes to exchanges, one after the other, and back-pressure. [2, 3]
+
+Callbacks only: an exchange whose upstream connection is pooled needs no task, future or await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from meshproxy.errors import RemoteProtocolError
+from meshproxy.http.events import END, Event, Request, RequestHead, Trailers
+from meshproxy.http.h1_scan import RequestReader
+from meshproxy.http.h1_writer import local_response
+from meshproxy.proxy.http_manager import HttpManager
+from meshproxy.proxy.http_stream import HttpStream
+from meshproxy.proxy.services import PAUSED_BY_BODY, PAUSED_BY_PIPELINE, ConnectionFacts
+from meshproxy.transport import socket_option
+
+_MAX_PIPELINED: Final = 65536
+"""Bytes of further requests held while one is being answered; reading pauses above it."""
+
+_LINGER_SECONDS: Final = 1.0
+"""A connection we end is still read for so long, so that the peer gets the answer and not a reset (RFC 9112
+section 9.6). Envoy's `delayed_close_timeout`."""
+
+
+class HttpServerConnection(asyncio.Protocol):
+    """asyncio.Protocol over a plain or TLS transport."""
+
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_eof",
+        "_last_progress",
+        "_manager",
+        "_paused",
+        "_pumping",
+        "_reader",
+        "_services",
+        "_stream",
+        "_transport",
+        "facts",
+        "forwarded_client_cert",
+        "is_write_paused",
+    )
+
+    def __init__(self, manager: HttpManager, facts: ConnectionFacts) -> None:
+        self._manager = manager
+        self._services = manager.services
+        self.facts = facts
+        self.forwarded_client_cert = manager.forwarded_client_cert(facts)
+        self._reader = RequestReader(manager.services.memory, manager.limits)
+        self._transport: asyncio.Transport | None = None
+        self._stream: HttpStream | None = None
+        self._paused = 0
+        self._closing = False
+        self._eof = False
+        self._pumping = False
+        self._last_progress = 0.0
+        self.is_write_paused = False
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._last_progress = self._services.clock.monotonic()
+        self._manager.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return  # lingering: read and dropped
+        try:
+            events = self._reader.receive(data)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            return
+        if events:
+            self._handle(events)
+        if self._stream is not None and self._reader.buffered > _MAX_PIPELINED:
+            self.pause_reading(PAUSED_BY_PIPELINE)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It may still wait for its answer (half-close)."""
+        self._eof = True
+        if self._closing:
+            return False
+        try:
+            self._reader.receive_eof()
+        except RemoteProtocolError:
+            if self._stream is not None:
+                self._stream.on_downstream_lost()
+                self._stream = None
+            return False
+        return self._stream is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._manager.connections.discard(self)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.on_downstream_lost()
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+        if self._stream is not None:
+            self._stream.on_downstream_write_paused()
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        if self._stream is not None:
+            self._stream.on_downstream_write_resumed()
+
+    # --- requests ---
+
+    def _handle(self, events: list[Event]) -> None:
+        """Feed events to the exchange. Loops instead of recursing when exchanges end at once (pipelining)."""
+        self._pumping = True
+        while events:
+            for event in events:
+                self._dispatch(event)
+            events = self._next_events() if self._stream is None and not self._closing else []
+        self._pumping = False
+
+    def _dispatch(self, event: Event) -> None:
+        if type(event) is Request:
+            self._last_progress = now = self._services.clock.monotonic()
+            self._stream = stream = HttpStream(self, self._manager, event, now)
+            stream.start()
+            return
+        current = self._stream
+        if current is None:
+            return  # the exchange was answered early; the rest of its body is dropped
+        if type(event) is bytes:
+            current.on_request_data(event)
+        elif event is END:
+            current.on_request_end()
+        elif type(event) is Trailers:
+            current.on_request_trailers(event)
+
+    def _next_events(self) -> list[Event]:
+        try:
+            events = self._reader.start_next()
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            return []
+        if self._paused & PAUSED_BY_PIPELINE and self._reader.buffered <= _MAX_PIPELINED:
+            self.unpause_reading(PAUSED_BY_PIPELINE)
+        return events
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        """The bytes are not HTTP we accept: answer if an answer can still be understood, then close."""
+        stream, self._stream = self._stream, None
+        self._services.reporter.protocol_error(self.facts.direction, error.reason)
+        if stream is not None:
+            started = stream.response_started
+            stream.on_downstream_lost()
+            if started:
+                self.abort()
+                return
+        self.write(local_response(error.status, str(error).encode("ascii", "replace"), close=True))
+        self.close_gracefully()
+
+    # --- called by the exchange ---
+
+    def write(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def must_close(self, head: RequestHead) -> bool:
+        """Whether the response has to say `connection: close`."""
+        return not head.keep_alive or self._services.is_draining or self._eof
+
+    def on_stream_done(self, *, close: bool) -> None:
+        """The exchange is complete on our side."""
+        self._stream = None
+        if self._paused & PAUSED_BY_BODY:
+            self.unpause_reading(PAUSED_BY_BODY)
+        if close:
+            self.close_gracefully()
+        elif not self._pumping:
+            self._last_progress = self._services.clock.monotonic()
+            events = self._next_events()
+            if events:
+                self._handle(events)
+
+    def pause_reading(self, reason: int) -> None:
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._paused |= reason
+
+    def unpause_reading(self, reason: int) -> None:
+        was, self._paused = self._paused, self._paused & ~reason
+        if was and not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close_gracefully(self) -> None:
+        """Send what is buffered and FIN; read on for a moment so that the answer is not lost to a reset."""
+        if self._closing:
+            return
+        self._closing = True
+        transport = self._transport
+        assert transport is not None
+        if transport.is_closing():
+            return
+        self._paused = 0
+        transport.resume_reading()
+        if self._eof or not transport.can_write_eof():
+            transport.close()
+            return
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, transport.close)
+
+    def abort(self) -> None:
+        """End it so that the client cannot mistake what it got for the whole."""
+        self._closing = True
+        if self._transport is not None:
+            socket_option.reset(self._transport)
+
+    # --- upkeep ---
+
+    def note_progress(self, now: float) -> None:
+        self._last_progress = now
+
+    def check_idle(self, now: float) -> None:
+        config = self._manager.config
+        waited = now - self._last_progress
+        if self._closing:
+            return
+        if self._stream is not None:
+            if config.stream_idle_timeout and waited > config.stream_idle_timeout:
+                self._stream.on_idle()
+        elif (
+            not self._reader.is_idle
+            and config.request_headers_timeout
+            and waited > config.request_headers_timeout
+        ):
+            self._refuse(
+                RemoteProtocolError("request head took too long", status=408, reason="header_timeout")
+            )
+        elif config.idle_timeout and waited > config.idle_timeout:
+            self.close_gracefully()
+
+    @property
+    def is_busy(self) -> bool:
+        """An exchange is under way."""
+        return self._stream is not None
+
+    def drain(self) -> None:
+        """Close now if nothing is under way; otherwise the exchange under way is the last."""
+        if self._stream is None and self._reader.is_idle:
+            self.close_gracefully()

@@ -1,0 +1,43 @@
+"""What all HTTP connections of one filter chain share: its settings, its routes, and their upkeep. [2]"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from meshproxy.config.model import HttpConnectionManager
+from meshproxy.http.h1_scan import HeadLimits
+from meshproxy.proxy.services import ConnectionFacts, ProxyServices
+from meshproxy.routing.table import CompiledRouteTable
+
+if TYPE_CHECKING:
+    from meshproxy.proxy.http_connection import HttpServerConnection
+
+
+class HttpManager:
+    """The live twin of an `HttpConnectionManager`."""
+
+    def __init__(self, config: HttpConnectionManager, services: ProxyServices) -> None:
+        self.config = config
+        self.services = services
+        self.limits = HeadLimits(max_head_bytes=config.max_request_headers_kb * 1024)
+        self.connections: WeakSet[HttpServerConnection] = WeakSet()
+        self._own_table = CompiledRouteTable(config.route_table) if config.route_table is not None else None
+
+    def routes(self) -> CompiledRouteTable | None:
+        """The table in force now; None while RDS has not delivered it."""
+        if self._own_table is not None:
+            return self._own_table
+        assert self.config.rds_name is not None
+        return self.services.route_table(self.config.rds_name)
+
+    def forwarded_client_cert(self, facts: ConnectionFacts) -> bytes:
+        """`x-forwarded-client-cert` line for the app (SANITIZE_SET), or nothing (SANITIZE)."""
+        if not self.config.forward_client_cert or not facts.peer_principal:
+            return b""
+        return f"x-forwarded-client-cert: By={facts.local_principal};URI={facts.peer_principal}\r\n".encode()
+
+    def sweep(self, now: float) -> None:
+        """Close connections that idled or stalled too long; called about once a second."""
+        for connection in list(self.connections):
+            connection.check_idle(now)

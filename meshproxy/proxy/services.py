@@ -1,0 +1,66 @@
+"""What the proxy's machines are given: the worker's shared parts, and the facts of one connection."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshproxy.clock import Clock
+from meshproxy.config.model import Direction
+from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.policy.timeout_wheel import TimeoutWheel
+from meshproxy.proxy.reporter import Reporter
+from meshproxy.routing.table import CompiledRouteTable
+from meshproxy.tasks import TaskGroupRegistry
+from meshproxy.telemetry.series import RequestSeries
+from meshproxy.upstream.cluster import ClusterRuntime
+from meshproxy.upstream.connector import Connector
+
+PAUSED_BY_BODY: Final = 1
+"""Reading from the client rests: the upstream does not take the body as fast as it comes."""
+PAUSED_BY_PIPELINE: Final = 2
+"""Reading from the client rests: it is too far ahead with further requests."""
+
+
+@dataclass(slots=True)
+class ConnectionFacts:
+    """Who is on a downstream connection and where it wanted to go. Fixed once the protocol is known."""
+
+    direction: Direction
+    peer_address: str
+    """Source address, without port."""
+    original_dst: tuple[str, int]
+    """Where the client dialled."""
+    peer_principal: str = ""
+    """The client's verified SPIFFE id; empty over plaintext."""
+    local_principal: str = ""
+    """The SPIFFE id we proved on this connection; empty over plaintext."""
+    series: dict[tuple[bytes, int, str, str], RequestSeries] = field(default_factory=dict)
+    """Metric series of this connection by what varies on it; kept by `Reporter`."""
+
+    @property
+    def is_mtls(self) -> bool:
+        return bool(self.peer_principal)
+
+
+@dataclass(slots=True)
+class ProxyServices:
+    """Shared by all connections of a worker."""
+
+    clock: Clock
+    rng: random.Random
+    memory: HeadMemory
+    clusters: Callable[[str], ClusterRuntime | None]
+    route_table: Callable[[str], CompiledRouteTable | None]
+    """RDS tables by name; None while one has not arrived."""
+    timers: TimeoutWheel[Callable[[], None]]
+    tasks: TaskGroupRegistry
+    connector: Connector
+    reporter: Reporter
+    peer_metadata_line: bytes
+    """Our own `x-envoy-peer-metadata` header line, with CRLF, for upstreams that speak mesh TLS."""
+    limits: HeadLimits = field(default_factory=HeadLimits)
+    is_draining: bool = False
+    """Set on SIGTERM: every response ends its connection."""

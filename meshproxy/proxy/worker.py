@@ -1,0 +1,209 @@
+"""The data plane of one process: takes configuration snapshots, holds what is live, makes protocols.
+
+A snapshot is prepared whole before any of it takes effect: a table that does not compile leaves the last
+good configuration serving. What did not change between snapshots is recognised by identity and left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from weakref import WeakSet
+
+from meshproxy.config.model import (
+    Cluster,
+    ClusterType,
+    Endpoint,
+    FilterChain,
+    HttpConnectionManager,
+    RouteTable,
+    TcpProxy,
+    WorkloadIdentity,
+)
+from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.proxy.http_connection import HttpServerConnection
+from meshproxy.proxy.http_manager import HttpManager
+from meshproxy.proxy.services import ConnectionFacts, ProxyServices
+from meshproxy.proxy.tcp_proxy import TcpRelay
+from meshproxy.routing.match import ClusterChoice
+from meshproxy.routing.table import CompiledRouteTable
+from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet
+from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
+
+SWEEP_INTERVAL = 1.0
+"""Seconds between looks at idle connections and byte counters."""
+
+
+class LiveConfig:
+    """Clusters and route tables by name, as the exchanges see them."""
+
+    def __init__(self) -> None:
+        self.clusters: dict[str, ClusterRuntime] = {}
+        self.tables: dict[str, CompiledRouteTable] = {}
+        self.workloads: dict[str, WorkloadIdentity] = {}
+        """By address: who lives at the endpoints we know."""
+
+
+class Worker:
+    """One event loop's proxy."""
+
+    def __init__(
+        self,
+        live: LiveConfig,
+        services: ProxyServices,
+        upstream: UpstreamServices,
+        listener_services: ListenerServices,
+        own_principal: str = "",
+    ) -> None:
+        self._live = live
+        self._services = services
+        self._upstream = upstream
+        self.own_principal = own_principal
+        self.snapshot = ConfigSnapshot()
+        self.listeners = ListenerSet(listener_services)
+        self._managers: dict[int, tuple[HttpConnectionManager, HttpManager]] = {}
+        self._choices: dict[int, tuple[TcpProxy, ClusterChoice]] = {}
+        self._relays: WeakSet[TcpRelay] = WeakSet()
+        self._apply_lock = asyncio.Lock()
+
+    # --- configuration ---
+
+    async def apply(self, snapshot: ConfigSnapshot) -> None:
+        """Put `snapshot` in force. Raises ConfigError or OSError and changes no route when it cannot be."""
+        async with self._apply_lock:
+            tables = self._compile_tables(snapshot.routes)
+            managers = self._compile_chains(snapshot)
+            self._update_clusters(snapshot)
+            self._live.tables = tables
+            self._managers.update(managers[0])
+            self._choices.update(managers[1])
+            await self.listeners.update(dict(snapshot.listeners))
+            self._managers, self._choices = managers
+            self.snapshot = snapshot
+
+    def _compile_tables(self, routes: Mapping[str, RouteTable]) -> dict[str, CompiledRouteTable]:
+        before, tables = self.snapshot.routes, self._live.tables
+        return {
+            name: tables[name] if before.get(name) is table and name in tables else CompiledRouteTable(table)
+            for name, table in routes.items()
+        }
+
+    def _compile_chains(
+        self, snapshot: ConfigSnapshot
+    ) -> tuple[
+        dict[int, tuple[HttpConnectionManager, HttpManager]], dict[int, tuple[TcpProxy, ClusterChoice]]
+    ]:
+        """The live twins of every chain's network filter, by the identity of its configuration."""
+        managers: dict[int, tuple[HttpConnectionManager, HttpManager]] = {}
+        choices: dict[int, tuple[TcpProxy, ClusterChoice]] = {}
+        for listener in snapshot.listeners.values():
+            for chain in (*listener.filter_chains, *_optional(listener.default_filter_chain)):
+                network = chain.network
+                if isinstance(network, HttpConnectionManager):
+                    known = self._managers.get(id(network))
+                    managers[id(network)] = known or (network, HttpManager(network, self._services))
+                else:
+                    choices[id(network)] = (network, ClusterChoice(network.clusters))
+        return managers, choices
+
+    def _update_clusters(self, snapshot: ConfigSnapshot) -> None:
+        live, before = self._live, self.snapshot
+        clusters = dict(live.clusters)
+        for name, cluster in snapshot.clusters.items():
+            endpoints = _endpoints_of(cluster, snapshot)
+            if endpoints is None:
+                continue  # warming: it is not there until its endpoints are
+            runtime = clusters.get(name)
+            if runtime is None:
+                runtime = clusters[name] = ClusterRuntime(cluster, self._upstream)
+            elif before.clusters.get(name) is cluster and _endpoints_of(cluster, before) is endpoints:
+                continue
+            runtime.update(cluster, endpoints)
+        for name in [name for name in clusters if name not in snapshot.clusters]:
+            clusters.pop(name).retire()
+        live.clusters = clusters
+        if before.endpoints is not snapshot.endpoints:
+            live.workloads = {
+                endpoint.address: endpoint.workload
+                for endpoints in snapshot.endpoints.values()
+                for endpoint in endpoints
+            }
+
+    # --- connections ---
+
+    def make_protocol(self, accepted: Accepted) -> asyncio.Protocol:
+        """The protocol for a connection whose chain is settled."""
+        facts = ConnectionFacts(
+            direction=accepted.listener.direction,
+            peer_address=accepted.peer_address,
+            original_dst=accepted.original_dst,
+            peer_principal=accepted.peer_principal,
+            local_principal=self.own_principal if accepted.tls else "",
+        )
+        network = accepted.chain.network
+        if isinstance(network, HttpConnectionManager):
+            _, manager = self._managers.get(id(network)) or (network, HttpManager(network, self._services))
+            return HttpServerConnection(manager, facts)
+        _, choice = self._choices.get(id(network)) or (network, ClusterChoice(network.clusters))
+        relay = TcpRelay(network, choice, self._services, facts)
+        self._relays.add(relay)
+        return relay.downstream
+
+    # --- upkeep ---
+
+    async def run(self) -> None:
+        """Advance timers and sweep idle connections until cancelled."""
+        timers, clock = self._services.timers, self._services.clock
+        next_sweep = clock.monotonic() + SWEEP_INTERVAL
+        while True:
+            await asyncio.sleep(timers.tick)
+            now = clock.monotonic()
+            for expire in timers.advance(now):
+                expire()
+            if now >= next_sweep:
+                next_sweep = now + SWEEP_INTERVAL
+                self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        for _, manager in list(self._managers.values()):
+            manager.sweep(now)
+        for cluster in self._live.clusters.values():
+            cluster.expire_idle(now)
+        self.flush_counters()
+
+    def flush_counters(self) -> None:
+        """Bring byte counters of relays that last up to date; also before a scrape."""
+        for relay in list(self._relays):
+            relay.flush_bytes()
+
+    # --- drain ---
+
+    def begin_drain(self) -> None:
+        """From now on every response ends its connection."""
+        self._services.is_draining = True
+
+    @property
+    def open_connections(self) -> int:
+        """Downstream connections that still are."""
+        http = sum(len(manager.connections) for _, manager in self._managers.values())
+        return http + sum(not relay.is_over for relay in list(self._relays))
+
+    def end_drain(self) -> None:
+        """The drain time is over: idle connections and relays are closed, exchanges cut with the process."""
+        self.listeners.stop_accepting()
+        for _, manager in self._managers.values():
+            for connection in list(manager.connections):
+                connection.drain()
+        for relay in list(self._relays):
+            relay.close()
+
+
+def _optional(chain: FilterChain | None) -> tuple[FilterChain, ...]:
+    return () if chain is None else (chain,)
+
+
+def _endpoints_of(cluster: Cluster, snapshot: ConfigSnapshot) -> tuple[Endpoint, ...] | None:
+    """A cluster's endpoints; None while EDS has not delivered them."""
+    if cluster.type is ClusterType.EDS:
+        return snapshot.endpoints.get(cluster.eds_service_name or cluster.name)
+    return cluster.endpoints

@@ -1,0 +1,100 @@
+"""Which filter chain a connection gets (pure). [1]
+
+Criteria as in Envoy's `FilterChainMatch`: destination port, destination prefix, SNI, transport protocol, ALPN; the
+most specific chain that matches wins, in that order of importance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from meshproxy.config.model import FilterChain, FilterChainMatch, Listener
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFacts:
+    """What is known of a connection. Unknown protocol facts are empty strings or tuples."""
+
+    destination_address: str
+    destination_port: int
+    transport_protocol: str = ""
+    """`"tls"` or `"raw_buffer"` once detected."""
+    application_protocols: tuple[str, ...] = ()
+    server_name: str = ""
+
+
+def candidates(listener: Listener, address: str, port: int) -> tuple[FilterChain, ...]:
+    """Chains that can still match when only the destination is known."""
+    return tuple(c for c in listener.filter_chains if _destination_matches(c.match, address, port))
+
+
+def needs_detection(chains: Iterable[FilterChain]) -> bool:
+    """True when the choice depends on bytes of the client."""
+    return any(
+        c.match.transport_protocol or c.match.application_protocols or c.match.server_names for c in chains
+    )
+
+
+def select(chains: Iterable[FilterChain], facts: ConnectionFacts) -> FilterChain | None:
+    """The most specific chain that matches all facts; None when there is none."""
+    best: FilterChain | None = None
+    best_rank: tuple[int, int, int, int, int] | None = None
+    for chain in chains:
+        if not _matches(chain.match, facts):
+            continue
+        rank = _rank(chain.match, facts)
+        if best_rank is None or rank > best_rank:
+            best, best_rank = chain, rank
+    return best
+
+
+def _destination_matches(match: FilterChainMatch, address: str, port: int) -> bool:
+    if match.destination_port is not None and match.destination_port != port:
+        return False
+    return not match.destination_prefixes or _prefix_length(match, address) >= 0
+
+
+def _prefix_length(match: FilterChainMatch, address: str) -> int:
+    """Length of the longest prefix that holds the address; -1 when none does."""
+    target = ip_address(address)
+    lengths = [
+        network.prefixlen
+        for network in map(ip_network, match.destination_prefixes)
+        if network.version == target.version and target in network
+    ]
+    return max(lengths, default=-1)
+
+
+def _server_name_rank(match: FilterChainMatch, name: str) -> int:
+    """Exact names beat suffixes, longer suffixes beat shorter; -1 when none matches."""
+    best = -1
+    for pattern in match.server_names:
+        if pattern == name:
+            best = max(best, 1000)
+        elif pattern.startswith("*.") and name.endswith(pattern[1:]):
+            best = max(best, len(pattern))
+    return best
+
+
+def _matches(match: FilterChainMatch, facts: ConnectionFacts) -> bool:
+    return (
+        _destination_matches(match, facts.destination_address, facts.destination_port)
+        and (not match.server_names or _server_name_rank(match, facts.server_name) >= 0)
+        and (not match.transport_protocol or match.transport_protocol == facts.transport_protocol)
+        and (
+            not match.application_protocols
+            or any(p in match.application_protocols for p in facts.application_protocols)
+        )
+    )
+
+
+def _rank(match: FilterChainMatch, facts: ConnectionFacts) -> tuple[int, int, int, int, int]:
+    return (
+        int(match.destination_port is not None),
+        _prefix_length(match, facts.destination_address) if match.destination_prefixes else -1,
+        _server_name_rank(match, facts.server_name),
+        int(bool(match.transport_protocol)),
+        int(bool(match.application_protocols)),
+    )

@@ -1,0 +1,302 @@
+"""TLS as a transport of its own: `SSLObject` + `MemoryBIO` over a plain protocol. [2]
+
+uvloop's own TLS cannot half-close, cannot resume sessions and loses bytes read before `start_tls`; this one replays
+sniffed bytes, half-closes, and reports an end without close_notify as the truncation it is (RFC 8446 section 6.1).
+To the raw transport it is the protocol; to the protocol above it is the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final, cast
+
+_READ_SIZE: Final = 16384
+"""One TLS record (RFC 8446 section 5.1: 2^14 bytes of plaintext); a larger buffer is allocated in vain."""
+
+
+class TlsFailure(ConnectionError):
+    """The handshake failed, or the peer rejected us, or the record layer broke. The message names OpenSSL's reason."""
+
+
+class TlsTruncated(ConnectionResetError):
+    """The peer's TCP stream ended without close_notify: what was received may be incomplete."""
+
+
+class TlsConnection(asyncio.Transport, asyncio.Protocol):
+    """One TLS connection over a raw transport.
+
+    `on_established(self)` runs once, after a successful handshake, and must end in `attach(protocol)`;
+    `on_failed(error)` runs instead when the handshake does not succeed. Afterwards the protocol above hears
+    `data_received`, `eof_received` (close_notify), `connection_lost`, `pause_writing`, `resume_writing`.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        on_established: Callable[[TlsConnection], None],
+        on_failed: Callable[[Exception], None],
+        server_name: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        super().__init__()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object: ssl.SSLObject = context.wrap_bio(
+            self._incoming, self._outgoing, server_side, server_hostname=server_name, session=session
+        )
+        self._on_established: Callable[[TlsConnection], None] | None = on_established
+        self._on_failed: Callable[[Exception], None] | None = on_failed
+        self._raw: asyncio.Transport | None = None
+        self._protocol: asyncio.Protocol | None = None
+        self._established = False
+        self._received_any = False
+        self._eof_received = False
+        self._write_closed = False
+        self._closing = False
+        self._early = False
+        self._early_eof = False
+
+    # --- protocol side: called by the raw transport ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._raw = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass asyncio's
+        self._handshake()
+
+    def data_received(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if not self._established:
+            self._handshake()
+        if self._protocol is not None:
+            self._read()
+        elif self._established and not self._closing:
+            self._early = True  # what came before `attach` waits in the BIO
+            self.pause_reading()
+
+    def eof_received(self) -> bool:
+        """TCP FIN. After close_notify it says nothing new; before it, the stream was cut."""
+        if self._eof_received:
+            return True
+        if not self._established:
+            self._fail(TlsFailure("peer closed the connection during the TLS handshake"))
+        elif self._protocol is None and not self._closing:
+            self._early_eof = True
+            return True
+        else:
+            self._lose(TlsTruncated("TLS stream ended without close_notify"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._established:
+            self._fail(exc or TlsFailure("connection lost during the TLS handshake"))
+            return
+        self._lose(exc)
+
+    def pause_writing(self) -> None:
+        if self._protocol is not None:
+            self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._protocol is not None:
+            self._protocol.resume_writing()
+
+    # --- handshake ---
+
+    def _handshake(self) -> None:
+        if self._closing:
+            return
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (ssl.SSLError, ssl.CertificateError, OSError) as error:
+            self._flush()  # the alert that says why
+            self._fail(TlsFailure(_reason(error)))
+            return
+        self._flush()
+        self._established = True
+        on_established, self._on_established = self._on_established, None
+        self._on_failed = None
+        assert on_established is not None
+        on_established(self)
+
+    def _fail(self, error: Exception) -> None:
+        on_failed, self._on_failed = self._on_failed, None
+        self._on_established = None
+        self._closing = True
+        if self._raw is not None:
+            self._raw.close()
+        if on_failed is not None:
+            on_failed(error)
+
+    def attach(self, protocol: asyncio.Protocol) -> None:
+        """Give the established connection to the protocol above it, with what arrived meanwhile."""
+        self._protocol = protocol
+        protocol.connection_made(self)
+        if self._early:
+            self._early = False
+            self._read()
+            self.resume_reading()
+        if self._early_eof and not self._eof_received:
+            self._lose(TlsTruncated("TLS stream ended without close_notify"))
+
+    # --- reading ---
+
+    def _read(self) -> None:
+        read = self._object.read
+        chunks: list[bytes] | None = None
+        data = b""
+        try:
+            data = read(_READ_SIZE)
+            # An empty BIO needs no last SSL_read to say so.
+            while data and (self._incoming.pending or self._object.pending()):
+                if chunks is None:
+                    chunks = []
+                chunks.append(data)
+                data = b""
+                data = read(_READ_SIZE)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._eof_received = True
+        except (ssl.SSLError, OSError) as error:
+            self._deliver(chunks, b"")
+            self._lose(TlsFailure(_reason(error)))
+            return
+        else:
+            if not data:
+                self._eof_received = True
+        if self._outgoing.pending:  # key updates, tickets
+            self._flush()
+        self._deliver(chunks, data)
+        if self._eof_received:
+            self._deliver_eof()
+
+    def _deliver(self, chunks: list[bytes] | None, data: bytes) -> None:
+        if chunks:
+            chunks.append(data)
+            data = b"".join(chunks)
+        if data and self._protocol is not None:
+            self._received_any = True
+            self._protocol.data_received(data)
+
+    def _deliver_eof(self) -> None:
+        protocol = self._protocol
+        if protocol is not None and not self._closing and not protocol.eof_received():
+            self.close()
+
+    def _lose(self, exc: Exception | None) -> None:
+        protocol, self._protocol = self._protocol, None
+        self._closing = True
+        raw = self._raw
+        if raw is not None and not raw.is_closing():
+            raw.abort()
+        if protocol is not None:
+            protocol.connection_lost(exc)
+
+    # --- transport side: called by the protocol above ---
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._closing or self._write_closed:
+            return
+        try:
+            self._object.write(data)
+        except (ssl.SSLError, OSError) as error:
+            asyncio.get_running_loop().call_soon(self._lose, TlsFailure(_reason(error)))
+            return
+        raw = self._raw
+        assert raw is not None
+        raw.write(self._outgoing.read())
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Half-close: close_notify, then FIN. Reading goes on."""
+        if self._closing or self._write_closed:
+            return
+        self._write_closed = True
+        self._send_close_notify()
+        raw = self._raw
+        assert raw is not None
+        if not raw.is_closing():
+            raw.write_eof()
+
+    def close(self) -> None:
+        """Send what is buffered, then close_notify and FIN."""
+        if self._closing:
+            return
+        self._closing = True
+        if not self._write_closed:
+            self._write_closed = True
+            self._send_close_notify()
+        if self._raw is not None:
+            self._raw.close()
+
+    def abort(self) -> None:
+        """Cut the connection: the peer sees a truncation, never a clean end."""
+        self._closing = True
+        if self._raw is not None:
+            self._raw.abort()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        if self._raw is not None and not self._raw.is_closing():
+            self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._raw is not None and not self._raw.is_closing():
+            self._raw.resume_reading()
+
+    def get_write_buffer_size(self) -> int:
+        return self._raw.get_write_buffer_size() if self._raw is not None else 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        if self._raw is not None:
+            self._raw.set_write_buffer_limits(high, low)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        if name == "ssl_object":
+            return self._object
+        return self._raw.get_extra_info(name, default) if self._raw is not None else default
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject:
+        """For the peer's certificate and the negotiated ALPN protocol."""
+        return self._object
+
+    @property
+    def received_any(self) -> bool:
+        """False: no application byte arrived, so a failure may still be the peer's rejection of our certificate.
+
+        A TLS 1.3 client finishes its handshake before the server has judged the client's certificate.
+        """
+        return self._received_any
+
+    def _send_close_notify(self) -> None:
+        # The caller has drained pending plaintext; `unwrap` fails on data that is still queued, hence once only.
+        try:
+            self._object.unwrap()
+        except (ssl.SSLError, OSError):
+            pass  # SSLWantReadError: our close_notify is out, the peer's has not come. Anything else: FIN says it.
+        self._flush()
+
+    def _flush(self) -> None:
+        raw = self._raw
+        if raw is not None and self._outgoing.pending and not raw.is_closing():
+            raw.write(self._outgoing.read())
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's reason in one line, e.g. `tlsv1 alert unknown ca`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return str(error) or type(error).__name__

@@ -1,0 +1,223 @@
+"""The live twin of a `Cluster`: limits, balancing and the way to a connection. [6]"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from meshproxy.clock import Clock
+from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
+from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.tasks import TaskGroupRegistry
+from meshproxy.upstream.balancer.round_robin import RoundRobin
+from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
+from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
+from meshproxy.upstream.http_connection import HttpUpstreamConnection
+from meshproxy.upstream.pool import PoolSettings
+
+_MAX_ORIGINAL_DST_ENDPOINTS = 1024
+"""Addresses remembered by one ORIGINAL_DST cluster; an idle one makes room when a new one comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamServices:
+    """What every cluster of a worker shares."""
+
+    connector: Connector
+    clock: Clock
+    tasks: TaskGroupRegistry
+    memory: HeadMemory
+    limits: HeadLimits
+    rng: random.Random
+    pool: PoolSettings
+    on_connect_failed: Callable[[str, ConnectFailed], None]
+    """(cluster, error): for counting; policies hear of it through the waiter."""
+
+
+class ClusterRuntime:
+    """Endpoints by balancer order, and the counters that the circuit limits compare."""
+
+    def __init__(self, cluster: Cluster, services: UpstreamServices) -> None:
+        self.cluster = cluster
+        self._services = services
+        self._endpoints: list[EndpointRuntime] = []
+        self._balancer = RoundRobin((), services.rng)
+        self._by_address: dict[tuple[str, int], EndpointRuntime] = {}
+        self.active_requests = 0
+        self.pending_requests = 0
+        self.connections = 0
+        self.overflows = 0
+
+    @property
+    def endpoints(self) -> list[EndpointRuntime]:
+        """Every live endpoint, for admin."""
+        return [*self._endpoints, *self._by_address.values()]
+
+    # --- configuration ---
+
+    def update(self, cluster: Cluster, endpoints: tuple[Endpoint, ...]) -> None:
+        """Take a new configuration. Endpoints that stay keep their connections."""
+        self.cluster = cluster
+        kept = {runtime.key: runtime for runtime in self._endpoints}
+        live: list[EndpointRuntime] = []
+        for endpoint in endpoints:
+            if not endpoint.healthy:
+                continue
+            target = self._target(endpoint)
+            runtime = kept.pop(
+                (endpoint.address, endpoint.port, endpoint.spiffe_id, target.tls is not None), None
+            )
+            if runtime is None:
+                runtime = EndpointRuntime(endpoint, target, self._services.pool)
+            else:
+                if runtime.endpoint != endpoint:
+                    runtime.series.clear()  # labels may have changed
+                    runtime.tcp_series = None
+                runtime.endpoint, runtime.target = endpoint, target
+            live.append(runtime)
+        self._endpoints = live
+        self._balancer = RoundRobin(tuple(runtime.endpoint for runtime in live), self._services.rng)
+        for runtime in kept.values():
+            runtime.retire()
+
+    def retire(self) -> None:
+        """The cluster is gone from the configuration."""
+        for runtime in self.endpoints:
+            runtime.retire()
+        self._endpoints = []
+        self._by_address = {}
+        self._balancer = RoundRobin((), self._services.rng)
+
+    def _target(self, endpoint: Endpoint) -> DialTarget:
+        cluster = self.cluster
+        return DialTarget(
+            address=endpoint.address,
+            port=endpoint.port,
+            connect_timeout=cluster.connect_timeout,
+            tls=self._tls_for(endpoint),
+            spiffe_id=endpoint.spiffe_id,
+            bind_address=cluster.bind_address_v6 if ":" in endpoint.address else cluster.bind_address,
+        )
+
+    def _tls_for(self, endpoint: Endpoint) -> UpstreamTls | None:
+        """The first transport socket match whose criteria the endpoint's metadata meets, else the default."""
+        metadata = set(endpoint.transport_socket_match)
+        for match in self.cluster.transport_socket_matches:
+            if metadata.issuperset(match.criteria):
+                return match.tls
+        return self.cluster.tls
+
+    # --- choosing ---
+
+    def pick(self, tried: Collection[int], original_dst: tuple[str, int]) -> EndpointRuntime | None:
+        """An endpoint, one not in `tried` (ids of runtimes) where one is left; None when there is none."""
+        if self.cluster.type is ClusterType.ORIGINAL_DST:
+            return self._pick_original(original_dst)
+        endpoints = self._endpoints
+        if not tried:
+            index = self._balancer.pick(())
+        else:
+            index = self._balancer.pick({i for i, runtime in enumerate(endpoints) if id(runtime) in tried})
+        return None if index is None else endpoints[index]
+
+    def _pick_original(self, address: tuple[str, int]) -> EndpointRuntime | None:
+        runtime = self._by_address.get(address)
+        if runtime is None:
+            if not address[0]:
+                return None
+            if len(self._by_address) >= _MAX_ORIGINAL_DST_ENDPOINTS and not self._forget_idle_address():
+                return None
+            endpoint = Endpoint(address=address[0], port=address[1])
+            runtime = EndpointRuntime(endpoint, self._target(endpoint), self._services.pool)
+            self._by_address[address] = runtime
+        return runtime
+
+    def _forget_idle_address(self) -> bool:
+        for address, runtime in self._by_address.items():
+            if not runtime.active_requests and not runtime.connecting and not runtime.waiters:
+                del self._by_address[address]
+                runtime.retire()
+                return True
+        return False
+
+    # --- connections ---
+
+    def connect(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> bool:
+        """Queue `waiter` for a connection of `runtime` and dial one; False: a circuit limit forbids it."""
+        cluster = self.cluster
+        if (
+            self.pending_requests >= cluster.max_pending_requests
+            or self.connections >= cluster.max_connections
+        ):
+            self.overflows += 1
+            return False
+        self.pending_requests += 1
+        runtime.waiters.append(waiter)
+        runtime.connecting += 1
+        self.connections += 1
+        self._services.tasks.start(
+            self._dial(runtime), f"connect {runtime.target.address}:{runtime.target.port}"
+        )
+        return True
+
+    def cancel_wait(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> None:
+        """The exchange no longer wants a connection; one that is being dialled goes to the pool."""
+        try:
+            runtime.waiters.remove(waiter)
+        except ValueError:
+            return
+        self.pending_requests -= 1
+
+    async def _dial(self, runtime: EndpointRuntime) -> None:
+        services = self._services
+
+        def on_free(connection: HttpUpstreamConnection) -> None:
+            self._free(runtime, connection)
+
+        def on_gone(connection: HttpUpstreamConnection) -> None:
+            self.connections -= 1
+            runtime.connections -= 1
+            runtime.idle.discard(connection)
+
+        connection = HttpUpstreamConnection(services.memory, services.limits, on_free, on_gone)
+        runtime.connections += 1
+        try:
+            await services.connector.connect(runtime.target, connection)
+        except ConnectFailed as error:
+            self._abandon(runtime, connection)
+            services.on_connect_failed(self.cluster.name, error)
+            if runtime.waiters:
+                self.pending_requests -= 1
+                runtime.waiters.popleft().on_connect_failed(error)
+            return
+        except BaseException:
+            self._abandon(runtime, connection)
+            raise
+        runtime.connecting -= 1
+        self._free(runtime, connection)
+
+    def _abandon(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
+        if connection.is_connected:
+            connection.abort()  # its `on_gone` gives the counters back
+        else:
+            self.connections -= 1
+            runtime.connections -= 1
+        runtime.connecting -= 1
+        runtime.connect_failures += 1
+
+    def _free(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
+        """A connection can take an exchange: the longest waiting one, else it is pooled."""
+        if connection.is_lost:
+            return
+        if runtime.waiters:
+            self.pending_requests -= 1
+            runtime.waiters.popleft().on_connection(connection)
+        elif runtime.is_removed or not runtime.idle.put(connection, self._services.clock.monotonic()):
+            connection.close()
+
+    def expire_idle(self, now: float) -> None:
+        """Close pooled connections that waited too long; run now and then."""
+        for runtime in self.endpoints:
+            for connection in runtime.idle.expire(now):
+                connection.close()

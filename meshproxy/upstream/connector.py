@@ -1,0 +1,126 @@
+"""Dialling an upstream: TCP, then mTLS where the endpoint asks for it, and who answered is checked. [8]
+
+Never falls back to plaintext: a failed handshake or a foreign identity is a failed connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from meshproxy.config.model import UpstreamTls
+from meshproxy.errors import UpstreamError
+from meshproxy.transport.tls import TlsConnection, TlsFailure
+
+
+class ConnectFailed(UpstreamError):
+    """No connection came about. `reason` is a stable token for metrics: `refused`, `timeout`, `unreachable`,
+    `tls_handshake`, `identity_mismatch`, `no_identity`."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class DialTarget:
+    """Where to connect and what to expect there."""
+
+    address: str
+    port: int
+    connect_timeout: float
+    """Seconds for TCP and TLS together."""
+    tls: UpstreamTls | None = None
+    """None: plaintext."""
+    spiffe_id: str = ""
+    """The identity this endpoint must prove; empty: one of `tls.san_matchers`."""
+    bind_address: str = ""
+
+
+class Connector:
+    """Opens connections. TLS contexts and the reading of a peer's identity come through callables, because
+    identity is a sibling layer."""
+
+    def __init__(
+        self,
+        client_context: Callable[[tuple[str, ...]], ssl.SSLContext | None],
+        peer_identity: Callable[[ssl.SSLObject], str],
+    ) -> None:
+        """`client_context(alpn)` is None while the sidecar has no identity; `peer_identity` is "" for none."""
+        self._client_context = client_context
+        self._peer_identity = peer_identity
+
+    async def connect(self, target: DialTarget, protocol: asyncio.Protocol) -> None:
+        """Connect and attach `protocol` (its `connection_made` runs before this returns).
+
+        Raises ConnectFailed. On cancellation nothing is left open.
+        """
+        try:
+            async with asyncio.timeout(target.connect_timeout):
+                if target.tls is None:
+                    await self._connect_tcp(target, protocol)
+                else:
+                    await self._connect_tls(target, target.tls, protocol)
+        except TimeoutError as exc:
+            raise ConnectFailed(
+                f"no connection to {target.address}:{target.port} in {target.connect_timeout:g} s", "timeout"
+            ) from exc
+        except ConnectFailed:
+            raise
+        except TlsFailure as exc:
+            raise ConnectFailed(f"TLS with {target.address}:{target.port}: {exc}", "tls_handshake") from exc
+        except ConnectionError as exc:
+            raise ConnectFailed(f"{target.address}:{target.port}: {exc}", "refused") from exc
+        except OSError as exc:
+            raise ConnectFailed(f"{target.address}:{target.port}: {exc}", "unreachable") from exc
+
+    async def _connect_tcp(self, target: DialTarget, protocol: asyncio.Protocol) -> None:
+        loop = asyncio.get_running_loop()
+        local = (target.bind_address, 0) if target.bind_address else None
+        await loop.create_connection(lambda: protocol, target.address, target.port, local_addr=local)
+
+    async def _connect_tls(self, target: DialTarget, tls: UpstreamTls, protocol: asyncio.Protocol) -> None:
+        context = self._client_context(tls.alpn_protocols)
+        if context is None:
+            raise ConnectFailed("this sidecar has no certificate yet", "no_identity")
+        established: asyncio.Future[TlsConnection] = asyncio.get_running_loop().create_future()
+
+        def on_established(done: TlsConnection) -> None:
+            if not established.done():
+                established.set_result(done)
+
+        def on_failed(error: Exception) -> None:
+            if not established.done():
+                established.set_exception(error)
+
+        connection = TlsConnection(
+            context,
+            server_side=False,
+            server_name=tls.sni or None,
+            on_established=on_established,
+            on_failed=on_failed,
+        )
+        try:
+            await self._connect_tcp(target, cast("asyncio.Protocol", connection))
+            await established
+            if connection.is_closing():
+                raise TlsFailure("peer closed the connection right after the TLS handshake")
+            self._check_identity(target, tls, connection.ssl_object)
+        except BaseException:
+            connection.abort()
+            if established.done() and not established.cancelled():
+                established.exception()  # retrieved: the cause is already on its way up
+            raise
+        connection.attach(protocol)
+
+    def _check_identity(self, target: DialTarget, tls: UpstreamTls, ssl_object: ssl.SSLObject) -> None:
+        peer = self._peer_identity(ssl_object)
+        expected = (target.spiffe_id,) if target.spiffe_id else tls.san_matchers
+        if peer not in expected or (tls.san_matchers and peer not in tls.san_matchers):
+            raise ConnectFailed(
+                f"{target.address}:{target.port} proved {peer or 'no identity'}, expected {' or '.join(expected) or 'none'}",
+                "identity_mismatch",
+            )

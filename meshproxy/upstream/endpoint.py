@@ -1,0 +1,75 @@
+"""The live twin of an `Endpoint`: its pool, who waits for a connection, and its counters. [6, 7]"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from meshproxy.config.model import Endpoint, UpstreamTls
+from meshproxy.telemetry.series import RequestSeries, TcpSeries
+from meshproxy.upstream.connector import ConnectFailed, DialTarget
+from meshproxy.upstream.http_connection import HttpUpstreamConnection
+from meshproxy.upstream.pool import IdlePool, PoolSettings
+
+
+class ConnectionWaiter(Protocol):
+    """An exchange that waits for a connection to one endpoint. Defined here for the proxy above."""
+
+    def on_connection(self, connection: HttpUpstreamConnection) -> None: ...
+
+    def on_connect_failed(self, error: ConnectFailed) -> None: ...
+
+
+class EndpointRuntime:
+    """One address of one cluster. Outlives its `Endpoint` until its last exchange has ended."""
+
+    __slots__ = (
+        "active_requests",
+        "connect_failures",
+        "connecting",
+        "connections",
+        "endpoint",
+        "idle",
+        "is_removed",
+        "requests",
+        "series",
+        "target",
+        "tcp_series",
+        "waiters",
+    )
+
+    def __init__(self, endpoint: Endpoint, target: DialTarget, pool: PoolSettings) -> None:
+        self.endpoint = endpoint
+        self.target = target
+        self.idle: IdlePool[HttpUpstreamConnection] = IdlePool(pool)
+        self.waiters: deque[ConnectionWaiter] = deque()
+        self.connecting = 0
+        self.connections = 0
+        """Open HTTP connections, idle ones included."""
+        self.active_requests = 0
+        self.requests = 0
+        self.connect_failures = 0
+        self.is_removed = False
+        self.series: dict[tuple[int, str], RequestSeries] = {}
+        """Metric series by (response code, response flag): found without building labels."""
+        self.tcp_series: TcpSeries | None = None
+
+    @property
+    def tls(self) -> UpstreamTls | None:
+        return self.target.tls
+
+    @property
+    def key(self) -> tuple[str, int, str, bool]:
+        """What makes it the same endpoint across updates: address, identity and whether it speaks TLS."""
+        return (
+            self.endpoint.address,
+            self.endpoint.port,
+            self.endpoint.spiffe_id,
+            self.target.tls is not None,
+        )
+
+    def retire(self) -> None:
+        """It is no longer in the configuration: idle connections go, busy ones finish their exchange."""
+        self.is_removed = True
+        for connection in self.idle.clear():
+            connection.close()

@@ -1,0 +1,149 @@
+"""One HTTP/1.1 connection to an upstream: a codec, at most one exchange at a time, and its owner's ear. [8]"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from meshproxy.errors import RemoteProtocolError
+from meshproxy.http.events import Event
+from meshproxy.http.h1_scan import HeadLimits, HeadMemory, ResponseReader
+
+
+class ResponseSink(Protocol):
+    """Who waits for the response. Defined here so that the connection need not know the proxy above it."""
+
+    def on_response(self, events: list[Event]) -> None: ...
+
+    def on_upstream_lost(self, error: Exception | None) -> None:
+        """The connection ended before the response was complete; None is an orderly close."""
+        ...
+
+    def on_upstream_write_paused(self) -> None: ...
+
+    def on_upstream_write_resumed(self) -> None: ...
+
+
+class HttpUpstreamConnection(asyncio.Protocol):
+    """`on_free(connection)` is called when it may serve again, `on_gone(connection)` once when it is lost."""
+
+    __slots__ = ("_on_free", "_on_gone", "_reader", "_sink", "_transport", "is_lost", "requests")
+
+    def __init__(
+        self,
+        memory: HeadMemory,
+        limits: HeadLimits,
+        on_free: Callable[[HttpUpstreamConnection], None],
+        on_gone: Callable[[HttpUpstreamConnection], None],
+    ) -> None:
+        self._reader = ResponseReader(memory, limits)
+        self._sink: ResponseSink | None = None
+        self._transport: asyncio.Transport | None = None
+        self._on_free = on_free
+        self._on_gone = on_gone
+        self.requests = 0
+        """Exchanges begun; 1 during the first."""
+        self.is_lost = False
+
+    @property
+    def is_connected(self) -> bool:
+        """A transport was attached (it may be lost again)."""
+        return self._transport is not None
+
+    # --- the exchange ---
+
+    def begin(self, sink: ResponseSink, method: bytes, data: bytes) -> None:
+        """Start an exchange by writing `data` (head, and body as far as it is there)."""
+        self._sink = sink
+        self.requests += 1
+        self._reader.expect(method)
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        """More of the request's body, framed."""
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def finish(self, reusable: bool) -> None:
+        """The exchange is over; the connection is pooled or closed. The sink hears nothing more."""
+        self._sink = None
+        if reusable and not self.is_lost:
+            self._on_free(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self._sink = None
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut it: an exchange was abandoned half-way."""
+        self._sink = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            self.abort()  # bytes nobody asked for: the next response would be somebody else's
+            return
+        try:
+            events = self._reader.receive(data)
+        except RemoteProtocolError as error:
+            self._lose(error)
+            return
+        sink.on_response(events)
+
+    def eof_received(self) -> bool:
+        sink = self._sink
+        if sink is not None:
+            try:
+                events = self._reader.receive_eof()
+            except RemoteProtocolError:
+                self._lose(None)
+                return False
+            self.is_lost = True  # not reusable, whatever the events say
+            if events:
+                sink.on_response(events)
+            else:
+                self._lose(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        sink, self._sink = self._sink, None
+        self._on_gone(self)
+        if sink is not None:
+            sink.on_upstream_lost(exc)
+
+    def pause_writing(self) -> None:
+        if self._sink is not None:
+            self._sink.on_upstream_write_paused()
+
+    def resume_writing(self) -> None:
+        if self._sink is not None:
+            self._sink.on_upstream_write_resumed()
+
+    def _lose(self, error: Exception | None) -> None:
+        self.is_lost = True
+        sink, self._sink = self._sink, None
+        if self._transport is not None:
+            self._transport.abort()
+        if sink is not None:
+            sink.on_upstream_lost(error)

@@ -1,0 +1,221 @@
+"""A worker on loopback with scripted upstreams: the data path without control plane, certificates or iptables."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from meshproxy.clock import SystemClock
+from meshproxy.config.model import (
+    Cluster,
+    ClusterType,
+    Direction,
+    Endpoint,
+    FilterChain,
+    FilterChainMatch,
+    HttpConnectionManager,
+    Listener,
+    PathMatch,
+    PathMatchKind,
+    RetrySettings,
+    Route,
+    RouteAction,
+    RouteTable,
+    TcpProxy,
+    VirtualHost,
+    WeightedCluster,
+    WorkloadIdentity,
+)
+from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.policy.timeout_wheel import TimeoutWheel
+from meshproxy.proxy import peer
+from meshproxy.proxy.reporter import Reporter
+from meshproxy.proxy.services import ProxyServices
+from meshproxy.proxy.worker import LiveConfig, Worker
+from meshproxy.tasks import TaskGroupRegistry
+from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.transport.listener import ListenerServices
+from meshproxy.upstream.cluster import UpstreamServices
+from meshproxy.upstream.connector import Connector
+from meshproxy.upstream.pool import PoolSettings
+
+OWN = WorkloadIdentity(workload="web", namespace="shop", app="web", version="v1", service_account="web")
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Upstream:
+    """A scripted server; each connection runs `handler`."""
+
+    handler: Handler
+    connections: int = 0
+    port: int = 0
+    server: asyncio.Server | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(self) -> Upstream:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        try:
+            await self.handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self.tasks.discard(task)
+            writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def stop(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port)
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+def answering(response: bytes, seen: list[bytes] | None = None) -> Handler:
+    """Answers every request that has no body with `response`, on one connection after the other."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await read_head(reader)
+            if seen is not None:
+                seen.append(head)
+            writer.write(response)
+            await writer.drain()
+
+    return handle
+
+
+def ok(body: bytes = b"hello") -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def static_cluster(name: str, *endpoints: Endpoint, **changes: object) -> Cluster:
+    return Cluster(name=name, type=ClusterType.STATIC, endpoints=endpoints, **changes)  # type: ignore[arg-type]
+
+
+def http_listener(
+    *weighted: WeightedCluster,
+    timeout: float = 15.0,
+    retry: RetrySettings | None = None,
+    direction: Direction = Direction.OUTBOUND,
+    **manager: object,
+) -> Listener:
+    action = RouteAction(weighted, timeout=timeout, retry=retry)
+    route = Route("all", PathMatch(PathMatchKind.PREFIX, "/"), action)
+    table = RouteTable("table", (VirtualHost("all", ("*",), (route,)),))
+    network = HttpConnectionManager("test", route_table=table, **manager)  # type: ignore[arg-type]
+    chain = FilterChain("http", FilterChainMatch(), network)
+    return Listener("listener", direction, "127.0.0.1", 0, (chain,))
+
+
+def tcp_listener(cluster: str, idle_timeout: float = 3600.0) -> Listener:
+    network = TcpProxy("test", (WeightedCluster(cluster, 1),), idle_timeout)
+    return Listener(
+        "listener", Direction.OUTBOUND, "127.0.0.1", 0, (FilterChain("tcp", FilterChainMatch(), network),)
+    )
+
+
+@dataclass
+class Mesh:
+    """A running worker and its ears."""
+
+    worker: Worker
+    live: LiveConfig
+    metrics: MeshMetrics
+    services: ProxyServices
+    refused: list[tuple[str, str]]
+
+    @property
+    def port(self) -> int:
+        return self.worker.listeners.bound_ports("listener")[0]
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of all samples of `name` whose labels include `labels`."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        self.worker.flush_counters()
+        text = "".join(self.metrics.exposition())
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+def snapshot(listener: Listener, *clusters: Cluster) -> ConfigSnapshot:
+    return ConfigSnapshot(
+        listeners={listener.name: listener}, clusters={cluster.name: cluster for cluster in clusters}
+    )
+
+
+@asynccontextmanager
+async def running(config: ConfigSnapshot, **upstream_changes: object) -> AsyncIterator[Mesh]:
+    """A worker with `config` in force."""
+    clock, rng, tasks, live = SystemClock(), random.Random(1), TaskGroupRegistry(), LiveConfig()
+    memory, metrics = HeadMemory(), MeshMetrics(OWN)
+    reporter = Reporter(metrics, OWN, lambda: "", lambda address: live.workloads.get(address))
+    connector = Connector(lambda alpn: None, lambda ssl_object: "")
+    refused: list[tuple[str, str]] = []
+    upstream = UpstreamServices(
+        connector, clock, tasks, memory, HeadLimits(), rng, PoolSettings(), reporter.connect_failed
+    )
+    services = ProxyServices(
+        clock=clock,
+        rng=rng,
+        memory=memory,
+        clusters=lambda name: live.clusters.get(name),
+        route_table=lambda name: live.tables.get(name),
+        timers=TimeoutWheel(clock.monotonic(), 0.01),
+        tasks=tasks,
+        connector=connector,
+        reporter=reporter,
+        peer_metadata_line=peer.header_line(OWN),
+    )
+    listener_services = ListenerServices(
+        make_protocol=lambda accepted: worker.make_protocol(accepted),
+        server_context=lambda tls: None,
+        peer_identity=lambda ssl_object: "",
+        original_dst=lambda transport: None,
+        on_refused=lambda listener, reason: refused.append((listener, reason)),
+        on_detected=lambda listener, outcome: None,
+    )
+    worker = Worker(live, services, upstream, listener_services)
+    await worker.apply(config)
+    tasks.start(worker.run(), "worker")
+    try:
+        yield Mesh(worker, live, metrics, services, refused)
+    finally:
+        worker.end_drain()
+        for connection in [c for _, m in worker._managers.values() for c in list(m.connections)]:
+            connection.abort()
+        for cluster in live.clusters.values():
+            cluster.retire()
+        await tasks.close()
+        await asyncio.sleep(0)
