@@ -68,7 +68,8 @@ class Issuer:
             options=[("grpc.use_local_subchannel_pool", 1)],
         )
         async with channel:
-            response = await IstioCertificateServiceStub(channel).CreateCertificate(
+            stub = IstioCertificateServiceStub(channel)  # type: ignore[no-untyped-call]
+            response = await stub.CreateCertificate(
                 IstioCertificateRequest(csr=csr.decode(), validity_duration=ttl),
                 metadata=(("authorization", f"Bearer {token}"),) if token else (),
                 timeout=10,
@@ -91,7 +92,7 @@ Start = Callable[..., Awaitable[Issuer]]
 @asynccontextmanager
 async def serving(issuer: Issuer, *, mutual: bool) -> AsyncIterator[Issuer]:
     server = grpc.aio.server()
-    add_IstioCertificateServiceServicer_to_server(issuer.service, server)
+    add_IstioCertificateServiceServicer_to_server(issuer.service, server)  # type: ignore[no-untyped-call]
     certificate = ServingCertificate(issuer.authority, ServingNames.with_extra([]))
     issuer.port = server.add_secure_port(
         "127.0.0.1:0", grpc_credentials(certificate, require_client_certificate=mutual)
