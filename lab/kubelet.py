@@ -1,0 +1,209 @@
+"""The node's agent: runs the pods assigned to it, and serves cluster DNS and Service VIPs in its namespace.
+
+`python -m lab.kubelet --root /run/meshproxy/<lab>`; it lives in the host's network namespace, where the API
+is, and enters the node's for what belongs there. Its pods die with it and are started again by the next one.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from control_plane.client import ApiClient, WatchEvent
+from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.invalid import InvalidResource
+from control_plane.resources.manifest import key_of, section, uid_of
+from control_plane.resources.service import Service
+from lab import dns
+from lab.netns import NetworkError
+from lab.network import DNS_ADDRESS, SERVICE_NETWORK, Node
+from lab.paths import LabPaths
+from lab.pod_worker import NodeServices, PodWorker
+from lab.sandbox import runtime_paths, view_mounts
+from lab.service_table import dns_names, vip_ports
+from lab.service_vip import LocalPort, TransportProtocol, ruleset
+
+_log = logging.getLogger(__name__)
+
+NODE_NAME = "node"
+_LOG_CHECK_PERIOD = 10.0
+"""Seconds between checks of the size of the container logs."""
+_DNS_PORT = 53
+_SETTLE = 0.02
+"""Seconds that changes of Services are collected before the packet filter is rewritten."""
+_RETRY = 1.0
+"""Seconds before a ruleset that was refused is tried again."""
+
+
+class ServiceTables:
+    """Keeps the node's packet filter and DNS equal to the Services and EndpointSlices of the API."""
+
+    def __init__(self, node: Node, server: dns.DnsServer) -> None:
+        self._node = node
+        self._server = server
+        self._services: dict[str, Service] = {}
+        self._slices: dict[str, EndpointSlice] = {}
+        self._dirty = asyncio.Event()
+
+    def on_service(self, event: WatchEvent) -> None:
+        """A Service was added, changed or deleted."""
+        key = str(key_of(event.object))
+        self._services.pop(key, None)
+        if event.type != "DELETED":
+            self._services[key] = Service.parse(event.object)
+        self._dirty.set()
+
+    def on_slice(self, event: WatchEvent) -> None:
+        """An EndpointSlice was added, changed or deleted."""
+        key = str(key_of(event.object))
+        self._slices.pop(key, None)
+        if event.type != "DELETED":
+            self._slices[key] = EndpointSlice.parse(event.object)
+        self._dirty.set()
+
+    async def run(self) -> None:
+        """Write the tables after each change, for ever."""
+        while True:
+            await self._dirty.wait()
+            await asyncio.sleep(_SETTLE)
+            self._dirty.clear()
+            try:
+                await self._write()
+            except NetworkError as error:
+                _log.error("Service VIPs were not written, trying again: %s", error)
+                await asyncio.sleep(_RETRY)
+                self._dirty.set()
+
+    async def _write(self) -> None:
+        services, slices = list(self._services.values()), list(self._slices.values())
+        self._server.table = dns.DnsTable.of(dns_names(services, slices))
+        local = [LocalPort(DNS_ADDRESS, _DNS_PORT, protocol) for protocol in TransportProtocol]
+        rules = ruleset(
+            vip_ports(services, slices),
+            service_network=SERVICE_NETWORK,
+            node_address=self._node.address,
+            local_ports=local,
+        )
+        await asyncio.to_thread(self._node.restore_firewall, rules)
+
+
+class Kubelet:
+    """Turns the Pods assigned to this node into workers."""
+
+    def __init__(self, services: NodeServices) -> None:
+        self._services = services
+        self._workers: dict[str, PodWorker] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._has_listed = False
+
+    def on_pod(self, event: WatchEvent) -> None:
+        """A Pod was added, changed or deleted."""
+        uid = uid_of(event.object)
+        worker = self._workers.get(uid)
+        if event.type == "DELETED":
+            if worker is not None:
+                self._end(self._workers.pop(uid))
+        elif worker is not None:
+            worker.on_modified(event.object)
+        elif section(event.object, "spec").get("nodeName") == self._services.node_name:
+            self._begin(uid, event)
+
+    def _begin(self, uid: str, event: WatchEvent) -> None:
+        try:
+            worker = PodWorker(event.object, self._services)
+        except InvalidResource as error:
+            _log.error("%s cannot be run: %s", key_of(event.object), error)
+            return
+        self._workers[uid] = worker
+        worker.start()
+
+    def _end(self, worker: PodWorker) -> None:
+        task = asyncio.get_running_loop().create_task(worker.delete(), name=f"delete {worker.name}")
+        self._ending.add(task)
+        task.add_done_callback(self._on_ended)
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s failed", task.get_name(), exc_info=error)
+
+    def on_synced(self) -> None:
+        """After the first listing: take away networks of pods that were deleted while no kubelet ran."""
+        if self._has_listed:
+            return
+        self._has_listed = True
+        wanted = {worker.name for worker in self._workers.values()}
+        node = self._services.node
+        for name in node.pods:
+            if name not in wanted and "_" in name:  # the control plane's has no underscore
+                node.remove_pod(name)
+
+    async def bound_logs(self) -> None:
+        """Keep container logs small, for ever."""
+        while True:
+            await asyncio.sleep(_LOG_CHECK_PERIOD)
+            for worker in list(self._workers.values()):
+                await asyncio.to_thread(worker.rotate_logs)
+
+    async def close(self) -> None:
+        """Kill every pod at once; their networks stay for the next kubelet or for `lab down`."""
+        await asyncio.gather(*(worker.abandon() for worker in self._workers.values()), *self._ending)
+
+
+async def run(paths: LabPaths) -> None:
+    """Serve until SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    node = Node(paths.root)
+    server = dns.DnsServer(dns.DnsTable())
+    await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, _DNS_PORT))
+    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+        view = tuple(view_mounts(runtime_paths()))
+        kubelet = Kubelet(NodeServices(client, node, NODE_NAME, paths, view))
+        tables = ServiceTables(node, server)
+        loops: list[Coroutine[Any, Any, None]] = [
+            client.list_and_watch("Pod", kubelet.on_pod, on_synced=kubelet.on_synced),
+            client.list_and_watch("Service", tables.on_service),
+            client.list_and_watch("EndpointSlice", tables.on_slice),
+            tables.run(),
+            kubelet.bound_logs(),
+        ]
+        try:
+            await run_until(stop, loops)
+        finally:
+            await kubelet.close()
+            server.close()
+
+
+async def run_until(stop: asyncio.Event, loops: list[Coroutine[Any, Any, None]]) -> None:
+    """Run endless coroutines until `stop` is set; raises what one of them raises."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    waiter = asyncio.ensure_future(stop.wait())
+    try:
+        done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiter}:
+            task.result()
+    finally:
+        for task in (waiter, *tasks):
+            task.cancel()
+        await asyncio.gather(waiter, *tasks, return_exceptions=True)
+
+
+def main() -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="lab.kubelet")
+    parser.add_argument("--root", type=Path, required=True, help="the lab's directory")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(LabPaths(arguments.root)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""YAML manifests as an ordered list of objects to apply (pure): what is declared, where, and what is wrong.
+
+Every object is checked against its model before anything is applied, and errors name the file, the number of
+the document in it, the object and the field.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import yaml
+
+from control_plane.resources.invalid import InvalidResource
+from control_plane.resources.manifest import Manifest, ObjectKey, key_of, kind_of, name_of, with_metadata
+from control_plane.resources.registry import BY_KIND, parse
+
+DEFAULT_NAMESPACE = "default"
+_ORDER = (
+    "Namespace",
+    "ServiceAccount",
+    "ConfigMap",
+    "Service",
+    "EndpointSlice",
+    "HTTPRoute",
+    "Deployment",
+    "Pod",
+)
+"""What others refer to comes first, so that Pods start into a world that is complete."""
+
+
+class TopologyError(ValueError):
+    """A manifest that cannot be applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, already read."""
+
+    path: PurePath
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One object and where it was declared."""
+
+    manifest: Manifest
+    place: str
+    """E.g. `shop.yaml, document 2`."""
+
+
+def read_topology(sources: Iterable[Source]) -> list[Declared]:
+    """All objects in the order to apply them. Raises TopologyError."""
+    declared = [entry for source in sources for entry in _documents(source)]
+    _check_unique(declared)
+    return sorted(declared, key=lambda entry: _ORDER.index(kind_of(entry.manifest)))
+
+
+def _documents(source: Source) -> list[Declared]:
+    try:
+        documents = list(yaml.safe_load_all(source.text))
+    except yaml.YAMLError as error:
+        raise TopologyError(f"{source.path}: not YAML: {error}") from error
+    found = []
+    for number, document in enumerate(documents, start=1):
+        if document is not None:  # an empty document, e.g. after a last `---`
+            found.append(_declared(document, f"{source.path}, document {number}"))
+    return found
+
+
+def _declared(document: object, place: str) -> Declared:
+    if not isinstance(document, dict):
+        raise TopologyError(f"{place}: must be an object with apiVersion and kind, not {document!r:.80}")
+    entry = BY_KIND.get(kind_of(document))
+    if entry is None:
+        raise TopologyError(
+            f"{place}: kind {document.get('kind')!r} is not served; served are {', '.join(sorted(BY_KIND))}"
+        )
+    if not name_of(document):
+        raise TopologyError(f"{place}: {entry.kind}: metadata.name: required")
+    if entry.namespaced and not key_of(document).namespace:
+        document = with_metadata(document, namespace=DEFAULT_NAMESPACE)
+    try:
+        parse(document)
+    except InvalidResource as error:
+        raise TopologyError(f"{place}: {error}") from error
+    return Declared(document, place)
+
+
+def _check_unique(declared: Sequence[Declared]) -> None:
+    seen: dict[ObjectKey, str] = {}
+    for entry in declared:
+        key = key_of(entry.manifest)
+        if key in seen:
+            raise TopologyError(f"{entry.place}: {key} is declared already in {seen[key]}")
+        seen[key] = entry.place
