@@ -59,8 +59,8 @@ def _parent_problem(field: str, ref: ObjectRef, registry: Registry) -> str | Non
         return f"{field}.port: Service {ref.key} has no TCP port {ref.port}; it has {_numbers(service.ports)}"
     if not any(is_routed(port) for port in ports):
         return (
-            f"{field}: port {_numbers(ports)} of Service {ref.key} is declared opaque by appProtocol or name, "
-            "so that its requests are not looked at; declare it http"
+            f"{field}: port {_numbers(ports)} of Service {ref.key} is opaque by its appProtocol or name: "
+            "its requests are not looked at; declare it http"
         )
     return None
 

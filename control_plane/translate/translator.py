@@ -6,7 +6,7 @@ objects it was built from; registry objects are replaced, never mutated, so iden
 holds.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -57,9 +57,10 @@ class Translator:
         """Everything `node` should have now."""
         return Snapshot.of([*self._fixed, *self._outbound(node.client), *self._inbound(node)])
 
-    def forget(self, client: Client) -> None:
-        """No node of this kind is connected any more."""
-        self._outbound_of.pop(client, None)
+    def keep_only(self, clients: Collection[Client]) -> None:
+        """Forget what was built for kinds of clients other than these."""
+        for client in self._outbound_of.keys() - set(clients):
+            del self._outbound_of[client]
 
     # --- outbound -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,225 @@
+"""Follows the store and publishes snapshots: changed objects in, `SnapshotCache.set` out, for connected nodes
+only.
+
+Changes are taken into the index at once and gathered by the debounce before anything is built. A node that
+connects is served at once from the index as it is. Nothing is published before everything stored has been
+read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from google.protobuf.struct_pb2 import Struct
+
+from control_plane.api.envoy.config.core.v3.base_pb2 import Node as XdsNode
+from control_plane.cache import SnapshotCache
+from control_plane.debounce import Debounce, DebounceSettings
+from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
+from control_plane.discovery.registry import Registry
+from control_plane.index import NO_CHANGE, WATCHED_KINDS, Change, Index
+from control_plane.resources.invalid import InvalidResource
+from control_plane.resources.manifest import Manifest, key_of
+from control_plane.snapshot import InconsistentSnapshot
+from control_plane.status import StatusWriter
+from control_plane.store.api import EventType, HistoryGone, Store, StoreClosed, StoreEvent
+from control_plane.translate.settings import MeshSettings, Node, NodeError, parse_node
+from control_plane.translate.translator import Translator
+
+_log = logging.getLogger(__name__)
+
+
+class Clock(Protocol):
+    """Where `now` comes from."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point."""
+        ...
+
+
+class PublishObserver(Protocol):
+    """Who counts; called on the loop's thread."""
+
+    def on_push(self, trigger: str, nodes: Collection[str], changed_at: float) -> None:
+        """Snapshots were set for `nodes` because of a change at `changed_at` (monotonic seconds)."""
+        ...
+
+
+class SnapshotPublisher:
+    """One per control plane. `run` and `push` are its two endless halves, `write_statuses` the third."""
+
+    def __init__(
+        self,
+        store: Store,
+        cache: SnapshotCache,
+        settings: MeshSettings,
+        *,
+        clock: Clock,
+        debounce: DebounceSettings,
+        statuses: StatusWriter,
+        observer: PublishObserver,
+    ) -> None:
+        self.is_synced = asyncio.Event()
+        """Set once everything stored has been read."""
+        self._store = store
+        self._cache = cache
+        self._settings = settings
+        self._clock = clock
+        self._debounce = Debounce(debounce)
+        self._statuses = statuses
+        self._observer = observer
+        self._index = Index()
+        self._translator = Translator(self._index.registry, settings)
+        self._affected = NOBODY
+        self._changed_at: float | None = None
+        self._changed = asyncio.Event()
+        self._dirty_routes: set[ObjectName] = set()
+        self._has_dirty_routes = asyncio.Event()
+        cache.on_node_connected = self.on_node_connected
+        cache.on_node_gone = self.on_node_gone
+
+    @property
+    def registry(self) -> Registry:
+        """What is known now."""
+        return self._index.registry
+
+    # --- store -> index -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read everything, then follow the changes; ends with the store."""
+        while True:
+            try:
+                versions = await self._read_all()
+                await self._follow(versions)
+                return
+            except StoreClosed:
+                return
+            except HistoryGone as error:
+                _log.warning("discovery fell behind the store and reads everything again: %s", error)
+
+    async def _read_all(self) -> Mapping[str, int]:
+        """A fresh index of all objects; returns the version at which each kind was read."""
+        index = Index()
+        versions = {}
+        for kind in WATCHED_KINDS:
+            listing = await self._store.list(kind)
+            versions[kind] = listing.resource_version
+            for manifest in listing.items:
+                change = _apply(index, manifest)
+                self._dirty_routes |= change.routes
+        self._index = index
+        self._translator = Translator(index.registry, self._settings)
+        self.is_synced.set()
+        self._on_change(Change(EVERYONE, frozenset(self._dirty_routes)))
+        return versions
+
+    async def _follow(self, versions: Mapping[str, int]) -> None:
+        stream = self._store.events(min(versions.values()), WATCHED_KINDS)
+        try:
+            async for event in stream:
+                if event.resource_version > versions[event.kind]:
+                    self._on_change(self._take_in(event))
+        finally:
+            stream.close()
+
+    def _take_in(self, event: StoreEvent) -> Change:
+        if event.type is EventType.DELETED:
+            return self._index.delete(*event.key)
+        return _apply(self._index, event.resource)
+
+    def _on_change(self, change: Change) -> None:
+        if change.routes:
+            self._dirty_routes |= change.routes
+            self._has_dirty_routes.set()
+        if change.affected:
+            now = self._clock.monotonic()
+            self._affected |= change.affected
+            self._changed_at = now if self._changed_at is None else self._changed_at
+            self._debounce.on_change(now)
+            self._changed.set()
+
+    # --- index -> snapshots ---------------------------------------------------------------------------------
+
+    async def push(self) -> None:
+        """Publish when the debounce says so."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while (due := self._debounce.next_deadline()) is not None:
+                now = self._clock.monotonic()
+                if self._debounce.take(now):
+                    await self._push_affected()
+                else:
+                    await asyncio.sleep(due - now)
+
+    async def _push_affected(self) -> None:
+        affected, changed_at = self._affected, self._changed_at
+        self._affected, self._changed_at = NOBODY, None
+        pushed = []
+        for node in self._cache.nodes():
+            if self._publish(node, affected):
+                pushed.append(node.id)
+            await asyncio.sleep(0)  # many nodes: let requests of others in between
+        if pushed and changed_at is not None:
+            self._observer.on_push("config", pushed, changed_at)
+
+    def on_node_connected(self, node: XdsNode) -> None:
+        """Serve a new stream at once, if everything has been read."""
+        if self.is_synced.is_set() and self._publish(node, EVERYONE):
+            self._observer.on_push("proxy", [node.id], self._clock.monotonic())
+
+    def on_node_gone(self, node_id: str) -> None:
+        """Let go of what was built for a kind of client that is not there any more."""
+        present = {identified.client for node in self._cache.nodes() if (identified := identify(node))}
+        self._translator.keep_only(present)
+
+    def _publish(self, node: XdsNode, affected: Affected) -> bool:
+        """Build and set the snapshot of one node, if it is among those affected."""
+        identified = identify(node)
+        if identified is None or not affected.includes(identified.pod):
+            return False
+        try:
+            return self._cache.set(node.id, self._translator.snapshot(identified))
+        except InconsistentSnapshot:
+            _log.exception("snapshot for node %r is not published; it keeps the one before", node.id)
+            return False
+
+    # --- statuses -------------------------------------------------------------------------------------------
+
+    async def write_statuses(self) -> None:
+        """Keep the status of HTTPRoutes up to date."""
+        await self.is_synced.wait()
+        while True:
+            await self._has_dirty_routes.wait()
+            self._has_dirty_routes.clear()
+            routes, self._dirty_routes = self._dirty_routes, set()
+            try:
+                again = await self._statuses.write(routes, self.registry)
+            except StoreClosed:
+                return
+            if again:
+                self._on_change(Change(routes=again))
+
+
+def identify(node: XdsNode) -> Node | None:
+    """The pod and kind of client behind an xDS node; None when its id cannot be read."""
+    try:
+        return parse_node(node.id, texts(node.metadata))
+    except NodeError:
+        return None
+
+
+def texts(metadata: Struct) -> dict[str, str]:
+    """The string fields of a node's metadata."""
+    fields = metadata.fields.items()
+    return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
+
+
+def _apply(index: Index, manifest: Manifest) -> Change:
+    """What cannot be read leaves the object as it was last understood."""
+    try:
+        return index.apply(manifest)
+    except InvalidResource as error:
+        _log.error("discovery ignores %s: %s", key_of(manifest), error)
+        return NO_CHANGE
