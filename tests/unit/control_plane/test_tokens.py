@@ -9,6 +9,7 @@ import pytest
 from certs.csr import generate_key, key_to_pem
 from certs.errors import KeyStoreError
 from certs.store import write_private
+from control_plane.store.sqlite import SqliteStore
 from control_plane.tokens import KEY_FILE, TOKEN_AUDIENCE, MintedToken, TokenAuthority, TokenRefused
 from tests.unit.control_plane.replay_guard import MemoryReplayGuard
 
@@ -76,6 +77,17 @@ async def test_the_second_use_is_refused_after_a_restart(guard: MemoryReplayGuar
     token = mint(first).token
     await first.redeem(token, audience=TOKEN_AUDIENCE, now=NOW)
     assert await refusal(TokenAuthority.load(tmp_path, guard), token) == "replayed"
+
+
+async def test_the_embedded_store_remembers_over_a_restart(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "state.db")
+    tokens = TokenAuthority.load(tmp_path, store)
+    token = mint(tokens).token
+    await tokens.redeem(token, audience=TOKEN_AUDIENCE, now=NOW)
+    await store.close()
+    store = await SqliteStore.open(tmp_path / "state.db")
+    assert await refusal(TokenAuthority.load(tmp_path, store), token) == "replayed"
+    await store.close()
 
 
 async def test_an_unused_token_survives_a_restart(guard: MemoryReplayGuard, tmp_path: Path) -> None:
