@@ -1,0 +1,143 @@
+"""The joined picture, change by change."""
+
+from control_plane.discovery import parse
+from control_plane.discovery.model import ObjectName
+from control_plane.discovery.registry import Registry
+from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.http_route import HttpRoute
+from control_plane.resources.manifest import Manifest
+from control_plane.resources.pod import Pod
+from control_plane.resources.service import Service
+from tests.unit.control_plane import manifest_builder as build
+
+CATALOG = ObjectName("shop", "catalog")
+POD = ObjectName("shop", "catalog-1")
+
+
+def _put_service(registry: Registry, manifest: Manifest) -> frozenset[ObjectName]:
+    return registry.put_service(parse.service(Service.parse(manifest)))
+
+
+def _put_slice(registry: Registry, manifest: Manifest) -> frozenset[ObjectName]:
+    parsed = parse.endpoint_slice(EndpointSlice.parse(manifest))
+    assert parsed is not None
+    return registry.put_slice(parsed)
+
+
+def _put_pod(registry: Registry, manifest: Manifest) -> frozenset[ObjectName]:
+    return registry.put_workload(parse.workload(Pod.parse(manifest)))
+
+
+def _addresses(registry: Registry, port: int = 0) -> list[tuple[str, int]]:
+    return [(one.address, one.port) for one in registry.views[CATALOG].endpoints[port]]
+
+
+def test_endpoints_join_their_service_by_port_name_whatever_comes_first() -> None:
+    registry = Registry()
+    ports = [("http", 8081), ("admin", 9001)]
+    assert not _put_slice(
+        registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7"), ports=ports)
+    )
+    changed = _put_service(
+        registry, build.service("catalog", {"name": "http", "port": 80}, {"name": "metrics", "port": 90})
+    )
+    assert changed == {CATALOG}
+    assert _addresses(registry) == [("10.244.0.7", 8081)]
+    assert _addresses(registry, 1) == []
+
+
+def test_only_ready_endpoints_are_used_and_readiness_does_not_change_identities() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_pod(registry, build.pod("catalog-1"))
+    _put_slice(
+        registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1", ready=False))
+    )
+    before = registry.views[CATALOG]
+    assert before.endpoints == ((),)
+    assert before.identities == (("shop", "catalog"),)
+    _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1")))
+    assert _addresses(registry) == [("10.244.0.7", 8080)]
+    assert registry.views[CATALOG].identities == before.identities
+
+
+def test_an_address_in_two_slices_counts_once_and_order_is_stable() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.9"), name="b"))
+    two = [build.endpoint("10.244.0.9"), build.endpoint("10.244.0.2")]
+    _put_slice(registry, build.endpoint_slice("catalog", *two, name="a"))
+    assert _addresses(registry) == [("10.244.0.2", 8080), ("10.244.0.9", 8080)]
+
+
+def test_a_slice_that_moves_to_another_service_leaves_the_first() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_service(registry, build.service("other"))
+    _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7"), name="one"))
+    changed = _put_slice(registry, build.endpoint_slice("other", build.endpoint("10.244.0.7"), name="one"))
+    assert changed == {CATALOG, ObjectName("shop", "other")}
+    assert _addresses(registry) == []
+
+
+def test_a_pod_changes_the_services_it_stands_behind() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1")))
+    assert not registry.views[CATALOG].endpoints[0][0].is_meshed
+    assert _put_pod(registry, build.pod("catalog-1")) == {CATALOG}
+    assert registry.views[CATALOG].endpoints[0][0].is_meshed
+    assert registry.remove_workload(POD) == {CATALOG}
+    assert not registry.views[CATALOG].endpoints[0][0].is_meshed
+    assert registry.views[CATALOG].identities == ()
+
+
+def test_what_comes_out_equal_is_the_same_object_and_no_change() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7")))
+    view, service, revision = registry.views[CATALOG], registry.service(CATALOG), registry.revision
+    assert not _put_service(registry, build.service("catalog"))
+    assert not _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7")))
+    assert registry.views[CATALOG] is view
+    assert registry.service(CATALOG) is service
+    assert registry.revision == revision
+
+
+def test_removing_takes_back_and_removing_the_unknown_changes_nothing() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_slice(registry, build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1")))
+    assert registry.remove_slice(ObjectName("shop", "catalog-1")) == {CATALOG}
+    assert registry.remove_slice(ObjectName("shop", "catalog-1")) == frozenset()
+    assert registry.remove_service(CATALOG) == {CATALOG}
+    assert registry.remove_service(CATALOG) == frozenset()
+    assert registry.remove_workload(POD) == frozenset()
+    assert not registry.views
+
+
+def test_routes_are_found_by_parent_and_by_backend() -> None:
+    registry = Registry()
+    one = parse.http_route(HttpRoute.parse(build.route("one", build.rule(build.backend("v1")))))
+    registry.put_route(one)
+    assert registry.routes_attached_to(CATALOG) == (one,)
+    assert registry.routes_referring_to(ObjectName("shop", "v1")) == {one.key}
+    moved = parse.http_route(HttpRoute.parse(build.route("one", parent="web")))
+    registry.put_route(moved)
+    assert registry.routes_attached_to(CATALOG) == ()
+    assert registry.routes_referring_to(ObjectName("shop", "v1")) == frozenset()
+    registry.remove_route(moved.key)
+    registry.remove_route(moved.key)
+    assert registry.route(moved.key) is None
+    assert registry.routes_attached_to(ObjectName("shop", "web")) == ()
+
+
+def test_a_pod_is_selected_by_services_of_its_namespace_only() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_service(registry, build.service("all", selector={}))
+    _put_service(registry, build.service("catalog", namespace="other"))
+    _put_pod(registry, build.pod("catalog-1", app="catalog"))
+    workload = registry.workload(POD)
+    assert workload is not None
+    assert [service.key for service in registry.services_selecting(workload)] == [CATALOG]
