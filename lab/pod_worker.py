@@ -5,13 +5,10 @@ A pod whose pause process dies (every process of the pod was killed) gets a new 
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 
@@ -29,6 +26,7 @@ from lab.launch import LaunchPlan, Mount
 from lab.netns import NetworkError
 from lab.network import DNS_ADDRESS, Node, PodNetwork
 from lab.paths import LabPaths
+from lab.pod_record import ContainerPlace, PodRecord, write_pod_record
 from lab.pod_runtime import PodRuntime, utc_now
 from lab.pod_status import PodPlace, pod_status
 from lab.sandbox import SOURCE_ROOT, Sandbox, container_path
@@ -262,13 +260,14 @@ class PodWorker:
         if not self._directory.is_dir():
             return
         containers = {
-            record.spec.name: {"pid": record.pid, "uid": record.uid, "gid": record.gid}
+            record.spec.name: ContainerPlace(record.pid, record.uid, record.gid)
             for record in self._records
             if record.is_running
         }
         meta = self._pod.metadata
-        state = {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid, "ip": self._place.pod_ip}
-        write_json(self._directory / "pod.json", {**state, "containers": containers})
+        first = self._pod.spec.containers[0].name
+        state = PodRecord(meta.namespace, meta.name, self._place.pod_ip, first, containers)
+        write_pod_record(self._directory / "pod.json", state)
 
     async def _report(self) -> None:
         """Write the status whenever something changed; the last state wins."""
@@ -302,10 +301,3 @@ def _status_update(manifest: Manifest, status: Manifest) -> Manifest:
     """Without a resource version: this node is the only writer of the status."""
     meta = {key: value for key, value in metadata(manifest).items() if key != "resourceVersion"}
     return {**manifest, "metadata": meta, "status": status}
-
-
-def write_json(path: Path, content: object) -> None:
-    """Atomically: readers never see half a file."""
-    staged = path.with_name(f".{path.name}.new")
-    staged.write_text(json.dumps(content, indent=1))
-    os.replace(staged, path)

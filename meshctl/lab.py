@@ -1,0 +1,266 @@
+"""`meshctl lab`: a mesh on this machine, in network namespaces: up, down, status, logs, exec."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from control_plane.client import ApiClient, ApiError
+from control_plane.kubeconfig import KubeconfigError
+from control_plane.resources.deployment import Deployment
+from control_plane.resources.manifest import ObjectKey, key_of
+from control_plane.resources.pod import Pod
+from lab import lifecycle
+from lab.container_plan import enter_command
+from lab.lifecycle import LabError
+from lab.paths import LabPaths
+from lab.pod_record import PodRecord, find_pod
+from lab.progress import Waiting, reason, waiting_for
+from lab.state import LabOptions, read_state
+from lab.topology import Declared, Source, TopologyError, read_topology
+
+_POLL = 0.1
+"""Seconds between looks at what is ready."""
+_MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
+name_option = click.option("--name", default="default", show_default=True, help="The lab.")
+
+
+@click.group()
+def lab() -> None:
+    """A whole mesh on this machine, in network namespaces."""
+
+
+@lab.command()
+@name_option
+@click.option("-f", "--filename", "files", multiple=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--mtls-mode", type=click.Choice(["STRICT", "PERMISSIVE", "DISABLE"]), default="STRICT", show_default=True
+)
+@click.option(
+    "--outbound-traffic-policy",
+    type=click.Choice(["ALLOW_ANY", "REGISTRY_ONLY"]),
+    default="ALLOW_ANY",
+    show_default=True,
+)
+@click.option(
+    "--leaf-ttl",
+    type=click.IntRange(min=1),
+    default=86400,
+    show_default=True,
+    help="Seconds a certificate lives.",
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every pod is ready.")
+@click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait.")
+def up(
+    name: str,
+    files: Sequence[Path],
+    mtls_mode: str,
+    outbound_traffic_policy: str,
+    leaf_ttl: int,
+    wait: bool,
+    timeout: float,
+) -> None:
+    """Start a lab, and apply the manifests of the given files and directories."""
+    paths = _paths(name)
+    give_up_at = time.monotonic() + timeout
+    try:
+        declared = read_topology(_sources(files))
+        daemon = lifecycle.start(paths, LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl))
+    except (TopologyError, LabError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"starting lab {name} …")
+    try:
+        state = lifecycle.wait_until_ready(paths, daemon, timeout, lambda: None)
+    except (LabError, KeyboardInterrupt) as error:
+        lifecycle.stop(paths)
+        raise click.ClickException(str(error) or "interrupted; the lab was taken down") from error
+    try:
+        asyncio.run(_apply_and_wait(paths, declared, give_up_at if wait else None))
+    except (ApiError, httpx.TransportError) as error:
+        raise click.ClickException(str(error) or type(error).__name__) from error
+    click.echo(f"lab {name} is up")
+    click.echo(f"  REST API    {state.url}")
+    click.echo(f"  kubeconfig  {paths.kubeconfig}")
+
+
+def _paths(name: str) -> LabPaths:
+    try:
+        return LabPaths.of(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--name") from error
+
+
+def _sources(files: Sequence[Path]) -> list[Source]:
+    found = []
+    for file in files:
+        members = (
+            sorted(path for path in file.iterdir() if path.suffix in _MANIFEST_SUFFIXES)
+            if file.is_dir()
+            else [file]
+        )
+        if not members:
+            raise TopologyError(f"{file}: holds no {', '.join(_MANIFEST_SUFFIXES)} file")
+        found += [Source(path, path.read_text()) for path in members]
+    return found
+
+
+async def _apply_and_wait(paths: LabPaths, declared: Sequence[Declared], give_up_at: float | None) -> None:
+    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+        for entry in declared:
+            try:
+                await client.apply(entry.manifest)
+            except ApiError as error:
+                raise click.ClickException(f"{entry.place}: {error}") from error
+        click.echo(f"applied {len(declared)} objects")
+        if give_up_at is not None:
+            await _wait(client, paths, [key_of(entry.manifest) for entry in declared], give_up_at)
+
+
+async def _wait(client: ApiClient, paths: LabPaths, keys: Sequence[ObjectKey], give_up_at: float) -> None:
+    told: set[str] = {str(key) for key in keys}
+    while True:
+        deployments = [Deployment.parse(item) for item in (await client.list("Deployment")).items]
+        pods = [Pod.parse(item) for item in (await client.list("Pod")).items]
+        waiting = waiting_for(keys, deployments, pods)
+        late = {entry.what for entry in waiting}
+        for key in keys:
+            if str(key) in told and str(key) not in late and key.kind in ("Deployment", "Pod"):
+                click.echo(f"  {key} is ready")
+        told &= late
+        if not waiting:
+            return
+        if time.monotonic() > give_up_at:
+            raise click.ClickException(_explain(paths, waiting))
+        await asyncio.sleep(_POLL)
+
+
+def _explain(paths: LabPaths, waiting: Sequence[Waiting]) -> str:
+    lines = [f"not ready in time; the lab stays up (`meshctl lab down --name {paths.name}` ends it)"]
+    for entry in waiting:
+        lines.append(f"{entry.what}: {entry.why}")
+        for pod in entry.pods:
+            lines.append(f"  Pod {pod.metadata.name}: {reason(pod)}")
+            for container in (*pod.spec.init_containers, *pod.spec.containers):
+                text = _end_of_log(paths, pod, container.name)
+                if text:
+                    lines.append(f"  the end of the log of {container.name}:")
+                    lines += [f"    {line}" for line in text]
+    return "\n".join(lines)
+
+
+def _end_of_log(paths: LabPaths, pod: Pod, container: str) -> list[str]:
+    path = paths.container_log(pod.metadata.namespace, pod.metadata.name, container)
+    if not path.exists():
+        return []
+    return path.read_text(errors="replace").splitlines()[-lifecycle.SHOWN_LOG_LINES :]
+
+
+@lab.command()
+@name_option
+def down(name: str) -> None:
+    """End a lab and leave nothing of it, whatever state it is in."""
+    try:
+        lifecycle.check_host()
+        found = lifecycle.stop(_paths(name))
+    except LabError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"lab {name} is down" if found else f"there is no lab {name}")
+
+
+@lab.command()
+@name_option
+def status(name: str) -> None:
+    """What runs: the lab's processes and its pods."""
+    paths = _paths(name)
+    state = read_state(paths.state)
+    if state is None:
+        raise click.ClickException(f"there is no lab {name}; `meshctl lab up` starts one")
+    click.echo(f"lab {name}: {state.url}, mTLS {state.options.mtls_mode}")
+    for process, entry in state.processes.items():
+        click.echo(f"  {process:14} {'running' if entry.is_alive() else 'not running'} (pid {entry.pid})")
+    if lifecycle.supervisor_of(paths) is None:
+        raise click.ClickException(
+            f"the lab was killed; `meshctl lab down --name {name}` removes its remains"
+        )
+    pods = asyncio.run(_list_pods(paths))
+    table = Table("NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "IP", box=None)
+    for pod in pods:
+        statuses = pod.status.container_statuses
+        table.add_row(
+            pod.metadata.namespace,
+            pod.metadata.name,
+            f"{sum(status.ready for status in statuses)}/{len(pod.spec.containers)}",
+            pod.status.phase if pod.status.is_ready else f"{pod.status.phase}: {reason(pod)}",
+            str(sum(status.restart_count for status in statuses)),
+            pod.status.pod_ip,
+        )
+    Console(soft_wrap=True).print(table)
+
+
+async def _list_pods(paths: LabPaths) -> list[Pod]:
+    try:
+        async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+            return [Pod.parse(item) for item in (await client.list("Pod")).items]
+    except (ApiError, KubeconfigError, httpx.TransportError) as error:
+        raise click.ClickException(f"the control plane does not answer: {error}") from error
+
+
+def _pod(paths: LabPaths, pod: str) -> PodRecord:
+    found = find_pod(paths, pod)
+    if found is None:
+        raise click.ClickException(f"lab {paths.name} runs no pod {pod!r}; `meshctl lab status` lists them")
+    return found
+
+
+@lab.command()
+@name_option
+@click.argument("pod")
+@click.option("-c", "--container", default="", help="Default: the pod's first.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+def logs(name: str, pod: str, container: str, follow: bool) -> None:
+    """Print a container's log. POD is `pod`, `namespace/pod`, or the name of its Deployment."""
+    paths = _paths(name)
+    found = _pod(paths, pod)
+    path = paths.container_log(found.namespace, found.name, container or found.first_container)
+    if not path.exists():
+        raise click.ClickException(f"container {container} of {found.name} has no log")
+    with open(path, "rb") as log:
+        while True:
+            chunk = log.read(65536)
+            if chunk:
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+            elif not follow:
+                return
+            else:
+                if path.stat().st_size < log.tell():
+                    log.seek(0)  # it was rotated
+                time.sleep(_POLL)
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True})
+@name_option
+@click.option("-c", "--container", default="", help="Default: the pod's first.")
+@click.argument("pod")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(name: str, container: str, pod: str, command: Sequence[str]) -> None:
+    """Run a command in a pod: meshctl lab exec POD -- CMD. POD as in `logs`."""
+    found = _pod(_paths(name), pod)
+    place = found.containers.get(container or found.first_container)
+    if place is None:
+        running = ", ".join(found.containers) or "none"
+        raise click.ClickException(
+            f"container {container!r} of {found.name} does not run; running: {running}"
+        )
+    words = Path(f"/proc/{place.pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    variables = dict(word.split("=", 1) for word in words if "=" in word)
+    cwd = os.readlink(f"/proc/{place.pid}/cwd")
+    line = enter_command(place.pid, place.uid, place.gid, cwd, variables, command)
+    os.execvp(line[0], line)  # noqa: S606 — the command takes this process's place and terminal
