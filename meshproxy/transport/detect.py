@@ -92,7 +92,7 @@ def _may_be_target(method: bytes, target: bytes, *, is_whole: bool) -> bool:
     if not target:
         return not is_whole
     if method == b"CONNECT":
-        return target[:1] not in b"*/" and (not is_whole or b":" in target)
+        return not is_whole or b":" in target
     start = target[:8].lower()
     if is_whole:
         return start.startswith(_SCHEMES)
