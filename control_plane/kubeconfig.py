@@ -48,6 +48,7 @@ def write_kubeconfig(path: Path, config: Kubeconfig) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
+    # Not the key store's: whoever only reads a kubeconfig must not load the cryptography package for it.
     descriptor, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}."
     )  # mkstemp makes mode 0600

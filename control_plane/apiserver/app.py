@@ -1,0 +1,154 @@
+"""The REST API in the shape of Kubernetes': one ASGI application over one store."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from control_plane.apiserver import discovery_document
+from control_plane.apiserver.admission import AdmissionCheck
+from control_plane.apiserver.authentication import BearerAuthentication
+from control_plane.apiserver.cluster_ip import ClusterIpAllocator
+from control_plane.apiserver.endpoints import KindEndpoints
+from control_plane.apiserver.failure import Failure, failure_of
+from control_plane.apiserver.operations import Operations
+from control_plane.apiserver.request_body import read_body
+from control_plane.apiserver.token_request import TokenMinter, TokenRequests
+from control_plane.apiserver.watch import WatchStreams
+from control_plane.resources.invalid import InvalidResource
+from control_plane.resources.registry import BY_KIND, KINDS
+from control_plane.store.api import Store, StoreError
+
+KUBERNETES_VERSION = ("1", "32")
+"""The Kubernetes version whose API this is a part of, told to clients at `/version`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestApp:
+    """The application, and the watches to end before its server is stopped."""
+
+    asgi: ASGIApp
+    streams: WatchStreams
+
+
+def create_app(
+    store: Store,
+    *,
+    admin_token: str,
+    token_minter: TokenMinter,
+    now: Callable[[], float],
+    cluster_ips: ClusterIpAllocator | None = None,
+    checks: Sequence[AdmissionCheck] = (),
+    is_ready: Callable[[], bool] = lambda: True,
+    rng: random.Random | None = None,
+) -> RestApp:
+    """Build it; call `ensure_system_objects(store)` before serving. The store stays the caller's to close.
+
+    `now` gives seconds since the epoch (token lifetimes); `checks` refuse objects beyond their own
+    validation; `is_ready` is what `/readyz` answers; `rng` makes the suffixes of `generateName`.
+    """
+    streams = WatchStreams()
+    operations = Operations(
+        store, cluster_ips=cluster_ips or ClusterIpAllocator(), checks=checks, rng=rng or random.Random()
+    )
+    routes = [*_public_routes(is_ready), *_discovery_routes(), _token_route(store, token_minter, now)]
+    for kind in KINDS:
+        routes += KindEndpoints(kind, store, operations, streams).routes()
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(BearerAuthentication, token=admin_token)],
+        exception_handlers={
+            HTTPException: _on_http_exception,
+            Failure: _on_refusal,
+            InvalidResource: _on_refusal,
+            StoreError: _on_refusal,
+            RecursionError: _on_refusal,
+            Exception: _on_bug,
+        },
+    )
+    app.router.redirect_slashes = False
+    return RestApp(app, streams)
+
+
+def _public_routes(is_ready: Callable[[], bool]) -> list[Route]:
+    async def health(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def ready(request: Request) -> Response:
+        if is_ready():
+            return PlainTextResponse("ok")
+        return PlainTextResponse("not ready", HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def version(request: Request) -> Response:
+        major, minor = KUBERNETES_VERSION
+        return JSONResponse({"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.0+meshproxy"})
+
+    paths = {"/healthz": health, "/livez": health, "/readyz": ready, "/version": version}
+    return [Route(path, endpoint) for path, endpoint in paths.items()]
+
+
+def _discovery_routes() -> list[Route]:
+    documents = {"/api": discovery_document.core_versions(), "/apis": discovery_document.group_list()}
+    for kind in KINDS:
+        if kind.group:
+            documents[f"/apis/{kind.group}"] = discovery_document.group(kind.group)
+        root = "apis" if kind.group else "api"
+        documents[f"/{root}/{kind.api_version}"] = discovery_document.resource_list(kind.api_version)
+    return [_document_route(path, JSONResponse(document)) for path, document in documents.items()]
+
+
+def _document_route(path: str, response: Response) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return response
+
+    return Route(path, endpoint)
+
+
+def _token_route(store: Store, minter: TokenMinter, now: Callable[[], float]) -> Route:
+    requests = TokenRequests(store, minter, now)
+
+    async def endpoint(request: Request) -> Response:
+        body = await read_body(request)
+        names = request.path_params
+        answer = await requests.create(names["namespace"], names["name"], body)
+        return JSONResponse(answer, HTTPStatus.CREATED, headers={"Cache-Control": "no-store"})
+
+    path = BY_KIND["ServiceAccount"].path("{namespace}", "{name}", "token")
+    return Route(path, endpoint, methods=["POST"])
+
+
+def _refusal(failure: Failure) -> Response:
+    return JSONResponse(failure.body(), failure.status)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    message = f"{request.method} {request.url.path}: {status.phrase.lower()}"
+    response = _refusal(Failure(status, message))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    return _refusal(failure_of(error) or _internal())
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """The server logs it with its traceback; the client learns nothing of the inside."""
+    return _refusal(_internal())
+
+
+def _internal() -> Failure:
+    return Failure(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the control plane's log has the details"
+    )

@@ -1,0 +1,97 @@
+"""Every refusal as Kubernetes' `Status` object (pure): one table from exceptions to code and reason."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from control_plane.resources.invalid import Cause, InvalidResource
+from control_plane.resources.manifest import Manifest, ObjectKey
+from control_plane.resources.registry import BY_KIND
+from control_plane.store.api import HistoryGone, ObjectExists, ObjectNotFound, VersionConflict
+
+REASONS = {
+    HTTPStatus.BAD_REQUEST: "BadRequest",
+    HTTPStatus.UNAUTHORIZED: "Unauthorized",
+    HTTPStatus.FORBIDDEN: "Forbidden",
+    HTTPStatus.NOT_FOUND: "NotFound",
+    HTTPStatus.METHOD_NOT_ALLOWED: "MethodNotAllowed",
+    HTTPStatus.CONFLICT: "Conflict",
+    HTTPStatus.GONE: "Expired",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RequestEntityTooLarge",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UnsupportedMediaType",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Invalid",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "InternalError",
+    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailable",
+}
+
+
+class Failure(Exception):
+    """A request that is refused."""
+
+    def __init__(
+        self, status: HTTPStatus, message: str, *, reason: str = "", details: Manifest | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason or REASONS.get(status, "")
+        self.details = details
+
+    def body(self) -> Manifest:
+        """The `Status` object that is the answer."""
+        status: Manifest = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": str(self),
+            "reason": self.reason,
+            "code": int(self.status),
+        }
+        return {**status, "details": self.details} if self.details else status
+
+
+def success(key: ObjectKey, uid: str) -> Manifest:
+    """The answer to a deletion."""
+    details = {**_details(key), "uid": uid}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What `error` is to the client; None when it is nothing a client can cause."""
+    match error:
+        case Failure():
+            return error
+        case InvalidResource():
+            return _invalid(error)
+        case ObjectNotFound(key=key):
+            message = f'{_plural(key)} "{key.name}" not found'
+            return Failure(HTTPStatus.NOT_FOUND, message, details=_details(key))
+        case ObjectExists(key=key):
+            message = f'{_plural(key)} "{key.name}" already exists'
+            return Failure(HTTPStatus.CONFLICT, message, reason="AlreadyExists", details=_details(key))
+        case VersionConflict(key=key):
+            return Failure(HTTPStatus.CONFLICT, str(error), details=_details(key))
+        case HistoryGone():
+            return Failure(HTTPStatus.GONE, str(error))
+        case RecursionError():
+            return Failure(HTTPStatus.BAD_REQUEST, "the body is nested too deeply")
+        case _:
+            return None
+
+
+def _invalid(error: InvalidResource) -> Failure:
+    details: Manifest = {"name": error.name, "kind": error.kind, "causes": _causes(error.causes)}
+    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), details=details)
+
+
+def _causes(causes: Sequence[Cause]) -> list[dict[str, str]]:
+    return [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+
+
+def _plural(key: ObjectKey) -> str:
+    entry = BY_KIND[key.kind]
+    return f"{entry.plural}.{entry.group}" if entry.group else entry.plural
+
+
+def _details(key: ObjectKey) -> Manifest:
+    entry = BY_KIND[key.kind]
+    return {"name": key.name, "group": entry.group, "kind": entry.plural}

@@ -1,0 +1,60 @@
+"""Reading a request's JSON body: bounded, and as strict as an API must be about what it was sent."""
+
+import json
+from collections import Counter
+from http import HTTPStatus
+from typing import NoReturn
+
+from starlette.requests import Request
+
+from control_plane.apiserver.failure import Failure
+from control_plane.resources.manifest import Manifest
+
+MAX_BODY = 3 * 1024 * 1024
+"""Bytes; the limit of a Kubernetes API server."""
+
+
+async def read_body(request: Request, *, media_type: str = "application/json") -> Manifest:
+    """The body, which must be a JSON object of `media_type`. Raises Failure (400, 413, 415)."""
+    found = request.headers.get("content-type", media_type).partition(";")[0].strip().lower()
+    if found != media_type:
+        raise Failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {media_type}, not {found!r}")
+    return parse_object(await _read_bounded(request))
+
+
+async def read_optional_body(request: Request) -> Manifest:
+    """The body as a JSON object; empty when there is none. Raises Failure (400, 413)."""
+    content = await _read_bounded(request)
+    return parse_object(content) if content else {}
+
+
+async def _read_bounded(request: Request) -> bytes:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY:
+            raise Failure(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes")
+    return bytes(content)
+
+
+def parse_object(content: bytes) -> Manifest:
+    """A JSON object without repeated fields, NaN or infinities. Raises Failure (400)."""
+    try:
+        value = json.loads(content, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise Failure(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise Failure(HTTPStatus.BAD_REQUEST, f"the body must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> Manifest:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        (twice, _), *_ = Counter(field for field, _ in pairs).most_common(1)
+        raise ValueError(f"field {twice!r} appears twice in one object")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,98 @@
+"""Serving the REST API over TLS in a loop that is already running, on an address or an inherited socket."""
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import uvicorn
+
+from control_plane.apiserver.app import RestApp
+
+GRACEFUL_TIMEOUT = 5
+"""Seconds that requests in flight have to end when the server stops."""
+_KEEP_ALIVE = 75
+_BACKLOG = 1024
+
+
+class RestServer:
+    """One listening socket. `start`, then `stop`; signals stay the caller's business."""
+
+    def __init__(self, app: RestApp, *, tls: ssl.SSLContext | None) -> None:
+        """Without `tls` it serves plain HTTP."""
+        self._app = app
+        self._config = uvicorn.Config(
+            app.asgi,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACEFUL_TIMEOUT,
+            backlog=_BACKLOG,
+        )
+        self._config.load()
+        self._config.ssl = tls
+        self._server = uvicorn.Server(self._config)
+        self._sockets: list[socket.socket] = []
+
+    async def start(self, listener: socket.socket) -> int:
+        """Serve on a bound socket, which is the server's from now on; returns its port."""
+        listener.setblocking(False)
+        self._sockets = [listener]
+        # `Server.serve` would take over the process's signals and poll ten times a second.
+        self._server.lifespan = self._config.lifespan_class(self._config)
+        await self._server.startup(sockets=self._sockets)
+        port: int = listener.getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """End the watches, let other requests finish, close everything. Idempotent."""
+        if not self._sockets:
+            return
+        self._app.streams.close()
+        sockets, self._sockets = self._sockets, []
+        await self._server.shutdown(sockets=sockets)
+
+
+def bind(address: str) -> socket.socket:
+    """A listening socket for `host:port` (`[::1]:0` for v6; port 0 chooses). Raises OSError, ValueError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{address!r} is not host:port")
+    host = host.removeprefix("[").removesuffix("]")
+    return socket.create_server(
+        (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+    )
+
+
+def inherit(descriptor: int) -> socket.socket:
+    """The socket a parent process opened for us. Raises OSError."""
+    listener = socket.socket(fileno=descriptor)
+    listener.set_inheritable(False)  # children of ours have no business with it
+    return listener
+
+
+class ServerCertificate:
+    """A TLS context whose certificate can be renewed; connections that are open keep theirs."""
+
+    def __init__(self, chain: Path, key: Path) -> None:
+        """Files in PEM: the leaf first, then intermediates. Raises OSError, ssl.SSLError."""
+        self._chain = chain
+        self._key = key
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = (
+            ssl.TLSVersion.TLSv1_2
+        )  # kubectl and curl of any age; sidecars never come here
+        self.context.set_alpn_protocols(["http/1.1"])
+        self.context.load_cert_chain(chain, key)
+
+    async def reload(self) -> None:
+        """Use the files' present content for new connections. On OSError, ssl.SSLError the old one stays."""
+        probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # a half-loaded pair must not reach the live context
+        await asyncio.to_thread(probe.load_cert_chain, self._chain, self._key)
+        self.context.load_cert_chain(self._chain, self._key)
