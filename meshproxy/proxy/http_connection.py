@@ -31,7 +31,6 @@ class HttpServerConnection(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_closing",
-        "_eof",
         "_last_progress",
         "_manager",
         "_paused",
@@ -55,7 +54,6 @@ class HttpServerConnection(asyncio.Protocol):
         self._stream: HttpStream | None = None
         self._paused = 0
         self._closing = False
-        self._eof = False
         self._pumping = False
         self._last_progress = 0.0
         self.is_write_paused = False
@@ -81,18 +79,13 @@ class HttpServerConnection(asyncio.Protocol):
             self.pause_reading(PAUSED_BY_PIPELINE)
 
     def eof_received(self) -> bool:
-        """The client sends no more. It may still wait for its answer (half-close)."""
-        self._eof = True
-        if self._closing:
-            return False
-        try:
-            self._reader.receive_eof()
-        except RemoteProtocolError:
-            if self._stream is not None:
-                self._stream.on_downstream_lost()
-                self._stream = None
-            return False
-        return self._stream is not None
+        """The client is gone. A half-close looks the same, but one that leaves is the common case: as Envoy, we
+        stop working for it rather than finish for nobody."""
+        self._closing = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.on_downstream_lost()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -169,7 +162,7 @@ class HttpServerConnection(asyncio.Protocol):
 
     def must_close(self, head: RequestHead) -> bool:
         """Whether the response has to say `connection: close`."""
-        return not head.keep_alive or self._services.is_draining or self._eof
+        return not head.keep_alive or self._services.is_draining
 
     def on_stream_done(self, *, close: bool) -> None:
         """The exchange is complete on our side."""
@@ -205,7 +198,7 @@ class HttpServerConnection(asyncio.Protocol):
             return
         self._paused = 0
         transport.resume_reading()
-        if self._eof or not transport.can_write_eof():
+        if not transport.can_write_eof():
             transport.close()
             return
         transport.write_eof()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from meshproxy.config.model import Direction, ServiceIdentity, WorkloadIdentity
 from meshproxy.http.events import RequestHead
 from meshproxy.proxy import peer
-from meshproxy.telemetry.labels import RequestLabels, SecurityPolicy, peer_labels
+from meshproxy.telemetry.labels import SecurityPolicy, request_labels, tcp_labels
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
 from meshproxy.upstream.cluster import ClusterRuntime
@@ -73,7 +73,7 @@ class Reporter:
     def _outbound(
         self, cluster: ClusterRuntime | None, endpoint: EndpointRuntime, status: int, flag: str
     ) -> RequestSeries:
-        labels = peer_labels(
+        labels = tcp_labels(
             Direction.OUTBOUND,
             self._own,
             endpoint.endpoint.workload,
@@ -84,7 +84,7 @@ class Reporter:
             response_flags=flag,
             request_protocol="http",
         )
-        series = self._metrics.request_series(RequestLabels(labels, str(status)))
+        series = self._metrics.request_series(request_labels(labels, status))
         if len(endpoint.series) >= MAX_CACHED:
             endpoint.series.clear()
         endpoint.series[(status, flag)] = series
@@ -94,7 +94,7 @@ class Reporter:
         key = (cluster.cluster.name if cluster is not None else "", status, flag)
         series = self._unrouted.get(key)
         if series is None:
-            labels = peer_labels(
+            labels = tcp_labels(
                 Direction.OUTBOUND,
                 self._own,
                 peer.UNKNOWN,
@@ -103,7 +103,7 @@ class Reporter:
                 response_flags=flag,
                 request_protocol="http",
             )
-            series = self._metrics.request_series(RequestLabels(labels, str(status)))
+            series = self._metrics.request_series(request_labels(labels, status))
             if len(self._unrouted) >= MAX_CACHED:
                 self._unrouted.clear()
             self._unrouted[key] = series
@@ -121,7 +121,7 @@ class Reporter:
         key = (head.peer_metadata, status, flag, service.host)
         series = facts.series.get(key)
         if series is None:
-            labels = peer_labels(
+            labels = tcp_labels(
                 Direction.INBOUND,
                 self._own,
                 peer.verified(head.peer_metadata, facts.peer_principal),
@@ -132,7 +132,7 @@ class Reporter:
                 response_flags=flag,
                 request_protocol="http",
             )
-            series = self._metrics.request_series(RequestLabels(labels, str(status)))
+            series = self._metrics.request_series(request_labels(labels, status))
             if len(facts.series) >= MAX_CACHED:
                 facts.series.clear()
             facts.series[key] = series
@@ -154,7 +154,7 @@ class Reporter:
             return endpoint.tcp_series
         security = SecurityPolicy.MUTUAL_TLS if facts.is_mtls else SecurityPolicy.NONE
         series = self._metrics.tcp_series(
-            peer_labels(
+            tcp_labels(
                 facts.direction,
                 self._own,
                 endpoint.endpoint.workload if outbound else self._caller(facts),

@@ -179,7 +179,7 @@ def snapshot(listener: Listener, *clusters: Cluster) -> ConfigSnapshot:
 async def running(config: ConfigSnapshot, **upstream_changes: object) -> AsyncIterator[Mesh]:
     """A worker with `config` in force."""
     clock, rng, tasks, live = SystemClock(), random.Random(1), TaskGroupRegistry(), LiveConfig()
-    memory, metrics = HeadMemory(), MeshMetrics(OWN)
+    memory, metrics = HeadMemory(), MeshMetrics()
     reporter = Reporter(metrics, OWN, lambda: "", lambda address: live.workloads.get(address))
     connector = Connector(lambda alpn: None, lambda ssl_object: "")
     refused: list[tuple[str, str]] = []

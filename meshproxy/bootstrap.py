@@ -1,0 +1,210 @@
+"""Flags and environment to validated settings (pure but for reading the labels file): who this sidecar is."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from certs.errors import SpiffeIdError
+from certs.spiffe_id import SpiffeId, TrustDomain
+from meshproxy.config.model import WorkloadIdentity
+from meshproxy.errors import ConfigError
+
+APP_LABELS = ("app.kubernetes.io/name", "app")
+VERSION_LABELS = ("app.kubernetes.io/version", "version")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Everything the sidecar must know before it can ask the control plane."""
+
+    pod_name: str
+    pod_namespace: str
+    pod_ip: str
+    service_account: str
+    workload_name: str
+    labels: Mapping[str, str]
+    trust_domain: str
+    discovery_address: str
+    """host:port of the control plane's xDS port (mTLS)."""
+    signing_address: str
+    """host:port of the control plane's certificate-signing port."""
+    token_file: Path
+    root_bundle: Path
+    admin_port: int
+    """Loopback only. 0: chosen by the kernel and announced."""
+    readiness_port: int
+    prometheus_port: int
+    announce_file: Path | None
+    """Where the ports in use are written as JSON once they are open."""
+    drain_timeout: float
+    """Seconds from SIGTERM to the end, at most."""
+    log_level: str
+
+    @property
+    def node_id(self) -> str:
+        """`sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, as Istio's."""
+        domain = f"{self.pod_namespace}.svc.cluster.local"
+        return f"sidecar~{self.pod_ip}~{self.pod_name}.{self.pod_namespace}~{domain}"
+
+    @property
+    def node_cluster(self) -> str:
+        return f"{self.workload.app}.{self.pod_namespace}"
+
+    @property
+    def node_metadata(self) -> dict[str, object]:
+        """`Node.metadata` of every discovery request."""
+        return {
+            "NAMESPACE": self.pod_namespace,
+            "NAME": self.pod_name,
+            "SERVICE_ACCOUNT": self.service_account,
+            "LABELS": dict(self.labels),
+            "INSTANCE_IPS": self.pod_ip,
+            "GENERATOR": "meshproxy",
+        }
+
+    @property
+    def spiffe_id(self) -> SpiffeId:
+        return SpiffeId.for_workload(
+            TrustDomain(self.trust_domain), self.pod_namespace, self.service_account
+        )
+
+    @property
+    def workload(self) -> WorkloadIdentity:
+        """What metrics and peers are told about us."""
+        return WorkloadIdentity(
+            workload=self.workload_name,
+            namespace=self.pod_namespace,
+            app=_first(self.labels, APP_LABELS) or self.workload_name,
+            version=_first(self.labels, VERSION_LABELS) or "unknown",
+            service_account=self.service_account,
+            cluster="Kubernetes",
+        )
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap:
+    """Settings from flags, else environment, else defaults.
+
+    Raises ConfigError for what is missing or malformed; unknown flags end in argparse's own message (exit 2).
+    """
+    options = _parser(environment).parse_args(arguments)
+    for flag, variable in _REQUIRED.items():
+        if not getattr(options, flag):
+            raise ConfigError(f"--{flag.replace('_', '-')} is missing: give it, or set {variable}")
+    try:
+        ipaddress.ip_address(options.pod_ip)
+    except ValueError as error:
+        raise ConfigError(f"--pod-ip {options.pod_ip!r} is not an IP address: give the pod's own") from error
+    for flag in ("discovery_address", "signing_address"):
+        _check_address(flag, getattr(options, flag))
+    bootstrap = Bootstrap(
+        pod_name=options.pod_name,
+        pod_namespace=options.pod_namespace,
+        pod_ip=options.pod_ip,
+        service_account=options.service_account,
+        workload_name=options.workload_name or options.pod_name,
+        labels=read_labels(Path(options.labels_file)),
+        trust_domain=options.trust_domain,
+        discovery_address=options.discovery_address,
+        signing_address=options.signing_address,
+        token_file=Path(options.token_file),
+        root_bundle=Path(options.root_bundle),
+        admin_port=options.admin_port,
+        readiness_port=options.readiness_port,
+        prometheus_port=options.prometheus_port,
+        announce_file=Path(options.announce_file) if options.announce_file else None,
+        drain_timeout=options.drain_timeout,
+        log_level=options.log_level,
+    )
+    try:
+        _ = bootstrap.spiffe_id
+    except SpiffeIdError as error:
+        raise ConfigError(f"these names make no SPIFFE id: {error}") from error
+    return bootstrap
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """A downward-API labels file: `key="value"` per line, value escaped as Go's %q. Absent: no labels.
+
+    Raises ConfigError for a line that is not one.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    labels: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        key, equals, quoted = line.partition("=")
+        if not line.strip():
+            continue
+        if not equals or len(quoted) < 2 or quoted[0] != '"' or quoted[-1] != '"':
+            raise ConfigError(f'{path}, line {number}: {line!r} is not `key="value"`')
+        labels[key] = quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return labels
+
+
+_REQUIRED = {
+    "pod_name": "POD_NAME",
+    "pod_namespace": "POD_NAMESPACE",
+    "pod_ip": "POD_IP",
+    "service_account": "SERVICE_ACCOUNT",
+}
+
+_CONTROL_PLANE = "control-plane.meshproxy-system.svc"
+_SECRETS = "/var/run/secrets/meshproxy.io"
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="meshproxy", description="Sidecar proxy of the mesh.")
+
+    def add(flag: str, variable: str, default: str, text: str) -> None:
+        value = environment.get(variable, default)
+        parser.add_argument(f"--{flag}", default=value, help=f"{text} [${variable}, default {default!r}]")
+
+    add("pod-name", "POD_NAME", "", "name of this pod")
+    add("pod-namespace", "POD_NAMESPACE", "", "namespace of this pod")
+    add("pod-ip", "POD_IP", "", "address of this pod")
+    add("service-account", "SERVICE_ACCOUNT", "", "service account of this pod")
+    add("workload-name", "MESHPROXY_WORKLOAD_NAME", "", "what runs here, for metrics; else the pod's name")
+    add("labels-file", "MESHPROXY_LABELS_FILE", "/etc/podinfo/labels", "downward-API file with the labels")
+    add("trust-domain", "MESHPROXY_TRUST_DOMAIN", "cluster.local", "SPIFFE trust domain")
+    add("discovery-address", "MESHPROXY_DISCOVERY_ADDRESS", f"{_CONTROL_PLANE}:15012", "xDS server")
+    add("signing-address", "MESHPROXY_SIGNING_ADDRESS", f"{_CONTROL_PLANE}:15011", "certificate signing")
+    add("token-file", "MESHPROXY_TOKEN_FILE", f"{_SECRETS}/token", "workload token")
+    add("root-bundle", "MESHPROXY_ROOT_BUNDLE", f"{_SECRETS}/root-cert.pem", "trusted roots (PEM)")
+    add("announce-file", "MESHPROXY_ANNOUNCE_FILE", "", "write the ports in use here, as JSON")
+    parser.add_argument("--admin-port", type=_port, default=15000, help="admin, loopback only")
+    parser.add_argument("--readiness-port", type=_port, default=15021, help="GET /healthz/ready")
+    parser.add_argument("--prometheus-port", type=_port, default=15090, help="GET /stats/prometheus")
+    parser.add_argument("--drain-timeout", type=_seconds, default=5.0, help="seconds after SIGTERM")
+    level = environment.get("MESHPROXY_LOG_LEVEL", "info")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default=level, help="[$MESHPROXY_LOG_LEVEL]")
+    return parser
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: give 0 to 65535")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not a drain time: give 0 to 3600 seconds")
+    return value
+
+
+def _check_address(flag: str, address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) <= 65535):
+        raise ConfigError(f"--{flag.replace('_', '-')} {address!r} is not host:port")
+
+
+def _first(labels: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
