@@ -1,0 +1,106 @@
+"""ClusterLoadAssignment -> endpoints (pure)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from google.protobuf.struct_pb2 import Struct
+
+from certs.errors import SpiffeIdError
+from certs.spiffe_id import SpiffeId
+from control_plane.api.envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata
+from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthStatus
+from control_plane.api.envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint
+from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from meshproxy.config.model import Endpoint, WorkloadIdentity
+from meshproxy.errors import ConfigError
+from meshproxy.xds.strict import enum_name, require
+
+SOCKET_MATCH_KEY = "envoy.transport_socket_match"
+MESH_KEY = "meshproxy.io"
+"""Filter metadata of other names belongs to others and is passed over, as Envoy does."""
+
+_MAX_WEIGHT = 1 << 31
+_HEALTH = {
+    HealthStatus.UNKNOWN: True,
+    HealthStatus.HEALTHY: True,
+    HealthStatus.UNHEALTHY: False,
+    HealthStatus.DRAINING: False,
+    HealthStatus.TIMEOUT: False,
+}
+
+
+def translate_endpoints(assignment: ClusterLoadAssignment, path: str) -> tuple[Endpoint, ...]:
+    """Endpoints in the order given; all localities have one priority. Raises ConfigError."""
+    return tuple(
+        _endpoint(item, f"{path}.endpoints[{outer}].lb_endpoints[{inner}]")
+        for outer, locality in enumerate(assignment.endpoints)
+        for inner, item in enumerate(locality.lb_endpoints)
+    )
+
+
+def host_and_port(address: Address, path: str) -> tuple[str, int]:
+    """An IP address with its port. Raises ConfigError."""
+    require(address.HasField("socket_address"), path, "a socket_address is needed")
+    return socket_host_and_port(address.socket_address, f"{path}.socket_address")
+
+
+def socket_host_and_port(address: SocketAddress, path: str) -> tuple[str, int]:
+    """An IP address with its port, which may be 0. Raises ConfigError."""
+    try:
+        host = str(ip_address(address.address))
+    except ValueError as error:
+        raise ConfigError(f"{path}.address: {address.address!r} is not an IP address") from error
+    require(address.port_value <= 65535, f"{path}.port_value", f"{address.port_value} is above 65535")
+    return host, address.port_value
+
+
+def text_values(struct: Struct, path: str) -> dict[str, str]:
+    """A Struct all of whose values are text. Raises ConfigError."""
+    for key, value in struct.fields.items():
+        require(value.WhichOneof("kind") == "string_value", f"{path}[{key!r}]", "must be a string")
+    return {key: value.string_value for key, value in struct.fields.items()}
+
+
+def metadata_of(metadata: Metadata, key: str, path: str) -> dict[str, str]:
+    """One part of filter metadata; empty when it is absent. Raises ConfigError."""
+    if key not in metadata.filter_metadata:
+        return {}
+    return text_values(metadata.filter_metadata[key], f"{path}.metadata.filter_metadata[{key!r}]")
+
+
+def _endpoint(item: LbEndpoint, path: str) -> Endpoint:
+    host, port = host_and_port(item.endpoint.address, f"{path}.endpoint.address")
+    require(port > 0, f"{path}.endpoint.address", "the port must not be 0")
+    healthy = _HEALTH.get(item.health_status)
+    if healthy is None:
+        status = enum_name(item, "health_status")
+        raise ConfigError(f"{path}.health_status: {status} is not supported")
+    weight = item.load_balancing_weight.value if item.HasField("load_balancing_weight") else 1
+    require(1 <= weight < _MAX_WEIGHT, f"{path}.load_balancing_weight", f"{weight} is not from 1 to 2^31-1")
+    labels = metadata_of(item.metadata, MESH_KEY, path)
+    match = metadata_of(item.metadata, SOCKET_MATCH_KEY, path)
+    return Endpoint(
+        address=host,
+        port=port,
+        weight=weight,
+        healthy=healthy,
+        transport_socket_match=tuple(sorted(match.items())),
+        spiffe_id=_spiffe_id(labels.get("spiffe_id", ""), path),
+        workload=_workload(labels),
+    )
+
+
+def _spiffe_id(text: str, path: str) -> str:
+    if not text:
+        return ""
+    try:
+        return str(SpiffeId.parse(text))
+    except SpiffeIdError as error:
+        raise ConfigError(f"{path}.metadata.filter_metadata[{MESH_KEY!r}].spiffe_id: {error}") from error
+
+
+def _workload(labels: dict[str, str]) -> WorkloadIdentity:
+    known = ("workload", "namespace", "app", "version", "service_account", "cluster")
+    return WorkloadIdentity(**{key: labels[key] for key in known if labels.get(key)})

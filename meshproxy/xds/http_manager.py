@@ -1,0 +1,102 @@
+"""HttpConnectionManager -> its value in the model (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm_pb2,
+)
+from meshproxy.config.model import HttpConnectionManager
+from meshproxy.errors import ConfigError
+from meshproxy.xds.routes import translate_routes
+from meshproxy.xds.strict import enum_name, require, seconds_or, type_name, unpack
+
+_Proto = hcm_pb2.HttpConnectionManager
+_DEFAULT_STREAM_IDLE_TIMEOUT = 300.0
+_DEFAULT_IDLE_TIMEOUT = 3600.0
+_DEFAULT_MAX_HEADERS_KB = 60
+_MAX_HEADERS_KB = 8192
+_ROUTER = Router.DESCRIPTOR.full_name
+
+
+def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
+    """`manager` has passed the strict check. Raises ConfigError."""
+    require(bool(manager.stat_prefix), f"{path}.stat_prefix", "must not be empty")
+    _check_fixed_behaviour(manager, path)
+    _check_http_filters(manager.http_filters, f"{path}.http_filters")
+    kind = manager.WhichOneof("route_specifier")
+    require(kind is not None, path, "rds or route_config is needed")
+    is_rds = kind == "rds"
+    options = manager.common_http_protocol_options
+    return HttpConnectionManager(
+        stat_prefix=manager.stat_prefix,
+        route_table=None if is_rds else translate_routes(manager.route_config, f"{path}.route_config"),
+        rds_name=_rds_name(manager.rds, f"{path}.rds") if is_rds else None,
+        forward_client_cert=_forward_client_cert(manager, path),
+        stream_idle_timeout=seconds_or(manager, "stream_idle_timeout", _DEFAULT_STREAM_IDLE_TIMEOUT, path),
+        idle_timeout=seconds_or(
+            options, "idle_timeout", _DEFAULT_IDLE_TIMEOUT, f"{path}.common_http_protocol_options"
+        ),
+        request_headers_timeout=seconds_or(manager, "request_headers_timeout", 0.0, path),
+        max_request_headers_kb=_max_headers_kb(manager, path),
+    )
+
+
+def _check_fixed_behaviour(manager: _Proto, path: str) -> None:
+    """Fields that may only say what this proxy does anyway."""
+    codec = manager.codec_type
+    is_http1 = codec in (_Proto.AUTO, _Proto.HTTP1)
+    require(is_http1, f"{path}.codec_type", f"{enum_name(manager, 'codec_type')} is not supported")
+    makes_ids = not manager.HasField("generate_request_id") or manager.generate_request_id.value
+    require(makes_ids, f"{path}.generate_request_id", "false is not supported")
+    require(not manager.use_remote_address.value, f"{path}.use_remote_address", "true is not supported")
+    server = manager.server_header_transformation
+    is_kept = server in (_Proto.OVERWRITE, _Proto.PASS_THROUGH)  # OVERWRITE is also how "not set" looks
+    require(
+        is_kept,
+        f"{path}.server_header_transformation",
+        f"{enum_name(manager, 'server_header_transformation')} is not supported",
+    )
+
+
+def _check_http_filters(filters: Sequence[hcm_pb2.HttpFilter], path: str) -> None:
+    """The router, last and once; unknown filters only where the sender calls them optional."""
+    for index, item in enumerate(filters):
+        where = f"{path}[{index}]"
+        name = type_name(item.typed_config)
+        if name == _ROUTER:
+            require(index == len(filters) - 1, where, "the router must be the last filter")
+            unpack(item.typed_config, Router, where)
+        elif not item.is_optional:
+            raise ConfigError(f"{where}: HTTP filter {name or item.name!r} is not supported")
+    has_router = bool(filters) and type_name(filters[-1].typed_config) == _ROUTER
+    require(has_router, path, "the last filter must be the router")
+
+
+def _rds_name(rds: hcm_pb2.Rds, path: str) -> str:
+    require(rds.config_source.HasField("ads"), f"{path}.config_source", "must be ads")
+    require(bool(rds.route_config_name), f"{path}.route_config_name", "must not be empty")
+    return rds.route_config_name
+
+
+def _forward_client_cert(manager: _Proto, path: str) -> bool:
+    kind = manager.forward_client_cert_details
+    path = f"{path}.forward_client_cert_details"
+    if kind == _Proto.SANITIZE:
+        return False
+    name = enum_name(manager, "forward_client_cert_details")
+    require(kind == _Proto.SANITIZE_SET, path, f"{name} is not supported")
+    has_uri = manager.set_current_client_cert_details.uri
+    require(has_uri, path, "SANITIZE_SET needs set_current_client_cert_details.uri, which is what we write")
+    return True
+
+
+def _max_headers_kb(manager: _Proto, path: str) -> int:
+    if not manager.HasField("max_request_headers_kb"):
+        return _DEFAULT_MAX_HEADERS_KB
+    value = manager.max_request_headers_kb.value
+    path = f"{path}.max_request_headers_kb"
+    require(1 <= value <= _MAX_HEADERS_KB, path, f"{value} is not from 1 to {_MAX_HEADERS_KB}")
+    return value

@@ -1,0 +1,210 @@
+"""Refuses, by name, everything in an xDS message that this sidecar does not act on (pure).
+
+A field that is dropped in silence is a hole when it is an access rule and an outage when it is a timeout. So
+the table `ACTED_ON` says which fields of which messages the translation reads; any other field that is set,
+any field number our subset does not know, and any unknown enum value is a ConfigError. A field at its proto3
+default is not set: leaving it out means the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeVar
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from meshproxy.errors import ConfigError
+
+M = TypeVar("M", bound=Message)
+
+_V3: Final = "envoy.config.{}.v3."
+_CORE, _LISTENER, _ROUTE = _V3.format("core"), _V3.format("listener"), _V3.format("route")
+_CLUSTER, _ENDPOINT = _V3.format("cluster"), _V3.format("endpoint")
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
+_TCP = "envoy.extensions.filters.network.tcp_proxy.v3."
+_TLS = "envoy.extensions.transport_sockets.tls.v3."
+_LISTENER_FILTER = "envoy.extensions.filters.listener."
+_UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3."
+
+_TABLE: Final[Mapping[str, str]] = {
+    # core
+    _CORE + "Address": "socket_address",
+    _CORE + "AggregatedConfigSource": "",
+    _CORE + "BindConfig": "source_address extra_source_addresses",
+    _CORE + "CidrRange": "address_prefix prefix_len",
+    _CORE + "ConfigSource": "ads resource_api_version",
+    _CORE + "DataSource": "inline_bytes inline_string",
+    _CORE + "ExtraSourceAddress": "address",
+    _CORE + "Http1ProtocolOptions": "",
+    _CORE + "HttpProtocolOptions": "idle_timeout",
+    _CORE + "Metadata": "filter_metadata",
+    _CORE + "SocketAddress": "address port_value",
+    _CORE + "TransportSocket": "name typed_config",
+    # listeners
+    _LISTENER + "AdditionalAddress": "address",
+    _LISTENER + "Filter": "name typed_config",
+    _LISTENER + "FilterChain": "filter_chain_match filters transport_socket name",
+    _LISTENER + "FilterChainMatch": "destination_port prefix_ranges server_names transport_protocol"
+    " application_protocols",
+    _LISTENER + "Listener": "name address additional_addresses filter_chains use_original_dst"
+    " default_filter_chain bind_to_port listener_filters listener_filters_timeout"
+    " continue_on_listener_filters_timeout traffic_direction",
+    _LISTENER + "ListenerFilter": "name typed_config",
+    _LISTENER_FILTER + "http_inspector.v3.HttpInspector": "",
+    _LISTENER_FILTER + "original_dst.v3.OriginalDst": "",
+    _LISTENER_FILTER + "tls_inspector.v3.TlsInspector": "",
+    # network and HTTP filters
+    _HCM + "HttpConnectionManager": "codec_type stat_prefix rds route_config http_filters"
+    " common_http_protocol_options forward_client_cert_details set_current_client_cert_details"
+    " stream_idle_timeout request_headers_timeout max_request_headers_kb generate_request_id"
+    " use_remote_address server_header_transformation",
+    _HCM + "HttpConnectionManager.SetCurrentClientCertDetails": "uri",
+    _HCM + "HttpFilter": "name typed_config is_optional",
+    _HCM + "Rds": "config_source route_config_name",
+    "envoy.extensions.filters.http.router.v3.Router": "suppress_envoy_headers",
+    _TCP + "TcpProxy": "stat_prefix cluster weighted_clusters idle_timeout",
+    _TCP + "TcpProxy.WeightedCluster": "clusters",
+    _TCP + "TcpProxy.WeightedCluster.ClusterWeight": "name weight",
+    # routes
+    _ROUTE + "DirectResponseAction": "status body",
+    _ROUTE + "RetryPolicy": "retry_on num_retries retry_host_predicate host_selection_retry_max_attempts"
+    " retry_back_off",
+    _ROUTE + "RetryPolicy.RetryBackOff": "base_interval max_interval",
+    _ROUTE + "RetryPolicy.RetryHostPredicate": "name typed_config",
+    _ROUTE + "Route": "name match route direct_response",
+    _ROUTE + "RouteAction": "cluster weighted_clusters cluster_not_found_response_code timeout retry_policy",
+    _ROUTE + "RouteConfiguration": "name virtual_hosts ignore_port_in_host_matching",
+    _ROUTE + "RouteMatch": "prefix path safe_regex path_separated_prefix case_sensitive",
+    _ROUTE + "VirtualHost": "name domains routes",
+    _ROUTE + "WeightedCluster": "clusters",
+    _ROUTE + "WeightedCluster.ClusterWeight": "name weight",
+    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": "",
+    "envoy.type.matcher.v3.RegexMatcher": "regex",
+    # clusters
+    _CLUSTER + "CircuitBreakers": "thresholds",
+    _CLUSTER + "CircuitBreakers.Thresholds": "max_connections max_pending_requests max_requests max_retries",
+    _CLUSTER + "Cluster": "transport_socket_matches name type eds_cluster_config connect_timeout lb_policy"
+    " load_assignment circuit_breakers typed_extension_protocol_options upstream_bind_config"
+    " transport_socket metadata",
+    _CLUSTER + "Cluster.EdsClusterConfig": "eds_config service_name",
+    _CLUSTER + "Cluster.TransportSocketMatch": "name match transport_socket",
+    _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config",
+    _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options",
+    # endpoints
+    _ENDPOINT + "ClusterLoadAssignment": "cluster_name endpoints",
+    _ENDPOINT + "Endpoint": "address",
+    _ENDPOINT + "LbEndpoint": "endpoint health_status metadata load_balancing_weight",
+    _ENDPOINT + "LocalityLbEndpoints": "lb_endpoints",
+    # TLS
+    _TLS + "CertificateValidationContext": "match_typed_subject_alt_names",
+    _TLS + "CommonTlsContext": "tls_params tls_certificate_sds_secret_configs"
+    " validation_context_sds_secret_config combined_validation_context alpn_protocols",
+    _TLS + "CommonTlsContext.CombinedCertificateValidationContext": "default_validation_context"
+    " validation_context_sds_secret_config",
+    _TLS + "DownstreamTlsContext": "common_tls_context require_client_certificate",
+    _TLS + "SdsSecretConfig": "name sds_config",
+    _TLS + "SubjectAltNameMatcher": "san_type matcher",
+    _TLS + "TlsParameters": "tls_minimum_protocol_version tls_maximum_protocol_version",
+    _TLS + "UpstreamTlsContext": "common_tls_context sni",
+    "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
+    "envoy.type.matcher.v3.StringMatcher": "exact prefix",
+}
+
+ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
+    message: frozenset(fields.split()) for message, fields in _TABLE.items()
+}
+"""Full message name -> names of the fields that the translation reads."""
+
+_OPAQUE = "google.protobuf."
+"""Google's own types (Any, Struct, Duration, wrappers) carry values; who reads them checks them."""
+
+
+def decode(body: bytes, message_type: type[M], path: str) -> M:
+    """Decode a message found at `path`, unchecked. Raises ConfigError."""
+    message = message_type()
+    try:
+        message.ParseFromString(body)
+    except DecodeError as error:
+        raise ConfigError(f"{path}: not a valid {message_type.DESCRIPTOR.full_name}: {error}") from error
+    return message
+
+
+def check(message: Message, path: str) -> None:
+    """Raise ConfigError for the first thing in `message`, at any depth, that is not acted on."""
+    name = message.DESCRIPTOR.full_name
+    unknown = UnknownFieldSet(message)
+    if len(unknown):
+        raise ConfigError(f"{path}: field number {unknown[0].field_number} of {name} is not supported")
+    if name.startswith(_OPAQUE):
+        return
+    acted_on = ACTED_ON.get(name, frozenset())
+    for field, value in message.ListFields():
+        where = f"{path}.{field.name}"
+        if field.name not in acted_on:
+            raise ConfigError(f"{where}: this field of {name} is not supported")
+        _check_value(field, value, where)
+
+
+def _check_value(field: FieldDescriptor, value: object, where: str) -> None:
+    for item, place in _items(field, value, where):
+        if isinstance(item, Message):
+            check(item, place)
+        elif field.enum_type is not None and item not in field.enum_type.values_by_number:
+            raise ConfigError(f"{place}: {item} is not a known {field.enum_type.full_name}")
+
+
+def _items(field: FieldDescriptor, value: object, where: str) -> Iterator[tuple[object, str]]:
+    """Each single value of a field with its place; a map's messages by key."""
+    if not field.is_repeated:
+        yield value, where
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield value[key], f"{where}[{key!r}]"
+    else:
+        assert isinstance(value, Iterable)
+        for index, item in enumerate(value):
+            yield item, f"{where}[{index}]"
+
+
+def type_name(packed: AnyMessage) -> str:
+    """Full name of the message in an Any."""
+    return packed.type_url.rpartition("/")[2]
+
+
+def unpack(packed: AnyMessage, message_type: type[M], path: str) -> M:
+    """The message in an Any, which must be of one type. Raises ConfigError."""
+    expected = message_type.DESCRIPTOR.full_name
+    if type_name(packed) != expected:
+        raise ConfigError(f"{path}: extension {type_name(packed)!r} is not supported here; use {expected}")
+    message = decode(packed.value, message_type, path)
+    check(message, path)
+    return message
+
+
+def require(is_met: bool, path: str, problem: str) -> None:
+    """Raise ConfigError with `problem` at `path` unless `is_met`."""
+    if not is_met:
+        raise ConfigError(f"{path}: {problem}")
+
+
+def seconds(duration: Duration, path: str) -> float:
+    """A duration that is not negative. Raises ConfigError."""
+    value = duration.seconds + duration.nanos / 1e9
+    require(value >= 0, path, f"{value} s is negative")
+    return value
+
+
+def seconds_or(message: Message, field: str, default: float, path: str) -> float:
+    """A Duration field of `message`, which is found at `path`; `default` when it is not set."""
+    return seconds(getattr(message, field), f"{path}.{field}") if message.HasField(field) else default
+
+
+def enum_name(message: Message, field: str) -> str:
+    """Name of the value of an enum field, for messages."""
+    enum = message.DESCRIPTOR.fields_by_name[field].enum_type
+    assert enum is not None
+    return str(enum.values_by_number[getattr(message, field)].name)
