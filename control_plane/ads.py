@@ -13,7 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 import grpc
 import grpc.aio
@@ -21,7 +21,7 @@ import grpc.aio
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node
 from control_plane.api.envoy.service.discovery.v3 import ads_pb2_grpc
 from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
-from control_plane.cache import SnapshotCache
+from control_plane.cache import SnapshotCache, Stream
 from control_plane.push import ANSWER_TIMEOUT, StreamState
 from control_plane.snapshot import SHORT_NAMES, Snapshot
 from control_plane.subscription import TypeStatus
@@ -50,16 +50,34 @@ _Context = grpc.aio.ServicerContext[DiscoveryRequest, DiscoveryResponse]
 _log = logging.getLogger(__name__)
 
 
+class StreamObserver(Protocol):
+    """Who counts what the streams do; defined here so that this side does not know of metrics."""
+
+    def on_response(self, short_type: str) -> None:
+        """A response of a type (`cds`, …) is sent."""
+        ...
+
+    def on_answer(self, stream: Stream, short_type: str, *, is_refusal: bool) -> None:
+        """The client has answered one, and the stream's state has taken that in."""
+        ...
+
+
 class AdsServicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
     """Serves what `cache` holds to every node that `authorize` admits."""
 
     def __init__(
-        self, cache: SnapshotCache, *, authorize: Authorize, answer_timeout: float = ANSWER_TIMEOUT
+        self,
+        cache: SnapshotCache,
+        *,
+        authorize: Authorize,
+        answer_timeout: float = ANSWER_TIMEOUT,
+        observer: StreamObserver | None = None,
     ) -> None:
-        """`answer_timeout`: seconds a group of a push waits for the client's answers."""
+        """`answer_timeout`: seconds a group of a push waits for the client's answers; `observer` counts."""
         self._cache = cache
         self._authorize = authorize
         self._answer_timeout = answer_timeout
+        self._observer = observer
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register with a server that has not started yet."""
@@ -77,7 +95,7 @@ class AdsServicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             _log.warning("ads: node %r with identity %s refused: %s", node.id, peer, reason)
             await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, reason)
         state = StreamState(nonce_prefix=secrets.token_hex(4), answer_timeout=self._answer_timeout)
-        stream = AdsStream(node, state)
+        stream = AdsStream(node, state, self._observer)
         _log.info("ads: node %r with identity %s connected", node.id, peer)
         try:
             self._cache.attach(stream)
@@ -90,8 +108,9 @@ class AdsServicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
 class AdsStream:
     """The tasks and queues of one stream around its `StreamState`."""
 
-    def __init__(self, node: Node, state: StreamState) -> None:
+    def __init__(self, node: Node, state: StreamState, observer: StreamObserver | None = None) -> None:
         self.node = node
+        self._observer = observer
         self.connected_at = time.time()
         self._state = state
         self._inbox: asyncio.Queue[DiscoveryRequest] = asyncio.Queue(_INBOX_SIZE)
@@ -115,6 +134,8 @@ class AdsStream:
             reader = tasks.create_task(self._read(context), name=f"ads-read-{self.node.id}")
             while not self._is_over:
                 for response in self._react():
+                    if self._observer is not None:
+                        self._observer.on_response(SHORT_NAMES[response.type_url])
                     await context.write(response)
                 await self._wait()
             reader.cancel()
@@ -138,7 +159,11 @@ class AdsStream:
         self._wake.clear()
         responses: list[DiscoveryResponse] = []
         while not self._inbox.empty():
-            responses += self._state.on_request(self._inbox.get_nowait(), now)
+            request = self._inbox.get_nowait()
+            responses += self._state.on_request(request, now)
+            if self._observer is not None and request.response_nonce and request.type_url in SHORT_NAMES:
+                refused = request.HasField("error_detail")
+                self._observer.on_answer(self, SHORT_NAMES[request.type_url], is_refusal=refused)
         if self._snapshot is not None:
             snapshot, self._snapshot = self._snapshot, None
             responses += self._state.on_snapshot(snapshot, now)
