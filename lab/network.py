@@ -13,6 +13,7 @@ pods. Blocking calls.
 
 import json
 import os
+import re
 import shutil
 import threading
 from dataclasses import dataclass
@@ -267,9 +268,14 @@ def destroy_lab(root: Path) -> None:
 
 def _mounts_below(root: Path) -> list[Path]:
     """Mount points at or below `root`, in the order they were mounted."""
-    with open("/proc/self/mountinfo") as table:
-        points = [Path(line.split()[4].encode().decode("unicode_escape")) for line in table]
+    with open("/proc/self/mountinfo", "rb") as table:
+        points = [Path(os.fsdecode(_unescape(line.split()[4]))) for line in table]
     return [point for point in points if point == root or root in point.parents]
+
+
+def _unescape(field: bytes) -> bytes:
+    """The kernel writes white space and backslashes in the mount table as three octal digits."""
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
 def _interface(address: IPv4Address) -> str:

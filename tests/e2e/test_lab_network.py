@@ -231,8 +231,9 @@ def test_nothing_is_left_of_a_lab_whose_keepers_are_dead(root: Path) -> None:
     identities = {found for path in namespaces if (found := netns.identity(path)) is not None}
     assert len(identities) == 3
     processes = [netns.inside(path, lambda: subprocess.Popen(["sleep", "1000"])) for path in namespaces]
-    (root / "mounted").mkdir()
-    netns.execute(["mount", "-t", "tmpfs", "lab-test", str(root / "mounted")])
+    for name in ("mounted", "with space and ü"):
+        (root / name).mkdir()
+        netns.execute(["mount", "-t", "tmpfs", "lab-test", str(root / name)])
     during = host_state()
     assert (during[0], during[1]) == (before[0], before[1])
     destroy_lab(root)
