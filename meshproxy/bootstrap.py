@@ -69,9 +69,7 @@ class Bootstrap:
 
     @property
     def spiffe_id(self) -> SpiffeId:
-        return SpiffeId.for_workload(
-            TrustDomain(self.trust_domain), self.pod_namespace, self.service_account
-        )
+        return SpiffeId.for_workload(TrustDomain(self.trust_domain), self.pod_namespace, self.service_account)
 
     @property
     def workload(self) -> WorkloadIdentity:

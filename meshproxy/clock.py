@@ -1,4 +1,4 @@
-"""The one place that reads time. Drivers hold a `Clock`; policies are handed `now` [house style, section 4]."""
+"""The one place that reads time. Drivers hold a `Clock`; policies are handed `now`."""
 
 import time
 from typing import Protocol

@@ -1,10 +1,10 @@
-"""Exceptions for boundaries. A request's own failure is an `Outcome` value, not an exception (`proxy/outcome.py`).
+"""Exceptions for boundaries. A request's own failure is an `Outcome` value (`proxy/outcome.py`), none of these.
 
-    MeshproxyError
-    ├── ConfigError            configuration refused: names the resource, the field and the mend
-    ├── LocalProtocolError     we misused a codec or a state machine: our bug
-    ├── RemoteProtocolError    a peer broke its protocol; carries the status to answer with
-    └── UpstreamError          a peer could not be reached or ended the exchange
+MeshproxyError
+├── ConfigError            configuration refused: names the resource, the field and the mend
+├── LocalProtocolError     we misused a codec or a state machine: our bug
+├── RemoteProtocolError    a peer broke its protocol; carries the status to answer with
+└── UpstreamError          a peer could not be reached or ended the exchange
 """
 
 
@@ -13,7 +13,7 @@ class MeshproxyError(Exception):
 
 
 class ConfigError(MeshproxyError):
-    """Configuration that is refused. The message names the resource, the field path and the offending value."""
+    """Configuration that is refused. The message names the resource, the field path and the value."""
 
 
 class LocalProtocolError(MeshproxyError):

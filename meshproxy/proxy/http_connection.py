@@ -79,8 +79,8 @@ class HttpServerConnection(asyncio.Protocol):
             self.pause_reading(PAUSED_BY_PIPELINE)
 
     def eof_received(self) -> bool:
-        """The client is gone. A half-close looks the same, but one that leaves is the common case: as Envoy, we
-        stop working for it rather than finish for nobody."""
+        """The client is gone. A half-close looks the same, but one that leaves is the common case: as Envoy,
+        we stop working for it rather than finish for nobody."""
         self._closing = True
         stream, self._stream = self._stream, None
         if stream is not None:

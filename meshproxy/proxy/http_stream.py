@@ -1,7 +1,7 @@
 """One HTTP exchange, from request head to the last byte of the answer: route, attempts, answer. [5, 6, 7]
 
-The state is in what is set. No `_endpoint`: not routed, or waiting to try again; no `_upstream`: waiting for a
-connection; `_response`: a response has begun and nothing can be retried; `is_done`: nothing may happen any more.
+The state is in what is set. No `_endpoint`: not routed, or waiting to try again; no `_upstream`: waiting for
+a connection; `_response`: a response has begun, nothing can be retried; `is_done`: nothing may happen.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Sockets, TLS and the choice of what a new connection is [1, 2]. Knows nothing of HTTP exchanges or clusters."""
+"""Sockets, TLS and the choice of what a new connection is [1, 2]. Knows nothing of exchanges or clusters."""

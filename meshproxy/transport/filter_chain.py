@@ -1,7 +1,7 @@
 """Which filter chain a connection gets (pure). [1]
 
-Criteria as in Envoy's `FilterChainMatch`: destination port, destination prefix, SNI, transport protocol, ALPN; the
-most specific chain that matches wins, in that order of importance.
+Criteria as in Envoy's `FilterChainMatch`: destination port, prefix, SNI, transport protocol, ALPN; the most
+specific chain that matches wins, in that order of importance.
 """
 
 from __future__ import annotations

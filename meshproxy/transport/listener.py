@@ -1,7 +1,8 @@
 """Listening sockets, and what becomes of each accepted connection. [1]
 
-accept → original destination → the listener that stands for it → (protocol detection) → filter chain → (TLS) →
-the protocol that the chain's network filter makes. A connection that no chain wants is closed, and counted by why.
+accept → original destination → the listener that stands for it → (protocol detection) → filter chain →
+(TLS) → the protocol that the chain's network filter makes. A connection that no chain wants is reset, and
+counted by why.
 """
 
 from __future__ import annotations
@@ -79,7 +80,11 @@ class ListenerSet:
             if listener.bind_to_port:
                 await self._bind(name, listener)
         self._by_name = dict(listeners)
-        self._virtual = {(l.address, l.port): l for l in listeners.values() if not l.bind_to_port}
+        self._virtual = {
+            (listener.address, listener.port): listener
+            for listener in listeners.values()
+            if not listener.bind_to_port
+        }
         for name in [name for name in self._servers if name not in listeners]:
             self._close(name)
 
@@ -319,6 +324,6 @@ def _is_allowed(tls: DownstreamTls, principal: str) -> bool:
 
 
 def _plain_address(address: str) -> str:
-    """`::ffff:10.0.0.1` (a v4 client of a dual-stack socket) and `fe80::1%eth0` without what does not belong."""
+    """`::ffff:10.0.0.1` (a v4 client of a dual-stack socket) and `fe80::1%eth0` as plain addresses."""
     address = address.partition("%")[0]
     return address[7:] if address.startswith("::ffff:") else address

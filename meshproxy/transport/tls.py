@@ -1,7 +1,8 @@
 """TLS as a transport of its own: `SSLObject` + `MemoryBIO` over a plain protocol. [2]
 
-uvloop's own TLS cannot half-close, cannot resume sessions and loses bytes read before `start_tls`; this one replays
-sniffed bytes, half-closes, and reports an end without close_notify as the truncation it is (RFC 8446 section 6.1).
+uvloop's own TLS cannot half-close, cannot resume sessions and loses bytes read before `start_tls`; this one
+replays sniffed bytes, half-closes, and reports an end without close_notify as the truncation it is (RFC 8446
+section 6.1).
 To the raw transport it is the protocol; to the protocol above it is the transport.
 """
 
@@ -17,7 +18,7 @@ _READ_SIZE: Final = 16384
 
 
 class TlsFailure(ConnectionError):
-    """The handshake failed, or the peer rejected us, or the record layer broke. The message names OpenSSL's reason."""
+    """The handshake failed, the peer rejected us, or the record layer broke; the text is OpenSSL's reason."""
 
 
 class TlsTruncated(ConnectionResetError):
@@ -273,18 +274,18 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     @property
     def received_any(self) -> bool:
-        """False: no application byte arrived, so a failure may still be the peer's rejection of our certificate.
+        """False: no application byte arrived; a failure may still be the peer rejecting our certificate.
 
         A TLS 1.3 client finishes its handshake before the server has judged the client's certificate.
         """
         return self._received_any
 
     def _send_close_notify(self) -> None:
-        # The caller has drained pending plaintext; `unwrap` fails on data that is still queued, hence once only.
+        # Pending plaintext has been drained; `unwrap` fails on data that is still queued, hence once only.
         try:
             self._object.unwrap()
         except (ssl.SSLError, OSError):
-            pass  # SSLWantReadError: our close_notify is out, the peer's has not come. Anything else: FIN says it.
+            pass  # want read: our close_notify is out, the peer's has not come; anything else: FIN says it
         self._flush()
 
     def _flush(self) -> None:

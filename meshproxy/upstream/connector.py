@@ -49,7 +49,7 @@ class Connector:
         client_context: Callable[[tuple[str, ...]], ssl.SSLContext | None],
         peer_identity: Callable[[ssl.SSLObject], str],
     ) -> None:
-        """`client_context(alpn)` is None while the sidecar has no identity; `peer_identity` is "" for none."""
+        """`client_context(alpn)` is None while the sidecar has no identity; `peer_identity` "" is nobody."""
         self._client_context = client_context
         self._peer_identity = peer_identity
 
@@ -120,7 +120,8 @@ class Connector:
         peer = self._peer_identity(ssl_object)
         expected = (target.spiffe_id,) if target.spiffe_id else tls.san_matchers
         if peer not in expected or (tls.san_matchers and peer not in tls.san_matchers):
+            wanted = " or ".join(expected) or "nobody: no identity is configured for it"
             raise ConnectFailed(
-                f"{target.address}:{target.port} proved {peer or 'no identity'}, expected {' or '.join(expected) or 'none'}",
+                f"{target.address}:{target.port} proved {peer or 'no identity'}, expected {wanted}",
                 "identity_mismatch",
             )

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to an upstream: a codec, at most one exchange at a time, and its owner's ear. [8]"""
+"""One HTTP/1.1 connection to an upstream: a codec and at most one exchange at a time. [8]"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Idle connections of one endpoint (pure): last in, first out, bounded in number and age. [7]
 
-LIFO keeps few connections warm and lets the rest age out. Closing is the caller's: methods return what to close.
+LIFO keeps few connections warm and lets the rest age out. Closing is the caller's: methods return what to
+close.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A worker on loopback with scripted upstreams: the data path without control plane, certificates or iptables."""
+"""A worker on loopback with scripted upstreams: the data path without control plane, TLS or iptables."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ async def test_adds_a_request_id_last_and_keeps_one_that_is_there():
     upstream = await Upstream(answering(ok(), seen)).start()
     async with running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
-        await exchange(reader, writer, b"GET / HTTP/1.1\r\nHost: a\r\nx-request-id: mine\r\nAccept: x\r\n\r\n")
+        await exchange(
+            reader, writer, b"GET / HTTP/1.1\r\nHost: a\r\nx-request-id: mine\r\nAccept: x\r\n\r\n"
+        )
         await exchange(reader, writer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         writer.close()
     await upstream.stop()
@@ -327,9 +329,7 @@ async def test_a_reset_is_never_retried_for_post():
     config = snapshot(http_listener(A, retry=RETRY), static_cluster("a", upstream.endpoint))
     async with running(config) as mesh:
         reader, writer = await mesh.connect()
-        answer = await exchange(
-            reader, writer, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
-        )
+        answer = await exchange(reader, writer, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
         assert answer.startswith(b"HTTP/1.1 503")
         assert mesh.metric("istio_requests_total", response_code="503", response_flags="UC") == 1
         writer.close()
@@ -384,7 +384,7 @@ async def test_a_client_that_leaves_ends_the_upstream_exchange():
 
     upstream = await Upstream(script).start()
     async with running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh:
-        reader, writer = await mesh.connect()
+        _reader, writer = await mesh.connect()  # a collected reader would close the connection
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.wait_for(asked.wait(), 5)
         writer.transport.abort()

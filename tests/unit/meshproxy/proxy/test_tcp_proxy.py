@@ -1,0 +1,165 @@
+"""Relayed TCP: bytes, half-close, resets and silence are what they were on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+
+import pytest
+
+from meshproxy.config.model import Endpoint
+from tests.unit.meshproxy.proxy.harness import Upstream, running, snapshot, static_cluster, tcp_listener
+from tests.unit.meshproxy.proxy.test_http_proxy import dead_port
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+async def test_bytes_pass_both_ways_and_are_counted():
+    upstream = await Upstream(echo).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        writer.write(b"x" * 200_000)
+        assert await asyncio.wait_for(reader.readexactly(200_000), 5) == b"x" * 200_000
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await writer.wait_closed()
+        assert mesh.metric("istio_tcp_received_bytes_total") == 200_000
+        assert mesh.metric("istio_tcp_sent_bytes_total") == 200_000
+        assert mesh.metric("istio_tcp_connections_opened_total") == 1
+        assert mesh.metric("istio_tcp_connections_closed_total") == 1
+    await upstream.stop()
+
+
+async def test_a_server_that_speaks_first_is_heard():
+    async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        writer.write(await reader.readline())
+
+    upstream = await Upstream(banner).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        assert await asyncio.wait_for(reader.readline(), 5) == b"220 ready\r\n"
+        writer.write(b"EHLO\n")
+        assert await asyncio.wait_for(reader.read(), 5) == b"EHLO\n"
+        writer.close()
+    await upstream.stop()
+
+
+async def test_a_half_close_arrives_and_the_answer_still_comes_back():
+    async def after_eof(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        everything = await reader.read()
+        writer.write(b"got %d" % len(everything))
+
+    upstream = await Upstream(after_eof).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        writer.write(b"y" * 1000)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b"got 1000"
+        writer.close()
+    await upstream.stop()
+
+
+async def test_a_half_close_of_the_server_leaves_the_other_direction_open():
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def closes_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"bye")
+        writer.write_eof()
+        got.put_nowait(await reader.read())
+
+    upstream = await Upstream(closes_first).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        assert await asyncio.wait_for(reader.read(), 5) == b"bye"
+        writer.write(b"late")
+        writer.write_eof()
+        assert await asyncio.wait_for(got.get(), 5) == b"late"
+        writer.close()
+    await upstream.stop()
+
+
+def reset_socket(writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def test_a_reset_of_the_server_is_a_reset_for_the_client():
+    async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        reset_socket(writer)
+
+    upstream = await Upstream(resets).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        writer.write(b"x")
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    await upstream.stop()
+
+
+async def test_a_reset_of_the_client_is_a_reset_for_the_server():
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"!")
+        try:
+            await reader.read()
+            ended.put_nowait("clean")
+        except ConnectionResetError:
+            ended.put_nowait("reset")
+
+    upstream = await Upstream(waits).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"!"
+        reset_socket(writer)
+        assert await asyncio.wait_for(ended.get(), 5) == "reset"
+    await upstream.stop()
+
+
+async def test_no_upstream_is_a_reset_and_counted():
+    dead = Endpoint("127.0.0.1", await dead_port())
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", dead))) as mesh:
+        reader, writer = await mesh.connect()
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 5)
+        assert mesh.metric("meshproxy_upstream_connect_failures_total", cluster="a") == 1
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_another_endpoint_is_tried_when_one_cannot_be_reached():
+    upstream = await Upstream(echo).start()
+    dead = Endpoint("127.0.0.1", await dead_port())
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", dead, upstream.endpoint))) as mesh:
+        for _ in range(4):
+            reader, writer = await mesh.connect()
+            writer.write(b"hi")
+            assert await asyncio.wait_for(reader.readexactly(2), 5) == b"hi"
+            writer.close()
+    await upstream.stop()
+
+
+async def test_silence_ends_a_relay_after_the_idle_timeout():
+    upstream = await Upstream(echo).start()
+    config = snapshot(tcp_listener("a", idle_timeout=0.05), static_cluster("a", upstream.endpoint))
+    async with running(config) as mesh:
+        reader, writer = await mesh.connect()
+        writer.write(b"x")
+        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"x"
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+    await upstream.stop()
