@@ -1,0 +1,330 @@
+"""A small HTTP/1.1 server for the sidecar's own pages: admin, readiness, Prometheus. Not on the data path.
+
+Framing is h11's; handlers are synchronous and answer with text, given whole or as an iterator of slices.
+Between two slices the event loop serves requests, and a reader that is slow stops the iterator, so that no
+dump or scrape stalls the proxy. Everything is bounded: head and body size, time to send a request, idle
+time, time without progress of a response, connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import parse_qsl, urlsplit
+
+import h11
+
+from meshproxy.routing.table import without_port
+
+_log = logging.getLogger(__name__)
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Host values under which a loopback-only page may be asked for: a web page whose name was rebound to
+127.0.0.1 has its own name there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServerLimits:
+    """Bounds of one server; seconds and bytes."""
+
+    max_head_bytes: int = 16_384
+    """A head still incomplete at this size is refused."""
+    max_body_bytes: int = 65_536
+    """Bodies are read and dropped: no page needs one."""
+    request_timeout: float = 10.0
+    """From the connection's start or the first byte of a further request to the request's end."""
+    idle_timeout: float = 60.0
+    """Between requests; above Prometheus' usual scrape interval, so that its connection is kept."""
+    stall_timeout: float = 30.0
+    """A response that the reader takes nothing of for this long is given up."""
+    max_connections: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What a handler may look at."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    """The last value of a repeated key."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer; `body` is text, or slices of text made while they are sent."""
+
+    body: str | Iterator[str]
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoute:
+    """A page: its handler, the method it needs (GET allows HEAD too), and a line for the index."""
+
+    handler: Handler
+    method: str = "GET"
+    help: str = ""
+
+
+class HttpServer:
+    """One listening socket and its connections."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, HttpRoute],
+        *,
+        allowed_hosts: frozenset[str] | None = None,
+        limits: HttpServerLimits | None = None,
+    ) -> None:
+        """`allowed_hosts`: names that Host and Origin may carry, without port; None does not look at them."""
+        self.routes = routes
+        self.allowed_hosts = allowed_hosts
+        self.limits = limits or HttpServerLimits()
+        self.connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._without_connections = asyncio.Event()
+        self._without_connections.set()
+
+    async def start(self, address: str, port: int) -> int:
+        """Listen on `address`; returns the port, chosen by the kernel when `port` is 0. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), address, port)
+        chosen: int = self._server.sockets[0].getsockname()[1]
+        return chosen
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self.connections):
+            connection.abort()
+        await self._without_connections.wait()
+        await self._server.wait_closed()
+        self._server = None
+
+    def on_connected(self, connection: _Connection) -> bool:
+        """Count a new connection; False when there are too many."""
+        self.connections.add(connection)
+        self._without_connections.clear()
+        return len(self.connections) <= self.limits.max_connections
+
+    def on_disconnected(self, connection: _Connection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._without_connections.set()
+
+    def respond(self, request: HttpRequest, host: str, origin: str) -> HttpResponse:
+        """The answer to `request`: routing, the checks around it, and what a failing handler becomes."""
+        if not self._is_allowed(host, origin):
+            return HttpResponse(f"host {host!r} may not ask here: use localhost\n", 403)
+        route = self.routes.get(request.path)
+        if route is None:
+            return HttpResponse(f"{request.path}: no such page; / lists them\n", 404)
+        if ("GET" if request.method == "HEAD" else request.method) != route.method:
+            allow = "GET, HEAD" if route.method == "GET" else route.method
+            return HttpResponse(f"{request.path} needs {route.method}\n", 405, headers=(("allow", allow),))
+        try:
+            return route.handler(request)
+        except Exception:
+            _log.exception("page %s failed", request.path)
+            return HttpResponse(f"{request.path} failed; the log says why\n", 500)
+
+    def _is_allowed(self, host: str, origin: str) -> bool:
+        """Host stops DNS rebinding; Origin stops a foreign page that posts to the loopback address."""
+        if self.allowed_hosts is None:
+            return True
+        if without_port(host.lower()).strip("[]") not in self.allowed_hosts:
+            return False
+        try:
+            return not origin or urlsplit(origin).hostname in self.allowed_hosts
+        except ValueError:
+            return False
+
+
+class _Connection(asyncio.Protocol):
+    """One client. Requests are answered one after the other; reading rests while a response is sent."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.max_head_bytes)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._request: h11.Request | None = None
+        self._body_bytes = 0
+        self._slices: Iterator[str] | None = None
+        self._is_writable = True
+
+    # --- transport callbacks ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without deriving from it
+        if self._server.on_connected(self):
+            self._arm(self._limits.request_timeout)
+        else:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.on_disconnected(self)
+        self._transport = None
+        self._slices = None
+        self._disarm()
+
+    def data_received(self, data: bytes) -> None:
+        if self._request is None and self._h11.their_state is h11.IDLE and not self._h11.trailing_data[0]:
+            self._arm(self._limits.request_timeout)
+        self._h11.receive_data(data)
+        self._read()
+
+    def eof_received(self) -> bool:
+        self._h11.receive_data(b"")
+        self._read()
+        return True  # a client that half-closes still gets its answer
+
+    def pause_writing(self) -> None:
+        self._is_writable = False
+        self._arm(self._limits.stall_timeout)
+
+    def resume_writing(self) -> None:
+        self._is_writable = True
+        self._arm(self._limits.stall_timeout)
+        self._loop.call_soon(self._pump)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- reading ---
+
+    def _read(self) -> None:
+        """Take h11's events until a request is complete or bytes are missing."""
+        try:
+            while self._slices is None and self._transport is not None and self._take_event():
+                pass
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint, str(error))
+
+    def _take_event(self) -> bool:
+        """Act on one event; False when there is nothing more to do for now."""
+        assert self._transport is not None
+        event = self._h11.next_event()
+        if isinstance(event, h11.Request):
+            self._request, self._body_bytes = event, 0
+            if self._h11.they_are_waiting_for_100_continue:
+                self._send(h11.InformationalResponse(status_code=100, headers=[]))
+        elif isinstance(event, h11.Data):
+            self._body_bytes += len(event.data)
+            if self._body_bytes > self._limits.max_body_bytes:
+                self._refuse(413, f"body above {self._limits.max_body_bytes} bytes")
+                return False
+        elif isinstance(event, h11.EndOfMessage):
+            self._answer()
+        elif isinstance(event, h11.ConnectionClosed):
+            self._transport.close()
+            return False
+        else:
+            return False
+        return True
+
+    # --- answering ---
+
+    def _answer(self) -> None:
+        assert self._request is not None
+        headers = dict(self._request.headers)
+        path, _, query = self._request.target.decode("latin-1").partition("?")
+        request = HttpRequest(self._request.method.decode("latin-1"), path, dict(parse_qsl(query)))
+        host, origin = headers.get(b"host", b""), headers.get(b"origin", b"")
+        self._start(self._server.respond(request, host.decode("latin-1"), origin.decode("latin-1")))
+
+    def _start(self, response: HttpResponse) -> None:
+        """Send the head, then the body slice by slice."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+        self._arm(self._limits.stall_timeout)
+        headers = [
+            ("content-type", response.content_type),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            *response.headers,
+        ]
+        body = response.body
+        if isinstance(body, str):
+            headers.append(("content-length", str(len(body.encode()))))
+            body = iter((body,))
+        reason = HTTPStatus(response.status).phrase.encode()
+        self._send(h11.Response(status_code=response.status, headers=headers, reason=reason))
+        is_head = self._request is not None and self._request.method == b"HEAD"
+        self._slices = iter(()) if is_head else body
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send one slice; the next one after other connections had their turn."""
+        if self._slices is None or not self._is_writable:
+            return
+        try:
+            piece = next(self._slices, None)
+        except Exception:
+            _log.exception("a page failed while it was sent")
+            self.abort()
+            return
+        if piece is None:
+            self._finish()
+            return
+        self._send(h11.Data(data=piece.encode()))
+        if self._is_writable:
+            self._arm(self._limits.stall_timeout)
+            self._loop.call_soon(self._pump)
+
+    def _finish(self) -> None:
+        """The response is complete: keep the connection where both sides may."""
+        assert self._transport is not None
+        self._slices = None
+        self._request = None
+        self._send(h11.EndOfMessage())
+        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
+            self._transport.close()
+            return
+        self._h11.start_next_cycle()
+        self._arm(self._limits.idle_timeout)
+        self._transport.resume_reading()
+        self._loop.call_soon(self._read)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer what could not be read as a request, and close."""
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._request = None
+            self._start(HttpResponse(f"{reason}\n", status, headers=(("connection", "close"),)))
+        else:
+            self.abort()
+
+    def _send(self, event: h11.Event) -> None:
+        data = self._h11.send(event)
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    # --- time ---
+
+    def _arm(self, seconds: float) -> None:
+        """Give the connection `seconds` until the next progress."""
+        self._disarm()
+        self._timer = self._loop.call_later(seconds, self.abort)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

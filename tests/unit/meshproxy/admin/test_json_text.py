@@ -1,0 +1,64 @@
+"""Configuration objects as JSON."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pytest
+
+from meshproxy.admin.json_text import json_slices
+from meshproxy.config.model import Cluster, ClusterType, Endpoint, PathMatch, PathMatchKind, RetrySettings
+
+
+def _parsed(value: object) -> object:
+    return json.loads("".join(json_slices(value)))
+
+
+def test_configuration_objects_become_objects_of_their_fields() -> None:
+    parsed = _parsed(
+        MappingProxyType({"c": Cluster("c", ClusterType.EDS, endpoints=(Endpoint("10.0.0.1", 80),))})
+    )
+    assert isinstance(parsed, dict)
+    assert (parsed["c"]["type"], parsed["c"]["endpoints"][0]["address"]) == ("eds", "10.0.0.1")
+    assert parsed["c"]["service"] == {"host": "unknown", "name": "unknown", "namespace": "unknown"}
+
+
+def test_enums_sets_and_bytes() -> None:
+    assert _parsed(PathMatch(PathMatchKind.EXACT, "/")) == {"kind": "path", "value": "/"}
+    parsed = _parsed(RetrySettings(frozenset({"reset", "connect-failure"})))
+    assert isinstance(parsed, dict)
+    assert parsed["retry_on"] == ["connect-failure", "reset"]
+    assert _parsed([b"ok", b"\xff"]) == ["ok", "\\xff"]
+
+
+@pytest.mark.parametrize("value", [object(), Cluster])
+def test_what_has_no_json_form_is_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="no JSON form"):
+        list(json_slices(value))
+
+
+def test_a_large_document_comes_in_slices_and_is_converted_as_it_goes() -> None:
+    converted = 0
+
+    @dataclass
+    class Item:
+        number: int
+
+        def __post_init__(self) -> None:
+            nonlocal converted
+            converted += 1
+
+    class Lazy(list[object]):
+        def __iter__(self) -> Iterator[object]:
+            return (Item(number) for number in range(5000))
+
+    pieces = json_slices(Lazy([None]))
+    next(pieces)
+    assert 0 < converted < 1000
+    list(pieces)
+    assert converted == 5000
+
+
+def test_the_document_ends_with_a_line_feed() -> None:
+    assert "".join(json_slices({})) == "{}\n"
