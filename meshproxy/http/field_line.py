@@ -48,6 +48,8 @@ _TRUSTED_BY_APPS: Final = frozenset({b"x-forwarded-client-cert", b"x-envoy-peer-
 """Apps behind CGI-style interfaces read `X_Forwarded_Client_Cert` as the same variable: such twins are
 dropped."""
 _NOT_SENT_ON: Final = frozenset({TRANSFER_ENCODING, CONNECTION, UPGRADE, REQUEST_ID, PEER_METADATA, DROPPED})
+_FRAMING: Final = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING})
+"""No tabs around these values, though RFC 9110 allows them: parsers disagree (llhttp refuses them)."""
 _REFUSED_TRAILERS: Final = frozenset(
     b"transfer-encoding content-length host connection upgrade te trailer expect keep-alive "
     b"proxy-connection".split()
@@ -120,6 +122,8 @@ def _parse_field(line: bytes, kinds: dict[bytes, int]) -> Field:
         if b"_" in lower and lower.replace(b"_", b"-") in _TRUSTED_BY_APPS:
             return (lower, value), b"", None
         return (lower, value), b"%b: %b\r\n" % (name, value), None
+    if b"\t" in line and kind in _FRAMING:
+        raise refuse(f"tab in header {_shown(name)}", "bad_framing_field")
     special = _parse_special(kind, lower, value)
     forward = b"" if kind in _NOT_SENT_ON else b"%b: %b\r\n" % (name, value)
     return (lower, value), forward, special
