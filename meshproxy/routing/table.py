@@ -10,8 +10,6 @@ the table or evict it all at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from meshproxy.config.model import RouteTable, VirtualHost
 from meshproxy.errors import ConfigError
 from meshproxy.routing.match import CompiledRoute, matches_every_path
@@ -147,12 +145,5 @@ class CompiledRouteTable:
         )
 
     def remembered(self) -> int:
-        """Entries the memo holds now (for tests and the admin server)."""
+        """Entries the memo holds now."""
         return len(self._young) + len(self._old)
-
-    def virtual_hosts(self) -> Iterator[CompiledVirtualHost]:
-        """Every virtual host once, in no particular order."""
-        hosts = [*self._exact.values(), *self._suffixes.values(), *self._prefixes.values()]
-        if self._any is not None:
-            hosts.append(self._any)
-        yield from {id(host): host for host in hosts}.values()

@@ -150,9 +150,3 @@ def test_a_domain_given_twice_is_refused_by_name(domain: str) -> None:
 def test_an_empty_domain_is_refused() -> None:
     with pytest.raises(ConfigError, match="empty domain"):
         _table(_host("a", ""))
-
-
-def test_virtual_hosts_are_listed_once_each() -> None:
-    hosts = [_host("a", "a", "a:80"), _host("b", "*.b", "b.*")]
-    assert [host.name for host in _table(*hosts).virtual_hosts()] == ["a", "b"]
-    assert [host.name for host in _table(*hosts, _host("c", "*")).virtual_hosts()] == ["a", "b", "c"]
