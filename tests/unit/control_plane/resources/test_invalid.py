@@ -1,0 +1,76 @@
+"""Why an object was refused, field by field."""
+
+import pytest
+
+from control_plane.resources.http_route import HttpRoute
+from control_plane.resources.invalid import Cause, InvalidResource, field_path
+from tests.unit.control_plane.resources.refusal import manifest
+
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: split, namespace: shop, labels: {"a/b": "-", "c d": x}}
+spec:
+  hostnames: [a]
+  parentRefs: [{group: "", kind: Service, name: catalog}]
+  rules:
+  - colour: red
+    backendRefs: [{name: a, port: 1}, {name: b, port: "1", weight: -1}, {port: 1}]
+"""
+
+
+def test_every_refused_field_is_a_cause() -> None:
+    with pytest.raises(InvalidResource) as refusal:
+        HttpRoute.parse(manifest(ROUTE))
+    assert (refusal.value.kind, refusal.value.name) == ("HTTPRoute", "split")
+    found = {cause.field: (cause.reason, cause.message) for cause in refusal.value.causes}
+    assert found.keys() == {
+        "metadata.labels[a/b]",
+        "metadata.labels[c d]",
+        "spec.hostnames",
+        "spec.rules[0].colour",
+        "spec.rules[0].backendRefs[1].port",
+        "spec.rules[0].backendRefs[1].weight",
+        "spec.rules[0].backendRefs[2].name",
+    }
+    assert found["spec.hostnames"] == ("FieldValueNotSupported", "not supported yet")
+    assert found["spec.rules[0].colour"] == ("FieldValueForbidden", "unknown field")
+    assert found["spec.rules[0].backendRefs[2].name"] == ("FieldValueRequired", "required")
+    assert found["spec.rules[0].backendRefs[1].port"][0] == "FieldValueTypeInvalid"
+    reason, message = found["spec.rules[0].backendRefs[1].weight"]
+    assert reason == "FieldValueInvalid"
+    assert message == "invalid value -1: Input should be greater than or equal to 0"
+
+
+def test_the_message_lists_the_fields() -> None:
+    error = InvalidResource("Pod", "a", [Cause("spec.x", "unknown field"), Cause("", "odd")])
+    assert str(error) == 'Pod "a" is invalid: spec.x: unknown field; odd'
+
+
+def test_a_too_short_list_is_reported_only_when_it_is_one() -> None:
+    empty = manifest(
+        ROUTE.replace('parentRefs: [{group: "", kind: Service, name: catalog}]', "parentRefs: []")
+    )
+    with pytest.raises(InvalidResource, match=r"spec\.parentRefs: Tuple should have at least 1 item"):
+        HttpRoute.parse(empty)
+
+
+def test_a_long_value_is_cut() -> None:
+    long = manifest(ROUTE.replace("name: split", f"name: {'A' * 500}"))
+    with pytest.raises(InvalidResource) as refusal:
+        HttpRoute.parse(long)
+    (cause,) = (cause for cause in refusal.value.causes if cause.field == "metadata.name")
+    assert len(cause.message) < 250
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ((), ""),
+        (("spec", "rules", 0, "matches", 12), "spec.rules[0].matches[12]"),
+        (("metadata", "labels", "a/b"), "metadata.labels[a/b]"),
+        (("data", "-", "[key]"), "data[-]"),
+    ],
+)
+def test_field_path(location: tuple[int | str, ...], path: str) -> None:
+    assert field_path(location) == path
