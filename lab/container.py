@@ -81,6 +81,7 @@ class ContainerRecord:
 
     def on_start(self, pid: int, now: str) -> None:
         """The process runs."""
+        self.restarts += 1 if self.last_started_at else 0
         self.pid, self.running_since, self.last_started_at = pid, now, now
         self.waiting_reason = self.waiting_message = self.probe_message = ""
         self.is_started = self.spec.startup_probe is None

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from injector.patch import inject
 
 from control_plane.client import ApiClient, ApiError, Conflict, NotFound, WatchEvent
 from control_plane.resources.base import Resource
@@ -38,6 +37,8 @@ from control_plane.resources.namespace import Namespace
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
 from control_plane.resources.service_account import ServiceAccount
+from injector.errors import InjectionError
+from injector.patch import inject
 from lab.deployment_plan import deployment_status, is_owned, plan_pods, pod_manifest, template_hash
 from lab.endpoint_plan import MANAGED_BY_LABEL, MANAGER, endpoint_slices
 from lab.kubelet import NODE_NAME, run_until
@@ -164,9 +165,8 @@ class Controller:
     # Admission
 
     async def _keep_service_accounts(self) -> None:
-        """`default` in every namespace, and each one a Pod names: manifests may leave them out."""
-        wanted = {(namespace.metadata.name, "default") for namespace in self._cache.all(Namespace)}
-        wanted |= {(p.metadata.namespace, p.spec.service_account_name) for p in self._cache.all(Pod)}
+        """Each ServiceAccount a Pod names: manifests for the lab may leave them out."""
+        wanted = {(p.metadata.namespace, p.spec.service_account_name) for p in self._cache.all(Pod)}
         for namespace, name in sorted(wanted):
             if self._cache.get("ServiceAccount", namespace, name) is None:
                 account: Manifest = {
@@ -181,9 +181,20 @@ class Controller:
         namespace = self._cache.get("Namespace", "", pod.metadata.namespace)
         if namespace is None:
             return
-        patched = inject(manifest, namespace)
+        try:
+            patched = inject(manifest, namespace)
+        except InjectionError as error:
+            await self._refuse(manifest, str(error))
+            return
         spec = {**section(patched, "spec"), "nodeName": NODE_NAME}
         self._cache.put(await self._client.update({**patched, "spec": spec}))
+
+    async def _refuse(self, manifest: Manifest, message: str) -> None:
+        """Say in the Pod's status why it is not started."""
+        condition = {"type": "Ready", "status": "False", "reason": "AdmissionRefused", "message": message}
+        status: Manifest = {"phase": "Pending", "conditions": [condition]}
+        if section(manifest, "status") != status:
+            self._cache.put(await self._client.update_status({**_unversioned(manifest), "status": status}))
 
     # Deployments
 

@@ -76,7 +76,7 @@ class LaunchPlan:
 
 
 class RootBuilder:
-    """Builds a container's root on a tmpfs: the host's files read-only, its own /run, /tmp, /dev and /proc."""
+    """Builds a container's root: the host's files read-only, its own /run, /tmp, /dev and /proc."""
 
     def __init__(self, root: str) -> None:
         self._root = root

@@ -88,6 +88,8 @@ class PodRuntime:
             for task in (containers, died):
                 task.cancel()
             results = await asyncio.gather(containers, died, return_exceptions=True)
+            self._sandbox.kill()
+            await pause.wait()
         if isinstance(results[0], Exception):
             raise results[0]
 
@@ -123,8 +125,6 @@ class PodRuntime:
 
     async def _back_off(self, record: ContainerRecord, backoff: RestartBackoff, ran_for: float) -> None:
         delay = backoff.delay(ran_for)
-        if record.exit_code is not None:
-            record.restarts += 1
         if delay and not record.waiting_message:
             record.on_wait("CrashLoopBackOff", f"ended with {record.exit_code}, next start in {delay:g} s")
         self._changed()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from control_plane.resources.manifest import Manifest
+from control_plane.resources.manifest import Manifest, section
 from lab.container import ContainerRecord
 
 _LONGEST_MESSAGE = 500
@@ -55,6 +55,19 @@ def pod_status(
     return status | _place(place)
 
 
+def resume(records: Iterable[ContainerRecord], status: Manifest) -> None:
+    """Continue the restart counts of a status that an earlier kubelet wrote."""
+    for field in ("containerStatuses", "initContainerStatuses"):
+        found = status.get(field)
+        for entry in found if isinstance(found, list) else []:
+            for record in records:
+                if record.spec.name == entry.get("name"):
+                    record.restarts = int(entry.get("restartCount", 0))
+                    record.last_started_at = str(
+                        section(section(entry, "state"), "running").get("startedAt", "")
+                    )
+
+
 def _place(place: PodPlace) -> Manifest:
     found: Manifest = {}
     if place.start_time:
@@ -81,7 +94,8 @@ def _why_not_ready(record: ContainerRecord) -> str:
     text = record.waiting_message or (
         f"last exit code {record.exit_code}" if record.exit_code is not None else ""
     )
-    return f"{record.spec.name}: {record.waiting_reason}{': ' if text else ''}{text}"
+    reason = record.waiting_reason or "not running"
+    return f"{record.spec.name}: {reason}{': ' if text else ''}{text}"
 
 
 def _condition(

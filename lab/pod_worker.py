@@ -28,7 +28,7 @@ from lab.network import DNS_ADDRESS, Node, PodNetwork
 from lab.paths import LabPaths
 from lab.pod_record import ContainerPlace, PodRecord, write_pod_record
 from lab.pod_runtime import PodRuntime, utc_now
-from lab.pod_status import PodPlace, pod_status
+from lab.pod_status import PodPlace, pod_status, resume
 from lab.sandbox import SOURCE_ROOT, Sandbox, container_path
 from lab.volume import make_empty_dir, secret_owner, token_projections, volume_files, write_volume
 
@@ -67,6 +67,7 @@ class PodWorker:
             *(ContainerRecord(container, is_init=True) for container in self._pod.spec.init_containers),
             *(ContainerRecord(container) for container in self._pod.spec.containers),
         ]
+        resume(self._records, section(manifest, "status"))
         self._network: PodNetwork | None = None
         self._place = PodPlace()
         self._message = ""
@@ -160,7 +161,7 @@ class PodWorker:
         assert self._network is not None  # _set_up ran
         for record in self._records:
             record.is_done = False
-            record.restarts += 1 if record.last_started_at else 0
+            record.on_wait("PodInitializing", "")
         sandbox = Sandbox(str(self._network.namespace), self._pod.metadata.name)
         self._runtime = PodRuntime(
             self._records,
@@ -179,7 +180,6 @@ class PodWorker:
             await self._runtime.run()
         finally:
             self._runtime = None
-            sandbox.kill()
 
     # Volumes
 

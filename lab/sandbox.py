@@ -157,9 +157,12 @@ class Sandbox:
         return spawn(plan, self._namespace, stdout=stdout, stderr=stderr)
 
     def kill(self) -> None:
-        """End every process of the pod at once and forget it; the pause process is reaped here."""
+        """End every process of the pod at once; the caller reaps them.
+
+        The kernel lets the pause process end only after all others were reaped, so waiting for it first
+        would wait for ever.
+        """
         self.pause.kill()
-        self.pause.wait()
         os.close(self._namespace)
 
 

@@ -62,8 +62,7 @@ def _python(module: str) -> list[str]:
 
 
 def system_objects(control_plane_address: str) -> list[Manifest]:
-    """The lab's own objects: namespaces, and the Services of the control plane and of DNS."""
-    namespaces = [_namespace(name) for name in ("default", SYSTEM_NAMESPACE, "kube-system")]
+    """The lab's own objects: the Services of the control plane and of DNS, and where the former is."""
     ports = [{"name": name, "port": port, "protocol": "TCP"} for name, port in CONTROL_PLANE_PORTS.items()]
     dns = [{"name": name, "port": 53, "protocol": protocol} for name, protocol in _DNS_PORTS.items()]
     control_plane: Manifest = {
@@ -81,7 +80,6 @@ def system_objects(control_plane_address: str) -> list[Manifest]:
         ],
     }
     return [
-        *namespaces,
         _service(CONTROL_PLANE, SYSTEM_NAMESPACE, {"ports": ports}),
         _service("kube-dns", "kube-system", {"ports": dns, "clusterIP": str(DNS_ADDRESS)}),
         control_plane,
@@ -89,10 +87,6 @@ def system_objects(control_plane_address: str) -> list[Manifest]:
 
 
 _DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
-
-
-def _namespace(name: str) -> Manifest:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def _service(name: str, namespace: str, spec: Manifest) -> Manifest:

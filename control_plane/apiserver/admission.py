@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from control_plane.resources.base import Resource
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.invalid import Cause
-from control_plane.resources.pod import Pod, PodSpec
+from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
 
 AdmissionCheck = Callable[[Resource, Resource | None], Iterable[Cause]]
@@ -19,12 +19,8 @@ def check_immutable_fields(wanted: Resource, current: Resource | None) -> Iterat
             yield Cause("spec.selector", "field is immutable")
         case Service(), Service() if wanted.spec.cluster_ip != current.spec.cluster_ip:
             yield Cause("spec.clusterIP", "field is immutable")
-        case Pod(), Pod() if _fixed(wanted.spec, current.spec) != _fixed(current.spec, current.spec):
-            yield Cause("spec", "a pod cannot be changed, apart from binding it to a node (spec.nodeName)")
+        # Until it is bound a pod may be changed: whoever binds it may add the sidecar in the same step.
+        case Pod(), Pod() if current.spec.node_name and wanted.spec != current.spec:
+            yield Cause("spec", "a pod cannot be changed once it is bound to a node (spec.nodeName)")
         case _:
             pass
-
-
-def _fixed(spec: PodSpec, current: PodSpec) -> PodSpec:
-    """The part of a pod that cannot change: all of it once it is bound to a node, else all but the node."""
-    return spec if current.node_name else spec.model_copy(update={"node_name": ""})

@@ -1,0 +1,108 @@
+"""What volumes hold, and how it gets onto the disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from control_plane.resources.manifest import Manifest
+from control_plane.resources.volume import Volume
+from lab.environment import PodFacts, PodStartError
+from lab.volume import (
+    VolumeFile,
+    make_empty_dir,
+    secret_owner,
+    token_projections,
+    volume_files,
+    write_volume,
+)
+from tests.unit.lab.builders import pod
+
+FACTS = PodFacts(pod(), "10.244.0.7", "10.244.0.1", "node")
+LABELS = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+ME = (os.getuid(), os.getgid())
+
+
+def volume(**source: object) -> Volume:
+    [made] = pod(volumes=[{"name": "v", **source}]).spec.volumes
+    return made
+
+
+def files(source: Manifest, maps: dict[str, dict[str, str]] | None = None) -> dict[str, VolumeFile]:
+    return volume_files(volume(**source), FACTS, maps or {}, {"token": "secret"})
+
+
+def test_a_config_map_gives_a_file_for_each_key() -> None:
+    assert files({"configMap": {"name": "c"}}, {"c": {"a": "1"}}) == {"a": VolumeFile("1", 0o644)}
+
+
+def test_items_choose_keys_paths_and_modes() -> None:
+    source = {"configMap": {"name": "c", "items": [{"key": "a", "path": "d/x", "mode": 0o400}]}}
+    assert files(source, {"c": {"a": "1", "b": "2"}}) == {"d/x": VolumeFile("1", 0o400)}
+
+
+def test_a_missing_config_map_or_key_is_refused_unless_it_is_optional() -> None:
+    with pytest.raises(PodStartError, match="ConfigMap c does not exist"):
+        files({"configMap": {"name": "c"}})
+    keyed = {"name": "c", "items": [{"key": "z", "path": "z"}]}
+    with pytest.raises(PodStartError, match="no key z"):
+        files({"configMap": keyed}, {"c": {}})
+    assert files({"configMap": {"name": "c", "optional": True}}) == {}
+    assert files({"configMap": {**keyed, "optional": True}}, {"c": {}}) == {}
+
+
+def test_the_downward_api_gives_fields_as_files() -> None:
+    found = files({"downwardAPI": {"items": [{**LABELS, "mode": 0o600}]}})
+    assert found == {"labels": VolumeFile('app="web"\n', 0o600)}
+
+
+def test_a_projected_volume_joins_its_sources_and_a_token_is_secret() -> None:
+    sources = [
+        {"configMap": {"name": "c"}},
+        {"downwardAPI": {"items": [LABELS]}},
+        {"serviceAccountToken": {"path": "token", "audience": "meshproxy-ca"}},
+    ]
+    assert files({"projected": {"sources": sources}}, {"c": {"a": "1"}}) == {
+        "a": VolumeFile("1", 0o644),
+        "labels": VolumeFile('app="web"\n', 0o644),
+        "token": VolumeFile("secret", 0o600, is_secret=True),
+    }
+
+
+def test_token_projections_are_found() -> None:
+    sources = [{"serviceAccountToken": {"path": "t", "expirationSeconds": 600}}, {"configMap": {"name": "c"}}]
+    assert [t.expiration_seconds for t in token_projections(volume(projected={"sources": sources}))] == [600]
+    assert token_projections(volume(emptyDir={})) == []
+
+
+def test_an_empty_dir_holds_nothing_and_a_secret_is_refused() -> None:
+    assert files({"emptyDir": {}}) == {}
+    with pytest.raises(PodStartError, match="volume v: Secrets"):
+        files({"secret": {"secretName": "s"}})
+
+
+def test_secrets_belong_to_the_first_container_that_mounts_the_volume() -> None:
+    containers = [{"name": "app"}, {"name": "proxy", "volumeMounts": [{"name": "v", "mountPath": "/t"}]}]
+    made = pod(containers=containers, volumes=[{"name": "v", "emptyDir": {}}])
+    assert secret_owner(made, "v", {"app": (1, 1), "proxy": (1337, 1337)}) == (1337, 1337)
+    assert secret_owner(made, "other", {}) == (0, 0)
+
+
+def test_writing_replaces_files_and_removes_those_no_longer_wanted(tmp_path: Path) -> None:
+    write_volume(tmp_path / "v", {"a": VolumeFile("1", 0o644), "d/b": VolumeFile("2", 0o600, True)}, ME)
+    write_volume(tmp_path / "v", {"d/b": VolumeFile("3", 0o600, True)}, ME)
+    assert not (tmp_path / "v" / "a").exists()
+    assert (tmp_path / "v" / "d" / "b").read_text() == "3"
+    assert (tmp_path / "v" / "d" / "b").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_half_written_file_of_a_killed_writer_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".a.new").write_text("half")
+    write_volume(tmp_path, {"a": VolumeFile("whole", 0o644)}, ME)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_empty_dir_may_be_written_by_every_user(tmp_path: Path) -> None:
+    make_empty_dir(tmp_path / "e")
+    make_empty_dir(tmp_path / "e")
+    assert (tmp_path / "e").stat().st_mode & 0o777 == 0o777
