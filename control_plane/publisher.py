@@ -42,7 +42,11 @@ class PublishObserver(Protocol):
     """Who counts; called on the loop's thread."""
 
     def on_push(self, trigger: str, nodes: Collection[str], changed_at: float) -> None:
-        """Snapshots were set for `nodes` because of a change at `changed_at` (monotonic seconds)."""
+        """New snapshots were set for `nodes` because of a change at `changed_at` (monotonic seconds)."""
+        ...
+
+    def forget(self, node_id: str) -> None:
+        """The node is gone."""
         ...
 
 
@@ -171,16 +175,21 @@ class SnapshotPublisher:
 
     def on_node_gone(self, node_id: str) -> None:
         """Let go of what was built for a kind of client that is not there any more."""
+        self._observer.forget(node_id)
         present = {identified.client for node in self._cache.nodes() if (identified := identify(node))}
         self._translator.keep_only(present)
 
     def _publish(self, node: XdsNode, affected: Affected) -> bool:
-        """Build and set the snapshot of one node, if it is among those affected."""
+        """Build and set the snapshot of one node, if it is among those affected; whether it is a new one."""
         identified = identify(node)
         if identified is None or not affected.includes(identified.pod):
             return False
         try:
-            return self._cache.set(node.id, self._translator.snapshot(identified))
+            snapshot = self._translator.snapshot(identified)
+            before = self._cache.get(node.id)
+            if before is not None and before.resources == snapshot.resources:
+                return False
+            return self._cache.set(node.id, snapshot)
         except InconsistentSnapshot:
             _log.exception("snapshot for node %r is not published; it keeps the one before", node.id)
             return False

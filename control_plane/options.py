@@ -1,0 +1,105 @@
+"""The control plane's command line (pure): flags to one frozen value, every wrong one refused by name."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+from certs.ca import DEFAULT_LEAF_TTL
+from certs.spiffe_id import TrustDomain
+from control_plane.debounce import DebounceSettings
+from control_plane.translate.settings import MeshSettings, MtlsMode, OutboundTrafficPolicy
+
+MIN_LEAF_TTL = 5.0
+"""Seconds: below, a certificate would end before everybody had its successor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `python -m control_plane` was told. A port of 0 lets the system choose."""
+
+    data_dir: Path
+    rest_fd: int | None = None
+    """A listening socket opened by the parent, instead of `rest_address`."""
+    rest_address: str = "127.0.0.1:15015"
+    bind_address: str = "0.0.0.0"
+    """Where 15012, 15011 and 15014 listen."""
+    xds_port: int = 15012
+    signing_port: int = 15011
+    plaintext_xds_address: str = "127.0.0.1:15010"
+    metrics_port: int = 15014
+    mesh: MeshSettings = field(default_factory=lambda: MeshSettings(TrustDomain("cluster.local")))
+    leaf_ttl: float = DEFAULT_LEAF_TTL
+    """Seconds a certificate lives."""
+    debounce: DebounceSettings = field(default_factory=DebounceSettings)
+    extra_sans: tuple[str, ...] = ()
+    log_level: str = "INFO"
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Raises SystemExit, with a message on stderr, for a wrong command line."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return _options(given)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _options(given: argparse.Namespace) -> Options:
+    if given.leaf_ttl < MIN_LEAF_TTL:
+        raise ValueError(f"--leaf-ttl {given.leaf_ttl:g}: must be at least {MIN_LEAF_TTL:g} seconds")
+    _check_loopback(given.plaintext_xds_address)
+    return Options(
+        data_dir=given.data_dir,
+        rest_fd=given.rest_fd,
+        rest_address=given.rest_address,
+        bind_address=given.bind_address,
+        xds_port=given.xds_port,
+        signing_port=given.signing_port,
+        plaintext_xds_address=given.plaintext_xds_address,
+        metrics_port=given.metrics_port,
+        mesh=MeshSettings(
+            TrustDomain(given.trust_domain),
+            MtlsMode(given.mtls_mode),
+            OutboundTrafficPolicy(given.outbound_traffic_policy),
+        ),
+        leaf_ttl=given.leaf_ttl,
+        debounce=DebounceSettings(given.debounce_after, given.debounce_max),
+        extra_sans=tuple(given.extra_san),
+        log_level=given.log_level.upper(),
+    )
+
+
+def _check_loopback(address: str) -> None:
+    """15010 has neither encryption nor authentication."""
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if not ip_address(host).is_loopback:
+        raise ValueError(
+            f"--plaintext-xds-address {address}: must be a loopback address, such as 127.0.0.1:15010"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m control_plane", description="The mesh's control plane.")
+    add = parser.add_argument
+    add("--data-dir", type=Path, required=True, help="state, keys, kubeconfig; created with mode 0700")
+    add("--rest-fd", type=int, help="serve REST on this inherited listening socket")
+    add("--rest-address", default="127.0.0.1:15015", help="serve REST here (default %(default)s)")
+    add("--bind-address", default="0.0.0.0", help="for xDS, signing and metrics (default %(default)s)")
+    add("--xds-port", type=int, default=15012, help="xDS and renewal over mTLS (default %(default)s)")
+    add("--signing-port", type=int, default=15011, help="first certificates, by token (default %(default)s)")
+    add("--plaintext-xds-address", default="127.0.0.1:15010", help="loopback only (default %(default)s)")
+    add("--metrics-port", type=int, default=15014, help="own metrics and /debug/syncz (default %(default)s)")
+    add("--trust-domain", default="cluster.local", help="of all identities (default %(default)s)")
+    add("--mtls-mode", default="STRICT", choices=[mode.value for mode in MtlsMode])
+    policies = [policy.value for policy in OutboundTrafficPolicy]
+    add("--outbound-traffic-policy", default="ALLOW_ANY", choices=policies)
+    add("--leaf-ttl", type=float, default=DEFAULT_LEAF_TTL, help="seconds (default %(default)g)")
+    add("--debounce-after", type=float, default=0.1, help="quiet seconds before a push (default %(default)g)")
+    add("--debounce-max", type=float, default=10.0, help="longest wait in seconds (default %(default)g)")
+    add("--extra-san", action="append", default=[], metavar="NAME_OR_IP", help="may be given several times")
+    levels = ["debug", "info", "warning", "error"]
+    add("--log-level", default="info", choices=levels, help="(default %(default)s)")
+    return parser
