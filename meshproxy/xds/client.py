@@ -1,0 +1,264 @@
+"""The sidecar's ADS client: one stream to the control plane, for ever; publishes what it accepts.
+
+A stream that ends is replaced after a full-jitter backoff; what was accepted keeps serving meanwhile.
+`rotate()` replaces a stream that still lives, because the certificate is new: the old stream goes on until
+the new one has answered. Work that would stall the event loop, the translation of big responses, is done in
+a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final
+
+from control_plane.api.envoy.config.core.v3.base_pb2 import Node
+from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from meshproxy.clock import Clock
+from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.errors import ConfigError, UpstreamError
+from meshproxy.policy.backoff import BackoffSettings
+from meshproxy.tasks import TaskGroupRegistry
+from meshproxy.xds.status import ClientCounters, TypeReport, XdsStatus
+from meshproxy.xds.stream import AdsStream, OpenChannel
+from meshproxy.xds.subscription import AdsState, Cursor
+from meshproxy.xds.translate import SHORT_NAMES, Accepted, as_dict, translate
+from meshproxy.xds.warming import Warming
+
+RECONNECT: Final = BackoffSettings(base=0.1, cap=5.0)
+"""Between attempts. The cap bounds how long a recovered control plane waits for its sidecars."""
+
+FIRST_ANSWER_TIMEOUT: Final = 20.0
+"""Seconds from opening a stream to its first response; above Envoy's 15 s for a resource that does not
+come.
+"""
+
+_INLINE_BYTES: Final = 32 * 1024
+"""Responses up to this size are translated on the loop: about 2 ms; a thread would cost more than it saves.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class _Session:
+    """A stream with its cursor and the task that reads it."""
+
+    def __init__(self, stream: AdsStream, cursor: Cursor) -> None:
+        self.stream = stream
+        self.cursor = cursor
+        self.answered = asyncio.Event()
+        """The first response is there."""
+        self.ended = asyncio.Event()
+
+
+class XdsClient:
+    """`start()` runs it in the background, `close()` ends it; both on the event loop that applies
+    snapshots.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        open_channel: OpenChannel,
+        on_snapshot: Callable[[ConfigSnapshot], None],
+        *,
+        clock: Clock,
+        rng: Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`on_snapshot` is called on the loop with the first complete set and with each change after it."""
+        self._open_channel = open_channel
+        self._on_snapshot = on_snapshot
+        self._clock = clock
+        self._rng = rng
+        self._sleep = sleep
+        self._state = AdsState(node)
+        self._warming = Warming()
+        self._live: _Session | None = None
+        self._connected_at = 0.0
+        self._last_error = ""
+        self._rotation = asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Responses of an old and a new stream are taken in one after the other."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks = TaskGroupRegistry()
+        self.counters = ClientCounters()
+
+    def start(self) -> None:
+        """Connect, and stay connected, in the background."""
+        self._tasks.start(self._run(), "xds-client")
+
+    def rotate(self) -> None:
+        """The credentials are new: open a stream with them, then let the old one go."""
+        self._rotation.set()
+
+    async def close(self) -> None:
+        """End the stream. What was published stays in force. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._tasks.close()
+        live, self._live = self._live, None
+        if live is not None:
+            await live.stream.close()
+
+    @property
+    def snapshot(self) -> ConfigSnapshot | None:
+        """What was published last; None before the first complete set."""
+        return self._warming.published
+
+    def status(self) -> XdsStatus:
+        """For `/ready`, `/stats` and people."""
+        types = {
+            short: TypeReport(
+                version=(state := self._state.types[type_url]).version,
+                resources=len(state.accepted),
+                updates=state.updates,
+                rejected=state.rejected,
+                last_rejection=state.last_rejection,
+            )
+            for type_url, short in SHORT_NAMES.items()
+        }
+        is_connected = self._live is not None and not self._live.ended.is_set()
+        return XdsStatus(is_connected, self._connected_at if is_connected else 0.0, self._last_error, types)
+
+    def dump(self) -> dict[str, object]:
+        """Every accepted resource as JSON-like values, by short type and name, for `/config_dump`."""
+        return {
+            short: {
+                "version": state.version,
+                "resources": {
+                    name: as_dict(type_url, state.accepted[name].body) for name in sorted(state.accepted)
+                },
+            }
+            for type_url, short in SHORT_NAMES.items()
+            for state in (self._state.types[type_url],)
+        }
+
+    # --- connecting -----------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            self._rotation.clear()
+            session = await self._establish()
+            since = self._clock.monotonic()
+            if session is not None:
+                await self._replace(session)
+                if await self._until_rotation(session):
+                    attempt = 0
+                    continue
+                if self._clock.monotonic() - since >= RECONNECT.cap:
+                    attempt = 0
+            attempt += 1
+            await self._sleep(RECONNECT.delay(attempt, self._rng))
+
+    async def _establish(self) -> _Session | None:
+        """A stream that has answered; None when none came about."""
+        session: _Session | None = None
+        try:
+            stream = AdsStream(await self._open_channel())
+            cursor, requests = self._state.open_stream()
+            session = _Session(stream, cursor)
+            self._tasks.start(self._consume(session, requests), "xds-stream")
+            async with asyncio.timeout(FIRST_ANSWER_TIMEOUT):
+                await _first_of(session.answered, session.ended)
+        except TimeoutError:
+            self._fail(f"the control plane did not answer within {FIRST_ANSWER_TIMEOUT:.0f} s")
+        except Exception as error:  # a bug here must not leave the sidecar without configuration for good
+            _log.exception("xds: no stream could be opened")
+            self._fail(f"unexpected {type(error).__name__}")
+        finally:
+            if session is not None and not session.answered.is_set():
+                await session.stream.close()
+        return session if session is not None and session.answered.is_set() else None
+
+    async def _replace(self, session: _Session) -> None:
+        before, self._live = self._live, session
+        self._connected_at, self._last_error = self._clock.wall(), ""
+        self.counters.streams += 1
+        if before is not None:
+            await before.stream.close()
+
+    async def _until_rotation(self, session: _Session) -> bool:
+        """Wait until the stream ends (False) or its credentials are old (True)."""
+        await _first_of(session.ended, self._rotation)
+        if not session.ended.is_set():
+            return True
+        self._live = None
+        await session.stream.close()
+        return False
+
+    def _fail(self, reason: str) -> None:
+        self.counters.failures += 1
+        self._last_error = reason
+        _log.warning("xds: %s", reason)
+
+    # --- taking in ------------------------------------------------------------------------------------------
+
+    async def _consume(self, session: _Session, requests: list[DiscoveryRequest]) -> None:
+        try:
+            await session.stream.send(requests)
+            while True:
+                response = await session.stream.receive()
+                session.answered.set()
+                async with self._turn:
+                    await session.stream.send(await self._take_in(session.cursor, response))
+        except UpstreamError as error:
+            if session is self._live or not session.answered.is_set():
+                self._fail(str(error))
+        finally:
+            session.ended.set()
+
+    async def _take_in(self, cursor: Cursor, response: DiscoveryResponse) -> list[DiscoveryRequest]:
+        """Translate, accept or refuse, publish; returns what to answer."""
+        state = self._state.types.get(response.type_url)
+        if state is None:
+            _log.warning("xds: a response of type %r was not asked for", response.type_url)
+            return []
+        try:
+            resources = await _translated(response, state.accepted)
+        except ConfigError as error:
+            _log.error("xds: %s refused: %s", SHORT_NAMES[response.type_url], error)
+            return self._state.reject(cursor, response, str(error))
+        answers = self._state.accept(cursor, response, resources)
+        self._publish()
+        return answers
+
+    def _publish(self) -> None:
+        now = self._clock.monotonic()
+        snapshot = self._warming.advance(self._state, now)
+        self._schedule(now)
+        if snapshot is None:
+            return
+        try:
+            self._on_snapshot(snapshot)
+        except Exception:  # a bug in applying one snapshot must not end the stream that brings the next
+            self.counters.callback_errors += 1
+            _log.exception("xds: a snapshot could not be applied")
+
+    def _schedule(self, now: float) -> None:
+        """Look again when waiting for a resource that does not come is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._warming.next_deadline(now)
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_later(deadline - now, self._publish)
+
+
+async def _translated(response: DiscoveryResponse, known: dict[str, Accepted]) -> dict[str, Accepted]:
+    if response.ByteSize() <= _INLINE_BYTES:
+        return translate(response.type_url, response.resources, known)
+    return await asyncio.to_thread(translate, response.type_url, response.resources, dict(known))
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Wait until one of `events` is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

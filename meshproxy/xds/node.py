@@ -1,0 +1,31 @@
+"""How a sidecar presents itself to the control plane (pure): `DiscoveryRequest.node`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from control_plane.api.envoy.config.core.v3.base_pb2 import Node
+
+_CLUSTER_DOMAIN = "cluster.local"
+
+
+def sidecar_node(
+    *, pod_name: str, namespace: str, pod_ip: str, service_account: str, labels: Mapping[str, str]
+) -> Node:
+    """`sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, with Istio's metadata names."""
+    app = labels.get("app") or labels.get("app.kubernetes.io/name") or pod_name
+    node = Node(
+        id=f"sidecar~{pod_ip}~{pod_name}.{namespace}~{namespace}.svc.{_CLUSTER_DOMAIN}",
+        cluster=f"{app}.{namespace}",
+    )
+    node.metadata.update(
+        {
+            "NAMESPACE": namespace,
+            "NAME": pod_name,
+            "SERVICE_ACCOUNT": service_account,
+            "LABELS": dict(labels),
+            "INSTANCE_IPS": pod_ip,
+            "GENERATOR": "meshproxy",
+        }
+    )
+    return node

@@ -1,0 +1,150 @@
+"""The client's side of ADS, state of the world (pure): what to ask for, what was accepted, how to answer.
+
+Listeners and clusters are asked for as a whole; routes by the names that accepted listeners refer to,
+endpoints by the names that accepted clusters refer to. A response is acknowledged with its version, or
+refused with the last good version and `error_detail`; what was accepted before stays. `AdsState` outlives
+streams, a `Cursor` lives and dies with one: nonces mean nothing on another stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from google.rpc.code_pb2 import INVALID_ARGUMENT
+from google.rpc.status_pb2 import Status
+
+from control_plane.api.envoy.config.core.v3.base_pb2 import Node
+from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from meshproxy.config.model import Cluster, ClusterType, HttpConnectionManager, Listener
+from meshproxy.xds.translate import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    LISTENER_TYPE,
+    ROUTE_TYPE,
+    SHORT_NAMES,
+    Accepted,
+)
+
+_CHILD: Final = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
+_PARENT: Final = {child: parent for parent, child in _CHILD.items()}
+
+_MAX_REASON_LENGTH = 4096
+"""Characters of `error_detail`; it travels in an HTTP/2 message and into logs and status pages."""
+
+
+@dataclass(slots=True)
+class TypeState:
+    """What is known of one resource type."""
+
+    accepted: dict[str, Accepted] = field(default_factory=dict)
+    """By resource name."""
+    version: str = ""
+    """Of the last response that was accepted; empty before the first."""
+    has_response: bool = False
+    """Whether any response was accepted: tells "none" from "not yet"."""
+    updates: int = 0
+    rejected: int = 0
+    last_rejection: str = ""
+    """Why the last refused response was refused; empty again after an accepted one."""
+
+
+@dataclass(slots=True)
+class Cursor:
+    """One stream's place."""
+
+    nonces: dict[str, str] = field(default_factory=dict)
+    """Last nonce received, by type URL."""
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Last names sent, by type URL; absent while the type was not asked for."""
+
+
+class AdsState:
+    """Resources and subscriptions of this sidecar, across streams."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.types: dict[str, TypeState] = {type_url: TypeState() for type_url in SHORT_NAMES}
+        """By type URL, for reading only."""
+
+    def open_stream(self) -> tuple[Cursor, list[DiscoveryRequest]]:
+        """A new stream and its first requests; only the very first names the node."""
+        cursor = Cursor()
+        requests = [
+            self._request(cursor, type_url)
+            for type_url in SHORT_NAMES
+            if type_url in _CHILD or self.wanted(type_url)
+        ]
+        requests[0].node.CopyFrom(self._node)
+        return cursor, requests
+
+    def accept(
+        self, cursor: Cursor, response: DiscoveryResponse, resources: Mapping[str, Accepted]
+    ) -> list[DiscoveryRequest]:
+        """Take over the translated resources of `response`; returns the ACK and changed subscriptions."""
+        type_url = response.type_url
+        state = self.types[type_url]
+        if type_url in _CHILD:
+            state.accepted = dict(resources)
+            self._prune(_CHILD[type_url])
+        else:
+            state.accepted.update(resources)
+            self._prune(type_url)
+        state.version, state.has_response, state.last_rejection = response.version_info, True, ""
+        state.updates += 1
+        cursor.nonces[type_url] = response.nonce
+        return [self._request(cursor, type_url), *self._follow_up(cursor, type_url)]
+
+    def reject(self, cursor: Cursor, response: DiscoveryResponse, reason: str) -> list[DiscoveryRequest]:
+        """Keep what there is; returns the NACK."""
+        state = self.types[response.type_url]
+        state.rejected += 1
+        state.last_rejection = reason[:_MAX_REASON_LENGTH]
+        cursor.nonces[response.type_url] = response.nonce
+        nack = self._request(cursor, response.type_url)
+        nack.error_detail.CopyFrom(Status(code=INVALID_ARGUMENT, message=state.last_rejection))
+        return [nack]
+
+    def wanted(self, type_url: str) -> tuple[str, ...]:
+        """Names to subscribe to, sorted; empty for the types that are asked for as a whole."""
+        parent = _PARENT.get(type_url)
+        if parent is None:
+            return ()
+        values = (item.value for item in self.types[parent].accepted.values())
+        return tuple(sorted({name for value in values for name in references(value)}))
+
+    def _prune(self, type_url: str) -> None:
+        """Forget resources that nothing accepted refers to any more."""
+        wanted = set(self.wanted(type_url))
+        accepted = self.types[type_url].accepted
+        for name in accepted.keys() - wanted:
+            del accepted[name]
+
+    def _follow_up(self, cursor: Cursor, parent: str) -> list[DiscoveryRequest]:
+        child = _CHILD.get(parent)
+        if child is None or self.wanted(child) == cursor.names.get(child, ()):
+            return []
+        return [self._request(cursor, child)]
+
+    def _request(self, cursor: Cursor, type_url: str) -> DiscoveryRequest:
+        names = self.wanted(type_url)
+        cursor.names[type_url] = names
+        return DiscoveryRequest(
+            type_url=type_url,
+            version_info=self.types[type_url].version,
+            response_nonce=cursor.nonces.get(type_url, ""),
+            resource_names=names,
+        )
+
+
+def references(value: object) -> Iterator[str]:
+    """Names of the routes (of a listener) or endpoints (of a cluster) that a value needs."""
+    if isinstance(value, Cluster):
+        if value.type is ClusterType.EDS:
+            yield value.eds_service_name
+    elif isinstance(value, Listener):
+        for chain in (*value.filter_chains, value.default_filter_chain):
+            network = chain.network if chain is not None else None
+            if isinstance(network, HttpConnectionManager) and network.rds_name is not None:
+                yield network.rds_name
