@@ -46,28 +46,6 @@ class Bootstrap:
     log_level: str
 
     @property
-    def node_id(self) -> str:
-        """`sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, as Istio's."""
-        domain = f"{self.pod_namespace}.svc.cluster.local"
-        return f"sidecar~{self.pod_ip}~{self.pod_name}.{self.pod_namespace}~{domain}"
-
-    @property
-    def node_cluster(self) -> str:
-        return f"{self.workload.app}.{self.pod_namespace}"
-
-    @property
-    def node_metadata(self) -> dict[str, object]:
-        """`Node.metadata` of every discovery request."""
-        return {
-            "NAMESPACE": self.pod_namespace,
-            "NAME": self.pod_name,
-            "SERVICE_ACCOUNT": self.service_account,
-            "LABELS": dict(self.labels),
-            "INSTANCE_IPS": self.pod_ip,
-            "GENERATOR": "meshproxy",
-        }
-
-    @property
     def spiffe_id(self) -> SpiffeId:
         return SpiffeId.for_workload(TrustDomain(self.trust_domain), self.pod_namespace, self.service_account)
 

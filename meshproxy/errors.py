@@ -1,4 +1,4 @@
-"""Exceptions for boundaries. A request's own failure is an `Outcome` value (`proxy/outcome.py`), none of these.
+"""Exceptions for boundaries. A request that fails ends in an `Outcome` value (`proxy/outcome.py`), not in one.
 
 MeshproxyError
 ├── ConfigError            configuration refused: names the resource, the field and the mend

@@ -1,7 +1,7 @@
 """How this process's allocator gives memory back: thresholds raised once, at start.
 
-glibc maps and unmaps every allocation above a moving threshold of 128 KiB; buffers of that size come and go with
-each bulk read, and the page faults cost more than the copies. mallopt(3).
+glibc maps and unmaps every allocation above a moving threshold of 128 KiB; buffers of that size come and go
+with each bulk read, and the page faults cost more than the copies. mallopt(3).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Configuration values of the data plane (pure, frozen): listeners, routes, clusters, endpoints.
 
-They say what xDS says, in the words of Envoy's v3 API, restricted to what this proxy acts on; `xds/translate.py`
-builds them and refuses the rest by name. The live twins are `…Runtime` objects elsewhere. Nothing here is mutated
-after construction: a change is a new object, and the runtime compares by identity.
+They say what xDS says, in the words of Envoy's v3 API, restricted to what this proxy acts on;
+`xds/translate.py` builds them and refuses the rest by name. The live twins are `…Runtime` objects elsewhere.
+Nothing here is mutated after construction: a change is a new object, and the runtime compares by identity.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ class FilterChainMatch:
     transport_protocol: str = ""
     """`"tls"` or `"raw_buffer"`; empty matches both."""
     application_protocols: tuple[str, ...] = ()
-    """ALPN values offered by the client (TLS), or `"http/1.1"`, `"h2c"` as found by the HTTP inspector (plain)."""
+    """ALPN values offered by the client (TLS), or `"http/1.1"`, `"h2c"` as found by the HTTP inspector
+    (plain)."""
     server_names: tuple[str, ...] = ()
     """SNI: exact, or `*.suffix`."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownstreamTls:
-    """`DownstreamTlsContext` with identity from the sidecar's own agent (SDS names `default` and `ROOTCA`)."""
+    """`DownstreamTlsContext` with identity from the sidecar's own agent (SDS names `default` and
+    `ROOTCA`)."""
 
     require_client_certificate: bool = True
     alpn_protocols: tuple[str, ...] = ()
@@ -63,7 +65,8 @@ class TcpProxy:
     stat_prefix: str
     clusters: tuple[WeightedCluster, ...]
     idle_timeout: float = 3600.0
-    """Seconds without a byte in either direction before both sides are closed; 0 disables. Envoy's default is 1 h."""
+    """Seconds without a byte in either direction before both sides are closed; 0 disables. Envoy's default
+    is 1 h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class Listener:
     bind_to_port: bool = True
     """False: it has no socket; connections reach it through a listener with `use_original_dst`."""
     use_original_dst: bool = False
-    """Hand the connection to the listener of its original destination: `ip_port`, else `0.0.0.0_port`, else keep it."""
+    """Hand the connection to the listener of its original destination: `ip_port`, else `0.0.0.0_port`, else
+    keep it."""
     original_dst: bool = False
     """Listener filter `original_dst`: read SO_ORIGINAL_DST."""
     tls_inspector: bool = False
@@ -247,7 +251,8 @@ class ServiceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadIdentity:
-    """Who runs at an address; from endpoint metadata `meshproxy.io`, peer metadata or the sidecar's own flags."""
+    """Who runs at an address; from endpoint metadata `meshproxy.io`, peer metadata or the sidecar's own
+    flags."""
 
     workload: str = "unknown"
     namespace: str = "unknown"
@@ -268,7 +273,8 @@ class Endpoint:
     transport_socket_match: tuple[tuple[str, str], ...] = ()
     """Metadata `envoy.transport_socket_match`, sorted, e.g. `(("tlsMode", "mutual"),)`."""
     spiffe_id: str = ""
-    """Metadata `meshproxy.io.spiffe_id`: the identity this endpoint must prove; empty when it is not meshed."""
+    """Metadata `meshproxy.io.spiffe_id`: the identity this endpoint must prove; empty when it is not
+    meshed."""
     workload: WorkloadIdentity = field(default_factory=WorkloadIdentity)
 
 

@@ -1,0 +1,79 @@
+"""What the structured admin pages say: live objects to plain values. Private keys are never among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from meshproxy.identity.agent import AgentCounters
+from meshproxy.identity.identity import Identity
+from meshproxy.transport.listener import ListenerSet
+from meshproxy.upstream.cluster import ClusterRuntime
+
+
+def clusters(live: Mapping[str, ClusterRuntime]) -> list[dict[str, object]]:
+    """`/clusters`: limits, counters, and every endpoint with how it is reached."""
+    return [
+        {
+            "name": name,
+            "type": runtime.cluster.type,
+            "service": runtime.cluster.service,
+            "active_requests": runtime.active_requests,
+            "pending_requests": runtime.pending_requests,
+            "connections": runtime.connections,
+            "overflows": runtime.overflows,
+            "endpoints": [
+                {
+                    "address": f"{endpoint.target.address}:{endpoint.target.port}",
+                    "workload": endpoint.endpoint.workload,
+                    "tls": endpoint.tls is not None,
+                    "spiffe_id": endpoint.endpoint.spiffe_id,
+                    "weight": endpoint.endpoint.weight,
+                    "requests": endpoint.requests,
+                    "active_requests": endpoint.active_requests,
+                    "connections": endpoint.connections,
+                    "idle_connections": len(endpoint.idle),
+                    "connect_failures": endpoint.connect_failures,
+                }
+                for endpoint in runtime.endpoints
+            ],
+        }
+        for name, runtime in sorted(live.items())
+    ]
+
+
+def listeners(live: ListenerSet) -> list[dict[str, object]]:
+    """`/listeners`: what is listened on, and for whom connections are taken in."""
+    return [
+        {
+            "name": name,
+            "direction": listener.direction,
+            "address": f"{listener.address}:{listener.port}",
+            "bound_ports": live.bound_ports(name),
+            "filter_chains": [
+                chain.name
+                for chain in (*listener.filter_chains, *filter(None, [listener.default_filter_chain]))
+            ],
+        }
+        for name, listener in sorted(live.listeners.items())
+    ]
+
+
+def certificates(identity: Identity | None, counters: AgentCounters, last_error: str) -> dict[str, object]:
+    """`/certs`: the certificate in use and how it was come by."""
+    document: dict[str, object] = {"counters": counters, "last_error": last_error}
+    if identity is not None:
+        document["certificate"] = {
+            "spiffe_id": str(identity.spiffe_id),
+            "serial_number": f"{identity.serial_number:x}",
+            "generation": identity.generation,
+            "valid_from": _timestamp(identity.not_before),
+            "expiration_time": _timestamp(identity.not_after),
+        }
+        document["cert_chain"] = identity.chain_pem
+        document["ca_cert"] = identity.root_pem
+    return document
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

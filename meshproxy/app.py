@@ -1,0 +1,321 @@
+"""Wires the sidecar: identity → xDS → worker, with admin servers beside. The only place that knows all
+parts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final, cast
+
+from meshproxy.admin import pages
+from meshproxy.admin.server import AdminSources, admin_server, prometheus_server, readiness_server
+from meshproxy.bootstrap import Bootstrap
+from meshproxy.clock import SystemClock
+from meshproxy.config.model import DownstreamTls
+from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.errors import ConfigError
+from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.identity import contexts
+from meshproxy.identity.agent import AgentSettings, IdentityAgent
+from meshproxy.identity.signing_client import GrpcSigningClient
+from meshproxy.interception.original_dst import original_destination
+from meshproxy.policy.timeout_wheel import TimeoutWheel
+from meshproxy.proxy import peer
+from meshproxy.proxy.reporter import Reporter
+from meshproxy.proxy.services import ProxyServices
+from meshproxy.proxy.worker import LiveConfig, Worker
+from meshproxy.tasks import TaskGroupRegistry
+from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.transport.listener import ListenerServices
+from meshproxy.upstream.cluster import UpstreamServices
+from meshproxy.upstream.connector import Connector
+from meshproxy.upstream.pool import PoolSettings
+from meshproxy.xds.client import XdsClient
+from meshproxy.xds.node import sidecar_node
+from meshproxy.xds.stream import mtls_channels
+
+_log = logging.getLogger(__name__)
+
+_DRAIN_POLL: Final = 0.05
+"""Seconds between looks at whether the last connection has ended."""
+
+
+class Sidecar:
+    """One sidecar process. `run()` lasts until SIGTERM or SIGINT and a drain."""
+
+    def __init__(self, bootstrap: Bootstrap) -> None:
+        self._bootstrap = bootstrap
+        self._clock = SystemClock()
+        self._rng = random.Random()
+        self._tasks = TaskGroupRegistry()
+        self._metrics = MeshMetrics()
+        self._live = LiveConfig()
+        self._stop = asyncio.Event()
+        self._is_configured = False
+        self._config_error = ""
+        self._started_at = time.time()
+        self._agent = IdentityAgent(
+            AgentSettings(bootstrap.spiffe_id, bootstrap.token_file, bootstrap.root_bundle),
+            GrpcSigningClient(bootstrap.signing_address, bootstrap.discovery_address),
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self._worker = self._make_worker()
+        self._node = sidecar_node(
+            pod_name=bootstrap.pod_name,
+            namespace=bootstrap.pod_namespace,
+            pod_ip=bootstrap.pod_ip,
+            service_account=bootstrap.service_account,
+            labels=bootstrap.labels,
+        )
+        self._xds = XdsClient(
+            self._node,
+            mtls_channels(bootstrap.discovery_address, self._agent.wait_ready),
+            self._on_snapshot,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self._agent.on_change(lambda identity: self._xds.rotate())
+        self._pending: ConfigSnapshot | None = None
+        self._has_pending = asyncio.Event()
+
+    # --- assembly ---
+
+    def _make_worker(self) -> Worker:
+        live, clock, rng, memory = self._live, self._clock, self._rng, HeadMemory()
+        reporter = Reporter(
+            self._metrics,
+            self._bootstrap.workload,
+            self._own_principal,
+            lambda address: live.workloads.get(address),  # noqa: PLW0108  the table is replaced by updates
+        )
+        connector = Connector(self._client_context, _peer_identity)
+        upstream = UpstreamServices(
+            connector=connector,
+            clock=clock,
+            tasks=self._tasks,
+            memory=memory,
+            limits=HeadLimits(),
+            rng=rng,
+            pool=PoolSettings(),
+            on_connect_failed=reporter.connect_failed,
+        )
+        services = ProxyServices(
+            clock=clock,
+            rng=rng,
+            memory=memory,
+            clusters=lambda name: live.clusters.get(name),  # noqa: PLW0108  as above
+            route_table=lambda name: live.tables.get(name),  # noqa: PLW0108  as above
+            timers=TimeoutWheel(clock.monotonic()),
+            tasks=self._tasks,
+            connector=connector,
+            reporter=reporter,
+            peer_metadata_line=peer.header_line(self._bootstrap.workload),
+        )
+        listener_services = ListenerServices(
+            make_protocol=lambda accepted: worker.make_protocol(accepted),  # noqa: PLW0108  made below
+            server_context=self._server_context,
+            peer_identity=_peer_identity,
+            original_dst=_original_dst,
+            on_refused=reporter.refused,
+            on_detected=reporter.detected,
+        )
+        worker = Worker(live, services, upstream, listener_services, str(self._bootstrap.spiffe_id))
+        return worker
+
+    def _own_principal(self) -> str:
+        return str(self._bootstrap.spiffe_id)
+
+    def _server_context(self, tls: DownstreamTls) -> ssl.SSLContext | None:
+        identity = self._agent.current
+        if identity is None:
+            return None
+        return contexts.server_context(
+            identity, require_client_certificate=tls.require_client_certificate, alpn=tls.alpn_protocols
+        )
+
+    def _client_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
+        identity = self._agent.current
+        return None if identity is None else contexts.client_context(identity, alpn=alpn)
+
+    # --- configuration ---
+
+    def _on_snapshot(self, snapshot: ConfigSnapshot) -> None:
+        """The newest wins: one that was not applied yet when the next comes is never applied."""
+        self._pending = snapshot
+        self._has_pending.set()
+
+    async def _apply_snapshots(self) -> None:
+        """Put what the control plane sent in force; what cannot be leaves the last good configuration."""
+        while True:
+            await self._has_pending.wait()
+            self._has_pending.clear()
+            snapshot, self._pending = self._pending, None
+            if snapshot is None:
+                continue
+            try:
+                await self._worker.apply(snapshot)
+            except (ConfigError, OSError) as error:
+                self._config_error = f"configuration not in force: {error}"
+                _log.error("%s", self._config_error)
+                continue
+            self._config_error = ""
+            if not self._is_configured:
+                self._is_configured = True
+                _log.info("%d listeners, %d clusters", len(snapshot.listeners), len(snapshot.clusters))
+
+    def not_ready(self) -> list[str]:
+        """Why this sidecar should not get traffic yet."""
+        reasons = []
+        if self._agent.current is None:
+            reasons.append(f"no certificate yet: {self._agent.last_error or 'asking for one'}")
+        if not self._is_configured:
+            cause = self._config_error or self._xds.status().last_error or "waiting for the control plane"
+            reasons.append(f"no configuration yet: {cause}")
+        if self._stop.is_set():
+            reasons.append("draining")
+        return reasons
+
+    # --- admin ---
+
+    def _admin_sources(self) -> AdminSources:
+        agent, worker = self._agent, self._worker
+
+        def exposition() -> Iterator[str]:
+            worker.flush_counters()
+            return self._metrics.exposition()
+
+        def stats() -> Iterator[str]:
+            worker.flush_counters()
+            yield from self._metrics.stats()
+            yield from self._client_stats()
+
+        return AdminSources(
+            not_ready=self.not_ready,
+            config_dump=self._xds.dump,
+            clusters=lambda: pages.clusters(self._live.clusters),
+            listeners=lambda: pages.listeners(worker.listeners),
+            certs=lambda: pages.certificates(agent.current, agent.counters, agent.last_error),
+            server_info=self.server_info,
+            metrics=exposition,
+            stats=stats,
+            set_log_level=lambda level: logging.getLogger().setLevel(level.upper()),
+            drain=self.drain,
+        )
+
+    def _client_stats(self) -> Iterator[str]:
+        """xDS client counters under Envoy's names."""
+        status = self._xds.status()
+        yield f"control_plane.connected_state: {int(status.connected)}\n"
+        managers = {"lds": "listener_manager.lds", "cds": "cluster_manager.cds", "rds": "rds", "eds": "eds"}
+        for short, report in status.types.items():
+            name = managers.get(short, short)
+            yield f"{name}.update_success: {report.updates}\n{name}.update_rejected: {report.rejected}\n"
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Serve until told to stop, then drain."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._watch_gauges()
+        sources = self._admin_sources()
+        servers = (admin_server(sources), readiness_server(sources), prometheus_server(sources))
+        bootstrap = self._bootstrap
+        ports = {
+            "admin": await servers[0].start("127.0.0.1", bootstrap.admin_port),
+            "readiness": await servers[1].start("0.0.0.0", bootstrap.readiness_port),
+            "prometheus": await servers[2].start("0.0.0.0", bootstrap.prometheus_port),
+        }
+        self._announce(ports)
+        self._tasks.start(self._worker.run(), "worker")
+        self._tasks.start(self._apply_snapshots(), "apply snapshots")
+        self._tasks.start(self._expire_metrics(), "metric expiry")
+        self._agent.start()
+        self._xds.start()
+        try:
+            await self._stop.wait()
+            await self._drain()
+        finally:
+            await self._xds.close()
+            await self._agent.close()
+            await self._tasks.close()
+            for server in servers:
+                await server.close()
+
+    def drain(self) -> None:
+        """Begin to stop, as SIGTERM does."""
+        self._stop.set()
+
+    async def _drain(self) -> None:
+        """Finish what is under way: every response ends its connection; new ones are still accepted, because
+        peers learn only gradually that we leave. The end comes when all is quiet or the time is over."""
+        _log.info("draining for at most %g s", self._bootstrap.drain_timeout)
+        self._worker.begin_drain()
+        deadline = self._clock.monotonic() + self._bootstrap.drain_timeout
+        while self._worker.open_connections and self._clock.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_POLL)
+        self._worker.end_drain()
+
+    async def _expire_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(60.0)
+            self._metrics.expire_idle(self._clock.monotonic())
+
+    def _watch_gauges(self) -> None:
+        metrics, agent, xds = self._metrics, self._agent, self._xds
+        metrics.read_from("meshproxy_xds_connected", lambda: float(xds.status().connected))
+        metrics.read_from(
+            "meshproxy_certificate_expiry_timestamp_seconds",
+            lambda: agent.current.not_after if agent.current is not None else 0.0,
+        )
+        metrics.read_from("meshproxy_certificate_renewals_total", lambda: float(agent.counters.renewals))
+        for short in xds.status().types:
+            metrics.read_from(
+                "meshproxy_xds_update_rejected_total",
+                lambda short=short: float(xds.status().types[short].rejected),
+                type=short,
+            )
+
+    def _announce(self, ports: Mapping[str, int]) -> None:
+        path = self._bootstrap.announce_file
+        if path is not None:
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps({**ports, "pid": os.getpid()}))
+            unfinished.replace(path)
+
+    def server_info(self) -> dict[str, object]:
+        """`/server_info`."""
+        bootstrap = self._bootstrap
+        return {
+            "state": "DRAINING"
+            if self._stop.is_set()
+            else "LIVE"
+            if not self.not_ready()
+            else "INITIALIZING",
+            "node": {"id": self._node.id, "workload": bootstrap.workload},
+            "xds": self._xds.status(),
+            "configuration_error": self._config_error,
+            "uptime_seconds": int(time.time() - self._started_at),
+            "pid": os.getpid(),
+        }
+
+
+def _peer_identity(ssl_object: ssl.SSLObject) -> str:
+    """The verified peer's SPIFFE id; "" is nobody."""
+    identity = contexts.peer_spiffe_id(ssl_object)
+    return "" if identity is None else str(identity)
+
+
+def _original_dst(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+    """Where the client dialled before the redirect; None when the kernel does not know."""
+    return original_destination(cast("socket.socket", transport.get_extra_info("socket")))
