@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final, cast
 
 from meshproxy.admin import pages
@@ -282,9 +283,12 @@ class Sidecar:
         for short in xds.status().types:
             metrics.read_from(
                 "meshproxy_xds_update_rejected_total",
-                lambda short=short: float(xds.status().types[short].rejected),
+                partial(self._rejected, short),
                 type=short,
             )
+
+    def _rejected(self, short_type: str) -> float:
+        return float(self._xds.status().types[short_type].rejected)
 
     def _announce(self, ports: Mapping[str, int]) -> None:
         path = self._bootstrap.announce_file

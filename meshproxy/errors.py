@@ -1,4 +1,4 @@
-"""Exceptions for boundaries. A request that fails ends in an `Outcome` value (`proxy/outcome.py`), not in one.
+"""Exceptions for boundaries. A failed request is an `Outcome` value (`proxy/outcome.py`), not one of these.
 
 MeshproxyError
 ├── ConfigError            configuration refused: names the resource, the field and the mend
