@@ -1,0 +1,1 @@
+"""Runnable applications; each one is run by a test."""
