@@ -27,13 +27,16 @@ MAX_CONNECT_ATTEMPTS: Final = 3
 class _Side(asyncio.Protocol):
     """One socket of the pair."""
 
-    __slots__ = ("bytes_received", "eof_received_from", "is_lost", "other", "relay", "transport")
+    __slots__ = ("bytes_received", "eof_received_from", "held", "is_lost", "other", "relay", "transport")
 
     def __init__(self, relay: TcpRelay) -> None:
         self.relay = relay
         self.other: _Side | None = None
         self.transport: asyncio.Transport | None = None
         self.bytes_received = 0
+        self.held: list[bytes] = []
+        """Received before the other side was there: the client's first read, and what a server that speaks
+        first says while its connection is being joined."""
         self.eof_received_from = False
         self.is_lost = False
 
@@ -84,7 +87,6 @@ class TcpRelay:
         self._cluster: ClusterRuntime | None = None
         self._endpoint: EndpointRuntime | None = None
         self._series: TcpSeries | None = None
-        self._held: list[bytes] = []
         self._timer: Timer[Callable[[], None]] | None = None
         self._last_progress = 0.0
         self._is_over = False
@@ -145,20 +147,25 @@ class TcpRelay:
         downstream, upstream = self.downstream, self.upstream
         downstream.other, upstream.other = upstream, downstream
         self._series = self._services.reporter.tcp_opened(self)
-        assert upstream.transport is not None
-        for data in self._held:
-            upstream.transport.write(data)
-        self._held = []
-        if downstream.eof_received_from:
-            upstream.transport.write_eof()
+        self._release(downstream, upstream)
+        self._release(upstream, downstream)
         downstream.resume_reading()
+
+    def _release(self, source: _Side, target: _Side) -> None:
+        """Pass on what `source` said before they were joined."""
+        assert target.transport is not None
+        for data in source.held:
+            target.transport.write(data)
+        source.held.clear()
+        if source.eof_received_from:
+            target.transport.write_eof()
 
     # --- bytes ---
 
     def forward(self, side: _Side, data: bytes) -> None:
         other = side.other
         if other is None:
-            self._held.append(data)  # one read at most: reading is paused
+            side.held.append(data)  # little: the client's reading is paused, and the join follows the connect
             return
         self._last_progress = self._services.clock.monotonic()
         transport = other.transport

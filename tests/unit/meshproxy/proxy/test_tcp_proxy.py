@@ -10,6 +10,7 @@ import struct
 import pytest
 
 from meshproxy.config.model import Endpoint
+from meshproxy.upstream.connector import Connector
 from tests.unit.meshproxy.proxy.harness import Upstream, running, snapshot, static_cluster, tcp_listener
 from tests.unit.meshproxy.proxy.test_http_proxy import dead_port
 
@@ -50,6 +51,31 @@ async def test_a_server_that_speaks_first_is_heard():
         writer.write(b"EHLO\n")
         assert await asyncio.wait_for(reader.read(), 5) == b"EHLO\n"
         writer.close()
+    await upstream.stop()
+
+
+async def test_what_a_server_says_while_it_is_joined_goes_to_the_client_only(monkeypatch):
+    connect_tcp = Connector._connect_tcp
+
+    async def connect_and_hear(connector, target, protocol):
+        await connect_tcp(connector, target, protocol)
+        while not (protocol.bytes_received and protocol.eof_received_from):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    async def banner_and_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        writer.write_eof()
+        heard.set_result(await reader.read())
+
+    monkeypatch.setattr(Connector, "_connect_tcp", connect_and_hear)
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    upstream = await Upstream(banner_and_end).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        writer.write(b"EHLO\n")
+        assert await asyncio.wait_for(reader.read(), 5) == b"220 ready\r\n"
+        writer.close()
+        assert await asyncio.wait_for(heard, 5) == b"EHLO\n"
     await upstream.stop()
 
 
