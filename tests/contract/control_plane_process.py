@@ -1,0 +1,60 @@
+"""A real control plane in a process of its own, on ports the system chooses."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from control_plane.client import ApiClient
+
+START_TIMEOUT = 20.0
+
+Spawn = Callable[..., "subprocess.Popen[bytes]"]
+
+
+class ControlPlaneProcess:
+    """Start it, wait until it is `ready`, and `stop` it."""
+
+    def __init__(self, data_dir: Path, *flags: str, spawn: Spawn = subprocess.Popen) -> None:
+        """`spawn` starts the process; REST is always served in the network of the test itself."""
+        self.data_dir = data_dir
+        rest = socket.create_server(("127.0.0.1", 0))
+        command = [
+            *(sys.executable, "-m", "control_plane", "--data-dir", str(data_dir)),
+            *("--rest-fd", str(rest.fileno()), "--bind-address", "127.0.0.1", "--xds-port", "0"),
+            *("--signing-port", "0", "--plaintext-xds-address", "127.0.0.1:0", "--metrics-port", "0"),
+            *("--debounce-after", "0.01", *flags),
+        ]
+        self._log = data_dir.with_name(f"{data_dir.name}.log").open("ab")
+        with rest:
+            self._process = spawn(command, pass_fds=[rest.fileno()], stderr=self._log)
+
+    async def ready(self) -> dict[str, int]:
+        """The ports, once everything listens."""
+        deadline = time.monotonic() + START_TIMEOUT
+        ports_file = self.data_dir / "ports.json"
+        while not ports_file.exists():
+            assert self._process.poll() is None, f"control plane ended: {self.log()}"
+            assert time.monotonic() < deadline, f"control plane did not start: {self.log()}"
+            await asyncio.sleep(0.01)
+        ports: dict[str, int] = json.loads(ports_file.read_text())
+        return ports
+
+    def client(self) -> ApiClient:
+        return ApiClient.from_kubeconfig(self.data_dir / "kubeconfig")
+
+    def log(self) -> str:
+        return Path(self._log.name).read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it; returns the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        code = self._process.wait(timeout=10)
+        self._log.close()
+        return code
