@@ -133,7 +133,8 @@ _SEEDS = [
     b"GET / HTTP/1.0\r\nConnection: keep-alive, foo\r\nfoo: b\r\nx-request-id: 1\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nx-request-id: 0af76519-16cd-43dd-8448-eb211c80319c\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     b"HTTP/1.0 200 OK\r\n\r\nuntil close",
 ]
 _PIECES = st.sampled_from(
@@ -240,6 +241,11 @@ def _shown_response(events):
 
 
 # --- what the oracles make of them ---
+
+_KNOWN_DIFFERENCES = {
+    "no request line received",  # h11 tolerates no empty line before a request
+    "Got data when expecting EOF",  # it ends after `close` and HTTP/1.0; ours leaves that to the connection
+}
 
 
 def _read_with_h11(data, role, method=b"GET"):
@@ -367,20 +373,20 @@ def test_what_we_take_h11_takes_and_reads_the_same(data):
     transcript, error = _read_requests(data)
     if error is not None or not transcript:
         return
-    # h11 allows no empty line before a request, and keeps an absolute target as it is
-    if b"\r\n\r\n\r\n" in data or b"http://" in data:
-        return
-    theirs = _read_with_h11(_without_empty_lines(data), h11.SERVER)
+    if b"http://" in data:
+        return  # h11 keeps an absolute target as it is
+    try:
+        theirs = _read_with_h11(data, h11.SERVER)
+    except h11.RemoteProtocolError as error_of_h11:
+        if str(error_of_h11) in _KNOWN_DIFFERENCES:
+            return
+        raise
     ours = _messages(transcript)[: len(theirs)]
     assert theirs
     for mine, other in zip(ours, theirs, strict=True):
         other[1] = _without_ids(other[1])
         mine[1] = _lower_te(mine[1])
         assert mine == other
-
-
-def _without_empty_lines(data):
-    return data.removeprefix(b"\r\n")
 
 
 @settings(CODEC, max_examples=1000)
