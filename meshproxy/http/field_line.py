@@ -40,6 +40,7 @@ RESPONSE_KINDS: Final = {
     b"connection": CONNECTION,
     b"upgrade": UPGRADE,
     b"x-envoy-peer-metadata": DROPPED,
+    b"x-meshproxy-unserved": DROPPED,
     b"keep-alive": DROPPED,
     b"proxy-connection": DROPPED,
     b"te": DROPPED,
@@ -121,12 +122,19 @@ def _parse_field(line: bytes, kinds: dict[bytes, int]) -> Field:
     if kind is None:
         if b"_" in lower and lower.replace(b"_", b"-") in _TRUSTED_BY_APPS:
             return (lower, value), b"", None
-        return (lower, value), b"%b: %b\r\n" % (name, value), None
+        return (lower, value), _normalised(line, name, value), None
     if b"\t" in line and kind in _FRAMING:
         raise refuse(f"tab in header {_shown(name)}", "bad_framing_field")
     special = _parse_special(kind, lower, value)
-    forward = b"" if kind in _NOT_SENT_ON else b"%b: %b\r\n" % (name, value)
+    forward = b"" if kind in _NOT_SENT_ON else _normalised(line, name, value)
     return (lower, value), forward, special
+
+
+def _normalised(line: bytes, name: bytes, value: bytes) -> bytes:
+    """The line with one blank behind the colon and none at the end; usually it is so already."""
+    if len(line) == len(name) + len(value) + 2 and line[len(name) + 1] == 0x20:
+        return line + b"\r\n"
+    return b"%b: %b\r\n" % (name, value)
 
 
 def _parse_special(kind: int, name: bytes, value: bytes) -> Special | None:

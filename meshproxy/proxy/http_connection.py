@@ -75,7 +75,7 @@ class HttpServerConnection(asyncio.Protocol):
             return
         if events:
             self._handle(events)
-        if self._stream is not None and self._reader.buffered > _MAX_PIPELINED:
+        if self._reader.buffered > _MAX_PIPELINED:
             self.pause_reading(PAUSED_BY_PIPELINE)
 
     def eof_received(self) -> bool:
@@ -103,6 +103,8 @@ class HttpServerConnection(asyncio.Protocol):
         self.is_write_paused = False
         if self._stream is not None:
             self._stream.on_downstream_write_resumed()
+        elif self._reader.is_complete and not self._closing and not self._pumping:
+            self._handle(self._next_events())  # requests that waited for the client to take its answers
 
     # --- requests ---
 
@@ -112,8 +114,13 @@ class HttpServerConnection(asyncio.Protocol):
         while events:
             for event in events:
                 self._dispatch(event)
-            events = self._next_events() if self._stream is None and not self._closing else []
+            events = self._next_events() if self._can_go_on else []
         self._pumping = False
+
+    @property
+    def _can_go_on(self) -> bool:
+        """Nothing is under way, and the client takes what it is sent: the next request may start."""
+        return self._stream is None and not self._closing and not self.is_write_paused
 
     def _dispatch(self, event: Event) -> None:
         if type(event) is Request:
@@ -173,8 +180,7 @@ class HttpServerConnection(asyncio.Protocol):
             self.close_gracefully()
         elif not self._pumping:
             self._last_progress = self._services.clock.monotonic()
-            events = self._next_events()
-            if events:
+            if self._can_go_on and (events := self._next_events()):
                 self._handle(events)
 
     def pause_reading(self, reason: int) -> None:

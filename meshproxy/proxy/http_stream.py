@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshproxy.config.model import DirectResponse, UpstreamTls
 from meshproxy.errors import RemoteProtocolError
-from meshproxy.http.events import END, Event, Framing, Request, Response, Trailers
+from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, ResponseHead, Trailers
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response
 from meshproxy.policy.retry import AttemptFailure, RetryState, RetryVerdict
 from meshproxy.policy.timeout_wheel import Timer
@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 
 MAX_HELD_BODY: Final = 65536
 """Bytes of request body held for a retry or until a connection is there; Linkerd's limit too."""
+
+UNSERVED: Final = b"x-meshproxy-unserved"
+"""Response field between sidecars only (codecs drop it from what they pass on): why the app behind the
+answering sidecar did not serve the request, so that the calling one can apply its retry policy."""
+_UNSERVED_REASONS: Final = {
+    Outcome.CONNECT_FAILURE: b"connect-failure",
+    Outcome.UPSTREAM_RESET: b"reset",
+}
+_UNSERVED_FAILURES: Final = {
+    b"connect-failure": (AttemptFailure.CONNECT_FAILURE, Outcome.CONNECT_FAILURE),
+    b"reset": (AttemptFailure.RESET_BEFORE_RESPONSE, Outcome.UPSTREAM_RESET),
+}
 
 _CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 _CLOSE_LINE: Final = b"connection: close\r\n"
@@ -271,6 +283,8 @@ class HttpStream:
                     out.append(last_chunk(trailers.headers) if trailers is not None else LAST_CHUNK)
                 done = True
             elif isinstance(event, Response):
+                if event.head.status == 503 and self._is_unserved(event.head):
+                    return
                 head = self._response_head(event)
                 if head is None:
                     return
@@ -306,6 +320,16 @@ class HttpStream:
             lines += _KEEP_ALIVE_LINE
         self._will_close = close
         return head.forward + lines + b"\r\n"
+
+    def _is_unserved(self, head: ResponseHead) -> bool:
+        """The peer's sidecar says that its app did not serve this: judged as if we had failed to reach it."""
+        endpoint = self._endpoint
+        reason = dict(head.headers).get(UNSERVED)
+        if reason is None or endpoint is None or endpoint.tls is None or reason not in _UNSERVED_FAILURES:
+            return False
+        self._leave_upstream()
+        self._fail_attempt(*_UNSERVED_FAILURES[reason])
+        return True
 
     def _finish(self) -> None:
         """The response is complete. Give the connection back and the exchange up."""
@@ -346,16 +370,19 @@ class HttpStream:
     def reply(self, outcome: Outcome, status: int = 0, flag_suffix: str = "") -> None:
         """Answer in the upstream's place."""
         rule = RULES[outcome]
-        self._reply(status or rule.status, rule.body.encode(), rule.flag + flag_suffix, rule.close)
+        headers: Headers = ()
+        if self._connection.facts.is_mtls and outcome in _UNSERVED_REASONS:
+            headers = ((UNSERVED, _UNSERVED_REASONS[outcome]),)
+        self._reply(status or rule.status, rule.body.encode(), rule.flag + flag_suffix, rule.close, headers)
 
     def _reply_directly(self, direct: DirectResponse) -> None:
         self._reply(direct.status, direct.body, "", False)
 
-    def _reply(self, status: int, body: bytes, flag: str, close: bool) -> None:
+    def _reply(self, status: int, body: bytes, flag: str, close: bool, headers: Headers = ()) -> None:
         # A body we shall not read cannot be told from the next request: end the connection after the answer.
         close = close or not self._request_done or self._connection.must_close(self._head)
         self._connection.write(
-            local_response(status, body, close=close, head_request=self._head.method == b"HEAD")
+            local_response(status, body, headers, close=close, head_request=self._head.method == b"HEAD")
         )
         self.response_bytes += len(body)
         self._complete(status, flag, close=close)

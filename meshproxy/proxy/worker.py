@@ -7,7 +7,8 @@ good configuration serving. What did not change between snapshots is recognised 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from weakref import WeakSet
 
 from meshproxy.config.model import (
@@ -29,6 +30,8 @@ from meshproxy.routing.match import ClusterChoice
 from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
+
+_log = logging.getLogger(__name__)
 
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at idle connections and byte counters."""
@@ -69,17 +72,19 @@ class Worker:
     # --- configuration ---
 
     async def apply(self, snapshot: ConfigSnapshot) -> None:
-        """Put `snapshot` in force. Raises ConfigError or OSError and changes no route when it cannot be."""
+        """Put `snapshot` in force, at one moment. Raises ConfigError or OSError, and then changed nothing."""
         async with self._apply_lock:
             tables = self._compile_tables(snapshot.routes)
-            managers = self._compile_chains(snapshot)
+            managers, choices = self._compile_chains(snapshot)
+            opened = await self.listeners.open(snapshot.listeners)
+            # From here to the end of `adopt` nothing awaits: no connection sees half of it.
             self._update_clusters(snapshot)
             self._live.tables = tables
-            self._managers.update(managers[0])
-            self._choices.update(managers[1])
-            await self.listeners.update(dict(snapshot.listeners))
-            self._managers, self._choices = managers
+            self._managers, self._choices = managers, choices
             self.snapshot = snapshot
+            serving = self.listeners.adopt(snapshot.listeners, opened)
+            for server in serving:
+                await server.start_serving()
 
     def _compile_tables(self, routes: Mapping[str, RouteTable]) -> dict[str, CompiledRouteTable]:
         before, tables = self.snapshot.routes, self._live.tables
@@ -159,10 +164,10 @@ class Worker:
             await asyncio.sleep(timers.tick)
             now = clock.monotonic()
             for expire in timers.advance(now):
-                expire()
+                _guarded(expire)
             if now >= next_sweep:
                 next_sweep = now + SWEEP_INTERVAL
-                self._sweep(now)
+                _guarded(self._sweep, now)
 
     def _sweep(self, now: float) -> None:
         for _, manager in list(self._managers.values()):
@@ -196,6 +201,14 @@ class Worker:
                 connection.drain()
         for relay in list(self._relays):
             relay.close()
+
+
+def _guarded(call: Callable[..., None], *arguments: float) -> None:
+    """One timer's bug must not stop the clock of all others."""
+    try:
+        call(*arguments)
+    except Exception:
+        _log.exception("a timer failed")
 
 
 def _optional(chain: FilterChain | None) -> tuple[FilterChain, ...]:

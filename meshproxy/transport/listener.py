@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -73,35 +73,37 @@ class ListenerSet:
         """Ports of a bound listener's sockets."""
         return [s.getsockname()[1] for server in self._servers.get(name, []) for s in server.sockets]
 
-    async def update(self, listeners: dict[str, Listener]) -> None:
-        """Make exactly `listeners` the ones in force. Raises OSError when an address cannot be bound; those
-        already bound stay."""
-        for name, listener in listeners.items():
-            if listener.bind_to_port:
-                await self._bind(name, listener)
+    async def open(self, listeners: Mapping[str, Listener]) -> dict[str, list[asyncio.Server]]:
+        """Bind what `listeners` need and is not bound yet, without serving. Raises OSError when an address
+        cannot be bound; then nothing stays bound that was not before."""
+        opened: dict[str, list[asyncio.Server]] = {}
+        try:
+            for name, listener in listeners.items():
+                if listener.bind_to_port and self._addresses.get(name) != _addresses(listener):
+                    opened[name] = []
+                    for address, port in _addresses(listener):
+                        opened[name].append(await self._listen(name, address, port))
+        except BaseException:
+            for server in (server for servers in opened.values() for server in servers):
+                server.close()
+            raise
+        return opened
+
+    def adopt(
+        self, listeners: Mapping[str, Listener], opened: dict[str, list[asyncio.Server]]
+    ) -> list[asyncio.Server]:
+        """Make exactly `listeners` the ones in force; returns the servers that the caller starts."""
         self._by_name = dict(listeners)
         self._virtual = {
             (listener.address, listener.port): listener
             for listener in listeners.values()
             if not listener.bind_to_port
         }
-        for name in [name for name in self._servers if name not in listeners]:
+        for name in [*opened, *(name for name in self._servers if name not in listeners)]:
             self._close(name)
-
-    async def _bind(self, name: str, listener: Listener) -> None:
-        addresses = ((listener.address, listener.port), *listener.additional_addresses)
-        if self._addresses.get(name) == addresses:
-            return
-        servers: list[asyncio.Server] = []
-        try:
-            for address in addresses:
-                servers.append(await self._listen(name, *address))
-        except BaseException:
-            for server in servers:
-                server.close()
-            raise
-        self._close(name)
-        self._servers[name], self._addresses[name] = servers, addresses
+        for name, servers in opened.items():
+            self._servers[name], self._addresses[name] = servers, _addresses(listeners[name])
+        return [server for servers in opened.values() for server in servers]
 
     async def _listen(self, name: str, address: str, port: int) -> asyncio.Server:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -117,7 +119,7 @@ class ListenerSet:
             raise
         loop = asyncio.get_running_loop()
         return await loop.create_server(
-            lambda: _Accepting(self, name, self._services), sock=sock, backlog=_BACKLOG
+            lambda: _Accepting(self, name, self._services), sock=sock, backlog=_BACKLOG, start_serving=False
         )
 
     def _close(self, name: str) -> None:
@@ -304,6 +306,10 @@ class _Accepting(asyncio.Protocol):
             self._services.on_refused(self._name, reason)
         if self._transport is not None:
             socket_option.reset(self._transport)
+
+
+def _addresses(listener: Listener) -> tuple[tuple[str, int], ...]:
+    return ((listener.address, listener.port), *listener.additional_addresses)
 
 
 def _application_protocols(found: Detected) -> tuple[str, ...]:

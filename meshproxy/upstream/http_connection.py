@@ -112,13 +112,13 @@ class HttpUpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         sink = self._sink
+        self.is_lost = True  # not reusable, whatever the events say
         if sink is not None:
             try:
                 events = self._reader.receive_eof()
             except RemoteProtocolError:
                 self._lose(None)
                 return False
-            self.is_lost = True  # not reusable, whatever the events say
             if events:
                 sink.on_response(events)
             else:
