@@ -56,12 +56,12 @@ class BoundedMemory(dict[bytes, V], Generic[V]):
 
     def offer(self, key: bytes, value: V) -> bool:
         """Remember `value` if its key was seen before. True when it was kept."""
-        if len(key) > self._max_key or key in self:
-            return False
         mark = hash(key)
         door = self._door
         if mark in door:
             door.discard(mark)
+            if len(key) > self._max_key or key in self:
+                return False
             self._insert(key, value)
             return True
         if len(door) >= _DOOR_MARKS:
@@ -90,8 +90,10 @@ class ParsedMemory(BoundedMemory[V]):
         self._parse = parse
 
     def __missing__(self, key: bytes) -> V:
-        value = self.recall(key)
+        value = self._old.get(key)
         if value is None:
             value = self._parse(key)
             self.offer(key, value)
+        else:
+            self._insert(key, value)
         return value

@@ -11,10 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from meshproxy.http import field_line
 from meshproxy.http.bounded_memory import BoundedMemory, ParsedMemory
 from meshproxy.http.events import Framing, Headers, RequestHead
-from meshproxy.http.field_line import Field, Special
+from meshproxy.http.field_line import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    REQUEST_ID,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    Field,
+    Special,
+)
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.start_line import RequestLine
 from meshproxy.http.syntax import VISIBLE, refuse
@@ -86,7 +95,7 @@ class RequestHeads:
         for pair, sent, special in map(self._field, lines):
             if special is not None:
                 specials.append(special)
-                if special.kind == field_line.REQUEST_ID:
+                if special.kind == REQUEST_ID:
                     continue
             headers.append(pair)
             forward.append(sent)
@@ -124,25 +133,25 @@ def _read_specials(specials: Iterable[Special]) -> _Facts:
     facts = _Facts()
     for special in specials:
         kind = special.kind
-        if kind == field_line.HOST:
+        if kind == HOST:
             if facts.host is not None:
                 raise refuse("more than one Host header", "duplicate_host")
             facts.host = special
-        elif kind == field_line.CONNECTION:
+        elif kind == CONNECTION:
             facts.options |= special.options
-        elif kind == field_line.CONTENT_LENGTH:
+        elif kind == CONTENT_LENGTH:
             if facts.length >= 0:
                 raise refuse("more than one Content-Length header", "duplicate_content_length")
             facts.length = special.length
-        elif kind == field_line.TRANSFER_ENCODING:
+        elif kind == TRANSFER_ENCODING:
             if facts.chunked:
                 raise refuse("more than one Transfer-Encoding header", "bad_transfer_encoding")
             facts.chunked = True
-        elif kind == field_line.UPGRADE:
+        elif kind == UPGRADE:
             facts.upgrade = facts.upgrade + b", " + special.value if facts.upgrade else special.value
-        elif kind == field_line.EXPECT:
+        elif kind == EXPECT:
             facts.expect = True
-        elif kind == field_line.REQUEST_ID:
+        elif kind == REQUEST_ID:
             facts.request_id = special.value
         else:  # PEER_METADATA
             if facts.peer_metadata is not None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshproxy.http import field_line
 from meshproxy.http.bounded_memory import BoundedMemory, ParsedMemory
 from meshproxy.http.events import Framing, ResponseHead
-from meshproxy.http.field_line import Field, Special
+from meshproxy.http.field_line import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    Field,
+    Special,
+)
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.start_line import StatusLine
 from meshproxy.http.syntax import refuse
@@ -94,13 +99,13 @@ def _read_specials(head: ResponseHead, specials: list[Special]) -> frozenset[byt
     options: frozenset[bytes] = frozenset()
     for special in specials:
         kind = special.kind
-        if kind == field_line.CONTENT_LENGTH:
+        if kind == CONTENT_LENGTH:
             if head.content_length >= 0:
                 raise refuse("more than one Content-Length header", "duplicate_content_length")
             head.content_length = special.length
-        elif kind == field_line.CONNECTION:
+        elif kind == CONNECTION:
             options |= special.options
-        elif kind == field_line.TRANSFER_ENCODING:
+        elif kind == TRANSFER_ENCODING:
             if head.chunked:
                 raise refuse("more than one Transfer-Encoding header", "bad_transfer_encoding")
             head.chunked = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from meshproxy.http.syntax import FIELD_VALUE, TARGET, is_token, parse_authority, refuse
 
@@ -55,7 +55,7 @@ def parse_request_line(line: bytes) -> RequestLine:
     if method not in _COMMON_METHODS and not is_token(method):
         raise refuse("the method is not a token", "bad_method")
     parsed = RequestLine()
-    parsed.version = _parse_version(version)
+    parsed.version = _VERSIONS.get(version) or _refuse_version(version)
     if not target or target.translate(None, TARGET):
         raise refuse("fragment or a character outside visible ASCII in the request target", "bad_target")
     parsed.method = method
@@ -71,7 +71,7 @@ def parse_status_line(line: bytes) -> StatusLine:
     reason."""
     version, _, rest = line.partition(b" ")
     parsed = StatusLine()
-    parsed.version = _parse_version(version)
+    parsed.version = _VERSIONS.get(version) or _refuse_version(version)
     code, blank, reason = rest[:3], rest[3:4], rest[4:]
     if len(code) != 3 or not code.isdigit() or code < b"100" or blank not in {b"", b" "}:
         raise refuse("status line is not `version status reason`", "bad_status_line")
@@ -83,10 +83,7 @@ def parse_status_line(line: bytes) -> StatusLine:
     return parsed
 
 
-def _parse_version(version: bytes) -> Version:
-    known = _VERSIONS.get(version)
-    if known is not None:
-        return known
+def _refuse_version(version: bytes) -> NoReturn:
     if (
         len(version) == 8
         and version[:5] == b"HTTP/"
@@ -100,16 +97,16 @@ def _parse_version(version: bytes) -> Version:
 def _parse_target(parsed: RequestLine, target: bytes) -> None:
     if parsed.method == b"CONNECT":
         _parse_authority_form(parsed, target)
-    elif target[:1] == b"/":
+        return
+    if target[:1] == b"/":
         parsed.target = target
-    elif target == b"*":
-        if parsed.method != b"OPTIONS":
-            raise refuse("request target `*` is for OPTIONS only", "bad_target")
+    elif target != b"*":
+        _parse_absolute_form(parsed, target)
+    elif parsed.method == b"OPTIONS":
         parsed.target = target
     else:
-        _parse_absolute_form(parsed, target)
-    if parsed.method != b"CONNECT":
-        parsed.path = parsed.target.partition(b"?")[0].decode("ascii")
+        raise refuse("request target `*` is for OPTIONS only", "bad_target")
+    parsed.path = parsed.target.partition(b"?")[0].decode("ascii")
 
 
 def _parse_authority_form(parsed: RequestLine, target: bytes) -> None:
