@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from certs.errors import SpiffeIdError
 from control_plane.ads import Authorize
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node as XdsNode
 from control_plane.discovery.registry import Registry
@@ -23,10 +22,7 @@ def mutual_tls_check(registry: Callable[[], Registry], settings: MeshSettings) -
         workload = registry().workload(pod)
         if workload is None:
             return f"node.id {node.id!r}: there is no Pod {pod}"
-        try:
-            expected = settings.identity_of(workload)
-        except SpiffeIdError as error:
-            return f"Pod {pod} has no identity: {error}"
+        expected = settings.identity_of(workload)
         return (
             None
             if peer == expected
