@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from meshproxy.config.model import (
     Cluster,
     ClusterType,
     Direction,
+    DownstreamTls,
     Endpoint,
     FilterChain,
     FilterChainMatch,
@@ -31,6 +33,8 @@ from meshproxy.config.model import (
 )
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.identity import contexts
+from meshproxy.identity.identity import Identity
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy import peer
 from meshproxy.proxy.reporter import Reporter
@@ -176,12 +180,32 @@ def snapshot(listener: Listener, *clusters: Cluster) -> ConfigSnapshot:
 
 
 @asynccontextmanager
-async def running(config: ConfigSnapshot, **upstream_changes: object) -> AsyncIterator[Mesh]:
-    """A worker with `config` in force."""
+async def running(
+    config: ConfigSnapshot,
+    identity: Identity | None = None,
+    own: WorkloadIdentity = OWN,
+    original_dst: tuple[str, int] | None = None,
+) -> AsyncIterator[Mesh]:
+    """A worker with `config` in force; with `identity` it can speak TLS."""
+
+    def peer_identity(ssl_object: ssl.SSLObject) -> str:
+        return str(contexts.peer_spiffe_id(ssl_object) or "")
+
+    def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext | None:
+        return contexts.client_context(identity, alpn=alpn) if identity else None
+
+    def server_context(tls: DownstreamTls) -> ssl.SSLContext | None:
+        if identity is None:
+            return None
+        return contexts.server_context(
+            identity, require_client_certificate=tls.require_client_certificate, alpn=tls.alpn_protocols
+        )
+
+    principal = str(identity.spiffe_id) if identity else ""
     clock, rng, tasks, live = SystemClock(), random.Random(1), TaskGroupRegistry(), LiveConfig()
     memory, metrics = HeadMemory(), MeshMetrics()
-    reporter = Reporter(metrics, OWN, lambda: "", lambda address: live.workloads.get(address))
-    connector = Connector(lambda alpn: None, lambda ssl_object: "")
+    reporter = Reporter(metrics, own, lambda: principal, lambda address: live.workloads.get(address))
+    connector = Connector(client_context, peer_identity)
     refused: list[tuple[str, str]] = []
     upstream = UpstreamServices(
         connector, clock, tasks, memory, HeadLimits(), rng, PoolSettings(), reporter.connect_failed
@@ -196,17 +220,17 @@ async def running(config: ConfigSnapshot, **upstream_changes: object) -> AsyncIt
         tasks=tasks,
         connector=connector,
         reporter=reporter,
-        peer_metadata_line=peer.header_line(OWN),
+        peer_metadata_line=peer.header_line(own),
     )
     listener_services = ListenerServices(
         make_protocol=lambda accepted: worker.make_protocol(accepted),
-        server_context=lambda tls: None,
-        peer_identity=lambda ssl_object: "",
-        original_dst=lambda transport: None,
+        server_context=server_context,
+        peer_identity=peer_identity,
+        original_dst=lambda transport: original_dst,
         on_refused=lambda listener, reason: refused.append((listener, reason)),
         on_detected=lambda listener, outcome: None,
     )
-    worker = Worker(live, services, upstream, listener_services)
+    worker = Worker(live, services, upstream, listener_services, principal)
     await worker.apply(config)
     tasks.start(worker.run(), "worker")
     try:
