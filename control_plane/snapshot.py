@@ -124,7 +124,8 @@ class Snapshot:
     def _dangling(self, parent: str, child: str) -> Iterator[str]:
         known = self.of_type(child)
         for resource in self.of_type(parent).values():
-            for name in sorted(resource.references - known.keys()):
+            # Not a set difference: with a keys view on its right that walks every known name.
+            for name in sorted(name for name in resource.references if name not in known):
                 yield f"{SHORT_NAMES[parent]} {resource.name!r} needs {SHORT_NAMES[child]} {name!r}"
 
 

@@ -117,7 +117,7 @@ class Subscription:
         Content that the client has refused is not sent a second time.
         """
         selected = self.select(view)
-        changed = [resource for name, resource in selected.items() if self.known.get(name) != resource]
+        changed = [resource for name, resource in selected.items() if not self._is_held(name, resource)]
         is_reduced = self.is_whole and len(selected) != len(self.known)
         if not changed and not is_reduced and not (self.is_whole and self._owed):
             if not self.in_flight:
@@ -157,8 +157,13 @@ class Subscription:
         if self.rejection is not None:
             return SyncState.NACKED
         wanted = self.select(target)
-        is_behind = any(self.known.get(name) != resource for name, resource in wanted.items())
+        is_behind = any(not self._is_held(name, resource) for name, resource in wanted.items())
         return SyncState.STALE if is_behind else SyncState.SYNCED
+
+    def _is_held(self, name: str, resource: Resource) -> bool:
+        """Same object first: nodes share resources, and a push compares all of them for each node."""
+        held = self.known.get(name)
+        return held is resource or held == resource
 
     def _select(self, names: Collection[str]) -> None:
         before = (self.wildcard, self.names)
