@@ -184,6 +184,10 @@ class ApiClient:
         items = [_typed(item, entry) for item in _objects(answer.get("items"))]
         return ObjectList(items, resource_version_of(answer))
 
+    async def read(self, path: str) -> Manifest:
+        """The JSON object at any other path of the server, such as `/debug/syncz`."""
+        return await self._call("GET", path)
+
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Raises Conflict when it exists, NotFound for a missing namespace, Invalid."""
         path = _entry(kind_of(manifest)).path(namespace_of(manifest))

@@ -18,7 +18,9 @@ async def read_body(request: Request, *, media_type: str = "application/json") -
     """The body, which must be a JSON object of `media_type`. Raises Failure (400, 413, 415)."""
     found = request.headers.get("content-type", media_type).partition(";")[0].strip().lower()
     if found != media_type:
-        raise Failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {media_type}, not {found!r}")
+        mend = "; `kubectl create -f` and `apply -f` send JSON" if found.endswith("protobuf") else ""
+        message = f"the body must be {media_type}, not {found}{mend}"
+        raise Failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
     return parse_object(await _read_bounded(request))
 
 

@@ -9,9 +9,10 @@ from control_plane.apiserver.failure import Failure
 from control_plane.resources.manifest import Manifest, labels_of, name_of, namespace_of, section
 
 _SEPARATOR = re.compile(r",(?![^(]*\))")
-_SET_TERM = re.compile(r"(?P<key>\S+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)")
-_EQUALITY_TERM = re.compile(r"(?P<key>[^\s=!]+)\s*(?P<op>==|!=|=)\s*(?P<value>[^\s=!]*)")
-_EXISTS_TERM = re.compile(r"(?P<not>!?)\s*(?P<key>[^\s=!(),]+)")
+_KEY = r"(?P<key>[-A-Za-z0-9_./]+)"
+_SET_TERM = re.compile(_KEY + r"\s+(?P<op>in|notin)\s*\((?P<values>[-A-Za-z0-9_.,\s]*)\)")
+_EQUALITY_TERM = re.compile(_KEY + r"\s*(?P<op>==|!=|=)\s*(?P<value>[-A-Za-z0-9_.]*)")
+_EXISTS_TERM = re.compile(r"(?P<not>!?)\s*" + _KEY)
 
 _FIELDS: Mapping[str, Callable[[Manifest], str]] = {
     "metadata.name": name_of,

@@ -11,6 +11,8 @@ from control_plane.apiserver.app import RestApp
 
 GRACEFUL_TIMEOUT = 5
 """Seconds that requests in flight have to end when the server stops."""
+_CLOSE_TIMEOUT = 0.5
+"""Seconds for idle clients to answer the end of TLS; many never do, and asyncio would wait for 30."""
 _KEEP_ALIVE = 75
 _BACKLOG = 1024
 
@@ -56,7 +58,14 @@ class RestServer:
             return
         self._app.streams.close()
         sockets, self._sockets = self._sockets, []
-        await self._server.shutdown(sockets=sockets)
+        requests = set(self._server.server_state.tasks)
+        stopping = asyncio.ensure_future(self._server.shutdown(sockets=sockets))
+        if requests:
+            await asyncio.wait(requests, timeout=GRACEFUL_TIMEOUT)
+        await asyncio.wait([stopping], timeout=_CLOSE_TIMEOUT)
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await stopping
 
 
 def bind(address: str) -> socket.socket:
