@@ -3,6 +3,10 @@
 import click
 
 from meshctl.lab import lab
+from meshctl.proxy_config import proxy_config
+from meshctl.proxy_status import proxy_status
+from meshctl.read_objects import get
+from meshctl.write_objects import apply, delete
 
 
 @click.group()
@@ -11,7 +15,8 @@ def main() -> None:
     """Run and look into a service mesh."""
 
 
-main.add_command(lab)
+for command in (lab, apply, get, delete, proxy_status, proxy_config):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""Pages of a sidecar of this machine's lab, asked for from inside its pod's network namespace."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+
+import click
+
+from lab import netns
+from lab.netns import NetworkError
+from lab.paths import LabPaths
+from lab.pod_record import PodRecord, find_pod
+
+ADMIN_PORT = 15000
+_LOOPBACK = "127.0.0.1"
+_TIMEOUT = 10.0
+
+
+class PodUnreachable(Exception):
+    """A pod, or a server in it, does not answer; the message says which."""
+
+
+def pod_named(paths: LabPaths, pod: str) -> PodRecord:
+    """The pod called `pod`, `namespace/pod`, `pod.namespace`, or by its Deployment. Raises ClickException."""
+    name, dot, namespace = pod.rpartition(".")
+    found = find_pod(paths, f"{namespace}/{name}" if dot else pod)
+    if found is None:
+        raise click.ClickException(
+            f"lab {paths.name} runs no pod {pod!r}; `meshctl lab status --name {paths.name}` lists them"
+        )
+    return found
+
+
+def network_of(pod: PodRecord) -> Path:
+    """Handle of the pod's network namespace. Raises PodUnreachable when none of its containers runs."""
+    for place in pod.containers.values():
+        return Path(f"/proc/{place.pid}/ns/net")
+    raise PodUnreachable(f"no container of pod {pod.namespace}/{pod.name} runs")
+
+
+def read_page(pod: PodRecord, path: str, port: int = ADMIN_PORT) -> str:
+    """The body of a page served on the pod's loopback address. Raises PodUnreachable."""
+    connection = http.client.HTTPConnection(_LOOPBACK, port)
+    try:
+        connection.sock = netns.inside(
+            network_of(pod), lambda: socket.create_connection((_LOOPBACK, port), _TIMEOUT)
+        )
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+    except (OSError, http.client.HTTPException, NetworkError) as error:
+        cause = str(error) or type(error).__name__
+        raise PodUnreachable(f"pod {pod.namespace}/{pod.name}, port {port}, {path}: {cause}") from error
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise PodUnreachable(f"pod {pod.namespace}/{pod.name}, port {port}, {path}: {answer.status} {body}")
+    return body
+
+
+def read_json(pod: PodRecord, path: str, port: int = ADMIN_PORT) -> object:
+    """The page's content. Raises PodUnreachable."""
+    return json.loads(read_page(pod, path, port))
