@@ -69,7 +69,8 @@ class HttpUpstreamConnection(asyncio.Protocol):
     def finish(self, reusable: bool) -> None:
         """The exchange is over; the connection is pooled or closed. The sink hears nothing more."""
         self._sink = None
-        if reusable and not self.is_lost:
+        # bytes behind the response would be taken for the next one: such a connection is not pooled
+        if reusable and not self.is_lost and self._reader.is_idle:
             self._on_free(self)
         else:
             self.close()
