@@ -5,7 +5,10 @@ import asyncio
 import httpx
 import pytest
 
+from control_plane.apiserver.app import create_app
+from control_plane.apiserver.authentication import BearerAuthentication
 from control_plane.apiserver.request_body import MAX_BODY
+from control_plane.apiserver.system_object import ensure_system_objects
 from control_plane.resources.manifest import Manifest, metadata, name_of, resource_version_of, section, uid_of
 from control_plane.store.api import Store
 from tests.unit.control_plane.apiserver.conftest import Api
@@ -68,6 +71,17 @@ async def test_without_the_token_nothing_is_shown(api: Api, header: dict[str, st
         for path in ("/healthz", "/livez", "/readyz"):
             assert (await stranger.get(path)).text == "ok"
         assert (await stranger.get("/version")).json()["gitVersion"].startswith("v1.")
+
+
+async def test_not_ready_and_not_without_a_token(api: Api) -> None:
+    app = create_app(
+        api.store, admin_token="x", token_minter=api.minter, now=lambda: 0.0, is_ready=lambda: False
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app.asgi), base_url="http://api") as http:
+        answer = await http.get("/readyz")
+    assert (answer.status_code, answer.text) == (503, "not ready")
+    with pytest.raises(ValueError, match="must not be empty"):
+        BearerAuthentication(app.asgi, "")
 
 
 async def test_discovery_names_every_path_that_exists(api: Api) -> None:
@@ -445,8 +459,6 @@ async def test_tokens_are_refused_for_anything_else(api: Api) -> None:
 
 
 async def test_the_systems_objects_are_completed_at_start(api: Api) -> None:
-    from control_plane.apiserver.system_object import ensure_system_objects
-
     store: Store = api.store
     await store.delete("ServiceAccount", "default", "default")
     version = store.resource_version

@@ -120,6 +120,13 @@ async def test_an_operation_that_breaks_fails_alone(path: Path) -> None:
     await store.close()
 
 
+async def test_more_writers_than_fit_one_commit(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await asyncio.gather(*(store.create(namespace(f"n{number}")) for number in range(600)))
+    assert (await store.list("Namespace")).resource_version == 600
+    await store.close()
+
+
 async def test_a_failed_commit_changes_nothing_and_is_told(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
