@@ -1,0 +1,158 @@
+"""Cluster -> clusters of the model."""
+
+from collections.abc import Callable
+
+import pytest
+
+from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster as Proto
+from control_plane.api.envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
+from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from meshproxy.config.model import Cluster, ClusterType, LbPolicy, ServiceIdentity, UpstreamTls
+from meshproxy.errors import ConfigError
+from meshproxy.xds.clusters import translate_cluster
+from tests.unit.meshproxy.xds import xds_message as message
+
+Change = Callable[[Proto], None]
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def translated(change: Change = lambda made: None) -> Cluster:
+    made = message.cluster()
+    change(made)
+    return translate_cluster(made, "c")
+
+
+def test_defaults_are_envoys() -> None:
+    made = translated()
+    assert (made.type, made.eds_service_name, made.lb_policy) == (
+        ClusterType.EDS,
+        "catalog",
+        LbPolicy.ROUND_ROBIN,
+    )
+    assert (made.connect_timeout, made.tls, made.service) == (5.0, None, ServiceIdentity())
+    limits = (made.max_connections, made.max_pending_requests, made.max_requests, made.max_retries)
+    assert limits == (1024, 1024, 1024, 3)
+
+
+def test_everything_that_is_acted_on() -> None:
+    def change(made: Proto) -> None:
+        made.eds_cluster_config.service_name = "shared"
+        made.connect_timeout.seconds = 2
+        made.circuit_breakers.thresholds.add().max_connections.value = 7
+        made.circuit_breakers.thresholds[0].max_retries.value = 0
+        made.metadata.filter_metadata["meshproxy.io"].update(
+            {"service_host": "catalog.shop", "service_name": "catalog", "service_namespace": "shop"}
+        )
+        options = HttpProtocolOptions()
+        options.explicit_http_config.http_protocol_options.SetInParent()
+        made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
+        context = UpstreamTlsContext(sni="s")
+        message.common_tls(context.common_tls_context)
+        made.transport_socket.CopyFrom(message.transport_socket(context))
+        match = made.transport_socket_matches.add(name="plain")
+        match.match.update({"tlsMode": "disabled"})
+        match.transport_socket.CopyFrom(message.transport_socket(RawBuffer()))
+
+    made = translated(change)
+    assert (made.eds_service_name, made.connect_timeout) == ("shared", 2.0)
+    assert (made.max_connections, made.max_requests, made.max_retries) == (7, 1024, 0)
+    assert made.service == ServiceIdentity("catalog.shop", "catalog", "shop")
+    assert made.tls == UpstreamTls(sni="s", alpn_protocols=("istio",))
+    [match] = made.transport_socket_matches
+    assert (match.name, match.criteria, match.tls) == ("plain", (("tlsMode", "disabled"),), None)
+
+
+def test_original_destination_with_source_addresses() -> None:
+    made = Proto(name="inbound", type=Proto.ORIGINAL_DST, lb_policy=Proto.CLUSTER_PROVIDED)
+    made.upstream_bind_config.source_address.address = "127.0.0.6"
+    made.upstream_bind_config.extra_source_addresses.add().address.address = "::6"
+    translated = translate_cluster(made, "c")
+    assert (translated.bind_address, translated.bind_address_v6) == ("127.0.0.6", "::6")
+    assert (translated.type, translated.lb_policy) == (ClusterType.ORIGINAL_DST, LbPolicy.CLUSTER_PROVIDED)
+
+
+def test_static_endpoints() -> None:
+    made = Proto(name="static", type=Proto.STATIC, load_assignment=message.endpoints())
+    assert [endpoint.port for endpoint in translate_cluster(made, "c").endpoints] == [8080]
+
+
+def _dns(made: Proto) -> None:
+    made.type = Proto.STRICT_DNS
+
+
+def _eds_from_file(made: Proto) -> None:
+    made.eds_cluster_config.eds_config.ClearField("ads")
+
+
+def _static_with_eds(made: Proto) -> None:
+    made.type = Proto.STATIC
+
+
+def _inline(made: Proto) -> None:
+    made.load_assignment.CopyFrom(message.endpoints())
+
+
+def _maglev(made: Proto) -> None:
+    made.lb_policy = Proto.MAGLEV
+
+
+def _provided(made: Proto) -> None:
+    made.lb_policy = Proto.CLUSTER_PROVIDED
+
+
+def _instant(made: Proto) -> None:
+    made.connect_timeout.SetInParent()
+
+
+def _two_thresholds(made: Proto) -> None:
+    made.circuit_breakers.thresholds.add()
+    made.circuit_breakers.thresholds.add()
+
+
+def _http2(made: Proto) -> None:
+    options = HttpProtocolOptions()
+    options.explicit_http_config.http2_protocol_options.SetInParent()
+    made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
+
+
+def _vague(made: Proto) -> None:
+    made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(HttpProtocolOptions())
+
+
+def _other_options(made: Proto) -> None:
+    made.typed_extension_protocol_options["other"].Pack(HttpProtocolOptions())
+
+
+def _fixed_port(made: Proto) -> None:
+    made.upstream_bind_config.source_address.address = "127.0.0.6"
+    made.upstream_bind_config.source_address.port_value = 9
+
+
+def _two_sources(made: Proto) -> None:
+    made.upstream_bind_config.source_address.address = "127.0.0.6"
+    made.upstream_bind_config.extra_source_addresses.add().address.address = "127.0.0.7"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_dns, "c.type: STRICT_DNS is not supported"),
+        (_eds_from_file, "c.eds_cluster_config.eds_config: must be ads"),
+        (_static_with_eds, "c.eds_cluster_config: only for clusters of type EDS"),
+        (_inline, "c.load_assignment: only for clusters of type STATIC"),
+        (_maglev, "c.lb_policy: MAGLEV is not supported"),
+        (_provided, "c.lb_policy: CLUSTER_PROVIDED does not go with type EDS"),
+        (_instant, "c.connect_timeout: must be above 0"),
+        (_two_thresholds, "c.circuit_breakers.thresholds: more than one is not supported"),
+        (_http2, "http2_protocol_options: this field of"),
+        (_vague, "explicit_http_config: must be http_protocol_options"),
+        (_other_options, "c.typed_extension_protocol_options['other']: this extension is not supported"),
+        (_fixed_port, "c.upstream_bind_config.source_address.port_value: a fixed source port"),
+        (_two_sources, "extra_source_addresses[0].address: a second IPv4 source address"),
+    ],
+)
+def test_refused(change: Change, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        translated(change)
+    assert message in str(refused.value)
