@@ -1,6 +1,5 @@
 """A real control plane in a process of its own, on ports the system chooses."""
 
-import asyncio
 import json
 import signal
 import socket
@@ -23,6 +22,7 @@ class ControlPlaneProcess:
     def __init__(self, data_dir: Path, *flags: str, spawn: Spawn = subprocess.Popen) -> None:
         """`spawn` starts the process; REST is always served in the network of the test itself."""
         self.data_dir = data_dir
+        (data_dir / "ports.json").unlink(missing_ok=True)  # of a life that was killed
         rest = socket.create_server(("127.0.0.1", 0))
         command = [
             *(sys.executable, "-m", "control_plane", "--data-dir", str(data_dir)),
@@ -34,14 +34,14 @@ class ControlPlaneProcess:
         with rest:
             self._process = spawn(command, pass_fds=[rest.fileno()], stderr=self._log)
 
-    async def ready(self) -> dict[str, int]:
+    def ready(self) -> dict[str, int]:
         """The ports, once everything listens."""
         deadline = time.monotonic() + START_TIMEOUT
         ports_file = self.data_dir / "ports.json"
         while not ports_file.exists():
             assert self._process.poll() is None, f"control plane ended: {self.log()}"
             assert time.monotonic() < deadline, f"control plane did not start: {self.log()}"
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)
         ports: dict[str, int] = json.loads(ports_file.read_text())
         return ports
 

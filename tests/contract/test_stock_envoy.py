@@ -198,7 +198,7 @@ async def running_mesh(*flags: str) -> AsyncIterator[Mesh]:
 
         control_plane = ControlPlaneProcess(directory / "data", *flags, spawn=spawn)
         stack.callback(control_plane.stop)
-        ports = await control_plane.ready()
+        ports = await asyncio.to_thread(control_plane.ready)
         backends = [
             (_http_backend("v1"), POD_IP, 8080),
             (_http_backend("v2"), PLAIN_IP, 8080),
