@@ -70,9 +70,9 @@ class SnapshotCache:
     """Snapshots and streams by node id. All calls on the event loop's thread."""
 
     def __init__(self) -> None:
-        self.on_node_connected: Callable[[Node], None] = _ignore
+        self.on_node_connected: Callable[[Node], object] = _ignore
         """Called for each new stream; whoever builds snapshots answers, now or later, with `set`."""
-        self.on_node_gone: Callable[[str], None] = _ignore
+        self.on_node_gone: Callable[[str], object] = _ignore
         """Called with the node id when its last stream has ended."""
         self._snapshots: dict[str, Snapshot] = {}
         self._streams: dict[str, list[Stream]] = {}

@@ -10,16 +10,30 @@ import pytest
 
 from control_plane.ads import SERVER_OPTIONS, AdsServicer
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node
+from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from control_plane.cache import SnapshotCache
-from control_plane.snapshot import Snapshot
+from control_plane.snapshot import ENDPOINT_TYPE, Snapshot
 from control_plane.subscription import SyncState
-from meshproxy.clock import SystemClock
+from meshproxy.clock import Clock, SystemClock
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.errors import UpstreamError
 from meshproxy.xds.client import XdsClient
 from meshproxy.xds.stream import CHANNEL_OPTIONS
+from meshproxy.xds.subscription import Cursor
 from tests.unit.meshproxy.xds import xds_message as message
 
 NODE = Node(id="sidecar~10.0.0.9~web.shop~shop.svc.cluster.local")
+
+
+class SlowClock(SystemClock):
+    """Each look at it is ten seconds later."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        self._now += 10.0
+        return self._now
 
 
 class Plane:
@@ -60,16 +74,24 @@ class Plane:
 class Sidecar:
     """The client with what it published."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, clock: Clock | None = None) -> None:
         self.snapshots: list[ConfigSnapshot] = []
         self.opened = 0
+        self.failures: list[Exception] = []
         self._plane = plane
         self.client = XdsClient(
-            NODE, self._open, self.snapshots.append, clock=SystemClock(), rng=Random(1), sleep=self._sleep
+            NODE,
+            self._open,
+            self.snapshots.append,
+            clock=clock or SystemClock(),
+            rng=Random(1),
+            sleep=self._sleep,
         )
 
     async def _open(self) -> grpc.aio.Channel:
         self.opened += 1
+        if self.failures:
+            raise self.failures.pop(0)
         return grpc.aio.insecure_channel(f"127.0.0.1:{self._plane.port}", options=CHANNEL_OPTIONS)
 
     @staticmethod
@@ -188,6 +210,58 @@ async def test_a_refused_node_keeps_trying_and_tells_why() -> None:
         plane.reason = None
         plane.snapshot = Snapshot.of_messages(message.shop("catalog"))
         await until(lambda: bool(sidecar.snapshots))
+
+
+async def test_a_control_plane_that_does_not_answer_is_left_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meshproxy.xds.client.FIRST_ANSWER_TIMEOUT", 0.01)
+    async with running() as (plane, sidecar):
+        await until(lambda: "did not answer within" in sidecar.client.status().last_error)
+        monkeypatch.setattr("meshproxy.xds.client.FIRST_ANSWER_TIMEOUT", 5.0)
+        plane.snapshot = Snapshot.of_messages(message.shop("catalog"))
+        await until(lambda: bool(sidecar.snapshots))
+
+
+async def test_a_bug_while_connecting_does_not_end_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    plane = Plane()
+    sidecar = Sidecar(plane)
+    plane.snapshot = Snapshot.of_messages(message.shop("catalog"))
+    sidecar.failures.append(RuntimeError("bug"))
+    sidecar.failures.append(UpstreamError("no certificate yet"))
+    await plane.start()
+    sidecar.client.start()
+    await until(lambda: bool(sidecar.snapshots))
+    assert (sidecar.opened, sidecar.client.counters.failures) == (3, 2)
+    assert "no stream could be opened" in caplog.text
+    await sidecar.client.close()
+    await sidecar.client.close()
+    await plane.stop()
+
+
+async def test_what_never_comes_is_not_waited_for_without_end() -> None:
+    clock = SlowClock()
+    plane = Plane()
+    await plane.start()
+    sidecar = Sidecar(plane, clock)
+    sidecar.client.start()
+    await until(lambda: bool(plane.cache.nodes()))
+    lonely = Snapshot.of_messages(message.shop("catalog"))
+    del_eds = {url: items for url, items in lonely.resources.items() if url != ENDPOINT_TYPE}
+    for stream in plane.cache._streams[NODE.id]:
+        stream.on_snapshot(Snapshot(del_eds))
+    await until(lambda: bool(sidecar.snapshots))
+    assert set(sidecar.snapshots[0].clusters) == {"catalog"}
+    assert dict(sidecar.snapshots[0].endpoints) == {}
+    await sidecar.client.close()
+    await plane.stop()
+
+
+async def test_a_response_nobody_asked_for_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    sidecar = Sidecar(Plane())
+    answers = await sidecar.client._take_in(Cursor(), DiscoveryResponse(type_url="type.googleapis.com/other"))
+    assert answers == []
+    assert "was not asked for" in caplog.text
 
 
 async def test_a_big_response_is_translated_beside_the_loop() -> None:

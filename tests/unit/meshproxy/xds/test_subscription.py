@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node
 from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
-from meshproxy.xds.subscription import AdsState, Cursor
+from meshproxy.xds.subscription import AdsState, Cursor, references
 from meshproxy.xds.translate import (
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
@@ -172,3 +172,4 @@ def test_a_static_cluster_needs_no_endpoints() -> None:
     static.ClearField("eds_cluster_config")
     static.type = static.STATIC
     assert client.receive(CLUSTER_TYPE, "c1", static) == [("cds", "c1", "c1", [])]
+    assert list(references(())) == []
