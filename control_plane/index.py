@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from control_plane.discovery import parse
 from control_plane.discovery.model import EVERYONE, NOBODY, Affected, HttpRoute, ObjectName
 from control_plane.discovery.registry import ChangedServices, Registry
-from control_plane.resources import registry as kinds
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.http_route import HttpRoute as HttpRouteResource
 from control_plane.resources.manifest import Manifest
@@ -43,17 +42,15 @@ class Index:
 
     def apply(self, manifest: Manifest) -> Change:
         """An object was added or changed. Raises InvalidResource when it cannot be read."""
-        if manifest.get("kind") not in WATCHED_KINDS:
-            return NO_CHANGE
-        match kinds.parse(manifest):
-            case Service() as resource:
-                return self._put_service(resource)
-            case EndpointSlice() as resource:
-                return self._put_slice(resource)
-            case Pod() as resource:
-                return self._put_pod(resource)
-            case HttpRouteResource() as resource:
-                return self._put_route(resource)
+        match manifest.get("kind"):
+            case "Service":
+                return self._put_service(Service.parse(manifest))
+            case "EndpointSlice":
+                return self._put_slice(EndpointSlice.parse(manifest))
+            case "Pod":
+                return self._put_pod(Pod.parse(manifest))
+            case "HTTPRoute":
+                return self._put_route(HttpRouteResource.parse(manifest))
         return NO_CHANGE
 
     def delete(self, kind: str, namespace: str, name: str) -> Change:

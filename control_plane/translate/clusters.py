@@ -89,11 +89,10 @@ def _socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:
     ]
 
 
-def inbound_cluster(port: int, service: ObjectName | None) -> Cluster:
+def inbound_cluster(port: int, service: ObjectName) -> Cluster:
     """To the local app on `port`; `service` names it in metrics."""
     cluster = _to_local_app(names.inbound_cluster(port))
-    if service is not None:
-        cluster.metadata.CopyFrom(_service_metadata(service))
+    cluster.metadata.CopyFrom(_service_metadata(service))
     return cluster
 
 

@@ -1,11 +1,12 @@
 """What an HTTPRoute is told about itself, and when it is written."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from control_plane.discovery.model import ObjectName
+from control_plane.discovery.model import Backend, ObjectName, ObjectRef, RouteRule
 from control_plane.index import Index
 from control_plane.resources.manifest import Manifest, section
 from control_plane.status import CONTROLLER_NAME, RouteCondition, StatusWriter, parent_statuses
@@ -79,6 +80,23 @@ def test_backends_that_do_not_exist_are_named_with_their_field() -> None:
         "spec.rules[1].backendRefs[2].port: Service shop/catalog has no port 1; it has 8080; "
         "their share of requests answers 500"
     )
+
+
+def test_other_kinds_are_no_backends_and_no_parents_of_ours() -> None:
+    index = Index()
+    for manifest in (build.service("catalog"), build.route("split")):
+        index.apply(manifest)
+    route = index.registry.route(SPLIT)
+    assert route is not None
+    foreign = ObjectRef("example.com", "Bucket", ObjectName("shop", "b"), None)
+    rule = RouteRule(route.rules[0].matches, (Backend(foreign, 1),))
+    (conditions,) = parent_statuses(
+        replace(route, parents=(foreign, *route.parents), rules=(rule,)), index.registry
+    )
+    accepted, resolved = conditions
+    assert accepted.message.startswith("spec.parentRefs[1]")
+    assert resolved.reason == "InvalidKind"
+    assert resolved.message.startswith("spec.rules[0].backendRefs[0].kind: Bucket shop/b")
 
 
 def test_each_parent_is_judged_by_itself() -> None:

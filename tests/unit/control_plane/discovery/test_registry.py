@@ -1,7 +1,9 @@
 """The joined picture, change by change."""
 
+from dataclasses import replace
+
 from control_plane.discovery import parse
-from control_plane.discovery.model import ObjectName
+from control_plane.discovery.model import Backend, ObjectName, ObjectRef, RouteRule
 from control_plane.discovery.registry import Registry
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.http_route import HttpRoute
@@ -130,6 +132,18 @@ def test_routes_are_found_by_parent_and_by_backend() -> None:
     registry.remove_route(moved.key)
     assert registry.route(moved.key) is None
     assert registry.routes_attached_to(ObjectName("shop", "web")) == ()
+
+
+def test_references_to_other_kinds_attach_nowhere() -> None:
+    registry = Registry()
+    parsed = parse.http_route(HttpRoute.parse(build.route("one")))
+    foreign = ObjectRef("example.com", "Bucket", CATALOG, None)
+    rule = RouteRule(parsed.rules[0].matches, (Backend(foreign, 1),))
+    registry.put_route(replace(parsed, parents=(foreign,), rules=(rule,)))
+    assert registry.routes_attached_to(CATALOG) == ()
+    assert registry.routes_referring_to(CATALOG) == frozenset()
+    registry.remove_route(parsed.key)
+    assert registry.route(parsed.key) is None
 
 
 def test_a_pod_is_selected_by_services_of_its_namespace_only() -> None:
