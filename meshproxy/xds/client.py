@@ -24,7 +24,7 @@ from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.xds.status import ClientCounters, TypeReport, XdsStatus
 from meshproxy.xds.stream import AdsStream, OpenChannel
 from meshproxy.xds.subscription import AdsState, Cursor
-from meshproxy.xds.translate import SHORT_NAMES, Accepted, as_dict, translate
+from meshproxy.xds.translate import SHORT_NAMES, Accepted, ResourceView, translate
 from meshproxy.xds.warming import Warming
 
 RECONNECT: Final = BackoffSettings(base=0.1, cap=5.0)
@@ -124,12 +124,15 @@ class XdsClient:
         return XdsStatus(is_connected, self._connected_at if is_connected else 0.0, self._last_error, types)
 
     def dump(self) -> dict[str, object]:
-        """Every accepted resource as JSON-like values, by short type and name, for `/config_dump`."""
+        """Every accepted resource as JSON-like values, by short type and name, for `/config_dump`.
+
+        A resource is decoded when its mapping is read: that is for the reader to spread over time.
+        """
         return {
             short: {
                 "version": state.version,
                 "resources": {
-                    name: as_dict(type_url, state.accepted[name].body) for name in sorted(state.accepted)
+                    name: ResourceView(type_url, state.accepted[name].body) for name in sorted(state.accepted)
                 },
             }
             for type_url, short in SHORT_NAMES.items()

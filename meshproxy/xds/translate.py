@@ -4,7 +4,7 @@ wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -77,13 +77,32 @@ def translate(
     return accepted
 
 
-def as_dict(type_url: str, body: bytes) -> dict[str, object]:
-    """A resource as JSON-like values, for people. Accepted resources hold no private keys: those are
-    refused.
+class ResourceView(Mapping[str, object]):
+    """A resource as JSON-like values, for people; decoded when it is looked into, so that a dump can be
+    sliced.
+
+    Nothing in it is secret: resources with keys in them are refused, those of ours only name secrets.
     """
-    message = _MESSAGES[type_url].FromString(body)
-    converted: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
-    return converted
+
+    def __init__(self, type_url: str, body: bytes) -> None:
+        self._type_url = type_url
+        self._body = body
+        self._decoded: dict[str, object] | None = None
+
+    def __getitem__(self, key: str) -> object:
+        return self._values()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def _values(self) -> dict[str, object]:
+        if self._decoded is None:
+            message = _MESSAGES[self._type_url].FromString(self._body)
+            self._decoded = MessageToDict(message, preserving_proto_field_name=True)
+        return self._decoded
 
 
 def _translate_one(type_url: str, packed: AnyMessage, index: int) -> Accepted:

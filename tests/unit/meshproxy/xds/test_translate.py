@@ -10,7 +10,7 @@ from meshproxy.xds.translate import (
     ENDPOINT_TYPE,
     LISTENER_TYPE,
     ROUTE_TYPE,
-    as_dict,
+    ResourceView,
     translate,
 )
 from tests.unit.meshproxy.xds import xds_message as message
@@ -84,6 +84,7 @@ def test_bytes_that_are_no_message_are_refused_by_their_place() -> None:
 
 
 def test_a_resource_can_be_read_by_people() -> None:
-    shown = as_dict(LISTENER_TYPE, message.listener().SerializeToString())
+    shown = ResourceView(LISTENER_TYPE, message.listener().SerializeToString())
+    assert len(shown) == len(dict(shown)) == len(list(shown))
     assert shown["name"] == "0.0.0.0_80"
     assert shown["traffic_direction"] == "OUTBOUND"
