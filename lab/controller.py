@@ -115,11 +115,12 @@ class Controller:
     def watches(self) -> list[Coroutine[Any, Any, None]]:
         """Endless: keep the cache up to date."""
         return [
-            self._client.list_and_watch(model.KIND, self._on_event, on_synced=self._synced(model.KIND))
+            self._client.list_and_watch(model.KIND, self.on_event, on_synced=self._synced(model.KIND))
             for model in _MODELS
         ]
 
-    def _on_event(self, event: WatchEvent) -> None:
+    def on_event(self, event: WatchEvent) -> None:
+        """An object of any kind was added, changed or deleted."""
         if event.type == "DELETED":
             self._cache.drop(event.object)
         else:
@@ -142,7 +143,7 @@ class Controller:
             if self._unsynced:
                 continue
             try:
-                is_complete = await self._round()
+                is_complete = await self.round()
             except httpx.TransportError as error:
                 _log.warning("the API cannot be reached: %s", error or type(error).__name__)
                 is_complete = False
@@ -150,7 +151,7 @@ class Controller:
                 await asyncio.sleep(_RETRY)
                 self._dirty.set()
 
-    async def _round(self) -> bool:
+    async def round(self) -> bool:
         """False when something was refused; the rest was done, and the round is to be repeated."""
         steps = [("service accounts", self._keep_service_accounts())]
         steps += [(f"Service {_name(s)}", self._keep_slices(s)) for s in self._cache.all(Service)]

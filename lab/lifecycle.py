@@ -22,7 +22,7 @@ _TOOLS = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
 }
-_MODULES = ("lab.supervisor", "lab.kubelet", "lab.controller", "control_plane")
+MODULES = ("lab.supervisor", "lab.kubelet", "lab.controller", "control_plane")
 _NET_ADMIN, _SYS_ADMIN = 1 << 12, 1 << 21
 _STOP_GRACE = 30.0
 """Seconds the supervisor may take to end its processes in order."""
@@ -131,7 +131,7 @@ def stop(paths: LabPaths) -> bool:
         end(supervisor, signal.SIGTERM, _STOP_GRACE)
     state = read_state(paths.state)
     recorded = [] if state is None else list(state.processes.values())
-    for process in (*recorded, *running_with(_MODULES, str(paths.root))):
+    for process in (*recorded, *running_with(MODULES, str(paths.root))):
         if not end(process, signal.SIGKILL, _KILL_GRACE):
             raise LabError(f"process {process.pid} of lab {paths.name} survives SIGKILL")
     try:

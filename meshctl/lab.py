@@ -1,6 +1,7 @@
 """`meshctl lab`: a mesh on this machine, in network namespaces: up, down, status, logs, exec."""
 
 import asyncio
+import math
 import os
 import sys
 import time
@@ -18,17 +19,19 @@ from control_plane.resources.deployment import Deployment
 from control_plane.resources.manifest import ObjectKey, key_of
 from control_plane.resources.pod import Pod
 from lab import lifecycle
-from lab.container_plan import enter_command
 from lab.lifecycle import LabError
 from lab.paths import LabPaths
 from lab.pod_record import PodRecord, find_pod
 from lab.progress import Waiting, reason, waiting_for
 from lab.state import LabOptions, read_state
-from lab.topology import Declared, Source, TopologyError, read_topology
+from lab.topology import Declared
+from meshctl.manifest_files import files_option, read_manifests
+from meshctl.pod_command import command_beside
 
 _POLL = 0.1
 """Seconds between looks at what is ready."""
-_MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
+_STABLE_AFTER = 0.5
+"""Seconds that everything must have been ready: an app that ends at once is ready for a moment."""
 name_option = click.option("--name", default="default", show_default=True, help="The lab.")
 
 
@@ -39,7 +42,7 @@ def lab() -> None:
 
 @lab.command()
 @name_option
-@click.option("-f", "--filename", "files", multiple=True, type=click.Path(exists=True, path_type=Path))
+@files_option(required=False)
 @click.option(
     "--mtls-mode", type=click.Choice(["STRICT", "PERMISSIVE", "DISABLE"]), default="STRICT", show_default=True
 )
@@ -70,10 +73,10 @@ def up(
     """Start a lab, and apply the manifests of the given files and directories."""
     paths = _paths(name)
     give_up_at = time.monotonic() + timeout
+    declared = read_manifests(files)
     try:
-        declared = read_topology(_sources(files))
         daemon = lifecycle.start(paths, LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl))
-    except (TopologyError, LabError) as error:
+    except LabError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"starting lab {name} …")
     try:
@@ -97,20 +100,6 @@ def _paths(name: str) -> LabPaths:
         raise click.BadParameter(str(error), param_hint="--name") from error
 
 
-def _sources(files: Sequence[Path]) -> list[Source]:
-    found = []
-    for file in files:
-        members = (
-            sorted(path for path in file.iterdir() if path.suffix in _MANIFEST_SUFFIXES)
-            if file.is_dir()
-            else [file]
-        )
-        if not members:
-            raise TopologyError(f"{file}: holds no {', '.join(_MANIFEST_SUFFIXES)} file")
-        found += [Source(path, path.read_text()) for path in members]
-    return found
-
-
 async def _apply_and_wait(paths: LabPaths, declared: Sequence[Declared], give_up_at: float | None) -> None:
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         for entry in declared:
@@ -125,6 +114,7 @@ async def _apply_and_wait(paths: LabPaths, declared: Sequence[Declared], give_up
 
 async def _wait(client: ApiClient, paths: LabPaths, keys: Sequence[ObjectKey], give_up_at: float) -> None:
     told: set[str] = {str(key) for key in keys}
+    ready_since = math.inf
     while True:
         deployments = [Deployment.parse(item) for item in (await client.list("Deployment")).items]
         pods = [Pod.parse(item) for item in (await client.list("Pod")).items]
@@ -134,9 +124,11 @@ async def _wait(client: ApiClient, paths: LabPaths, keys: Sequence[ObjectKey], g
             if str(key) in told and str(key) not in late and key.kind in ("Deployment", "Pod"):
                 click.echo(f"  {key} is ready")
         told &= late
-        if not waiting:
+        now = time.monotonic()
+        ready_since = math.inf if waiting else min(ready_since, now)
+        if now - ready_since >= _STABLE_AFTER:
             return
-        if time.monotonic() > give_up_at:
+        if waiting and now > give_up_at:
             raise click.ClickException(_explain(paths, waiting))
         await asyncio.sleep(_POLL)
 
@@ -259,8 +251,5 @@ def execute(name: str, container: str, pod: str, command: Sequence[str]) -> None
         raise click.ClickException(
             f"container {container!r} of {found.name} does not run; running: {running}"
         )
-    words = Path(f"/proc/{place.pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    variables = dict(word.split("=", 1) for word in words if "=" in word)
-    cwd = os.readlink(f"/proc/{place.pid}/cwd")
-    line = enter_command(place.pid, place.uid, place.gid, cwd, variables, command)
+    line = command_beside(place, command)
     os.execvp(line[0], line)  # noqa: S606 — the command takes this process's place and terminal

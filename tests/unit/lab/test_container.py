@@ -74,7 +74,12 @@ def test_a_container_that_ended_is_not_ready_and_its_next_start_counts_as_restar
     record = ContainerRecord(spec())
     record.on_start(7, "t1")
     record.on_exit(-9, "t2")
-    assert (record.is_running, record.is_ready, record.exit_code, record.exit_signal) == (False, False, 137, 9)
+    assert (record.is_running, record.is_ready, record.exit_code, record.exit_signal) == (
+        False,
+        False,
+        137,
+        9,
+    )
     record.on_wait("CrashLoopBackOff", "soon")
     record.on_start(8, "t3")
     assert (record.restarts, record.waiting_reason) == (1, "")
@@ -103,7 +108,7 @@ async def test_the_end_of_a_process_is_told_to_all_who_wait() -> None:
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period() -> None:
     code = "import signal; signal.signal(15, 1); print(flush=True); signal.pause()"
-    popen = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    popen = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)  # noqa: ASYNC220
     assert popen.stdout is not None
     with popen.stdout as output:
         output.readline()

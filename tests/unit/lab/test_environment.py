@@ -70,7 +70,10 @@ def test_variables_come_from_values_earlier_variables_fields_and_config_maps() -
             {"name": "URL", "value": "http://$(HOST):$(PORT)"},
             {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "mode"}}},
-            {"name": "NONE", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "none", "optional": True}}},
+            {
+                "name": "NONE",
+                "valueFrom": {"configMapKeyRef": {"name": "c", "key": "none", "optional": True}},
+            },
         ]
     )
     variables = container_environment(made, facts(), {"c": {"mode": "fast"}}, {"HOST": "h"})

@@ -38,7 +38,10 @@ def test_files_are_read_together() -> None:
     [
         ("a: [", ["shop.yaml", "not YAML"]),
         ("- 1\n", ["document 1", "must be an object"]),
-        (f"{NAMESPACE}---\nkind: Ingress\nmetadata: {{name: a}}\n", ["document 2", "'Ingress'", "Deployment"]),
+        (
+            f"{NAMESPACE}---\nkind: Ingress\nmetadata: {{name: a}}\n",
+            ["document 2", "'Ingress'", "Deployment"],
+        ),
         ("kind: Pod\napiVersion: v1\n", ["document 1", "Pod", "metadata.name"]),
         (POD.replace("command", "comand"), ["document 1", 'Pod "a"', "spec.containers[0].comand"]),
         (f"{POD}---\n{POD}", ["document 2", "Pod default/a", "already in shop.yaml, document 1"]),

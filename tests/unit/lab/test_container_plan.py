@@ -1,0 +1,110 @@
+"""From a container to its launch plan."""
+
+from pathlib import Path
+
+import pytest
+
+from control_plane.resources.container import Container
+from lab.container_plan import (
+    container_capabilities,
+    container_user,
+    enter_command,
+    hosts_file,
+    launch_plan,
+)
+from lab.environment import PodFacts, PodStartError
+from lab.launch import LaunchPlan, Mount
+from tests.unit.lab.builders import pod
+
+ROOT = Path("/run/meshproxy/lab/pods/p")
+
+
+def container(**fields: object) -> Container:
+    [made] = pod(containers=[{"name": "app", **fields}]).spec.containers
+    return made
+
+
+def test_the_user_is_the_containers_else_the_pods_else_one_of_its_own() -> None:
+    plain = pod()
+    assert container_user(plain, container(), "10.244.0.7") == (20007, 20007)
+    assert container_user(plain, container(), "10.244.1.7") == (20263, 20263)
+    named = pod(securityContext={"runAsUser": 500, "runAsGroup": 600})
+    assert container_user(named, container(), "10.244.0.7") == (500, 600)
+    assert container_user(named, container(securityContext={"runAsUser": 0}), "10.244.0.7") == (0, 600)
+
+
+def test_capabilities_are_given_by_name_and_others_refused() -> None:
+    def added(*names: str) -> list[int]:
+        return container_capabilities(container(securityContext={"capabilities": {"add": [*names]}}))
+
+    assert added("NET_RAW", "CAP_NET_ADMIN") == [12, 13]
+    assert added() == []
+    with pytest.raises(PodStartError, match="SYS_ADMIN is not given"):
+        added("SYS_ADMIN")
+    with pytest.raises(PodStartError, match="privileged"):
+        container_capabilities(container(securityContext={"privileged": True}))
+
+
+def plan(**spec: object) -> LaunchPlan:
+    made = pod(**spec)
+    facts = PodFacts(made, "10.244.0.7", "10.244.0.1", "node")
+    return launch_plan(
+        made.spec.containers[0],
+        facts,
+        {},
+        network="/net",
+        search_path="/venv/bin:/bin",
+        source_root="/src",
+        view=[Mount("/root")],
+        pod_directory=ROOT,
+    )
+
+
+def test_a_plan_holds_command_user_variables_and_mounts() -> None:
+    made = plan(
+        containers=[
+            {
+                "name": "app",
+                "command": ["run", "$(HOSTNAME)"],
+                "env": [{"name": "A", "value": "1"}],
+                "volumeMounts": [
+                    {"name": "data", "mountPath": "/data", "subPath": "x"},
+                    {"name": "conf", "mountPath": "/conf"},
+                    {"name": "data", "mountPath": "/shown", "readOnly": True},
+                ],
+            }
+        ],
+        volumes=[{"name": "data", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "c"}}],
+    )
+    assert made.argv == ["run", "web-1"]
+    assert (made.uid, made.gid, made.cwd, made.hostname) == (20007, 20007, "/src", "web-1")
+    assert (made.env["A"], made.env["PATH"], made.env["PYTHONPATH"]) == ("1", "/venv/bin:/bin", "/src")
+    assert made.mounts == [
+        Mount("/root"),
+        Mount("/etc/resolv.conf", str(ROOT / "resolv.conf")),
+        Mount("/etc/hosts", str(ROOT / "hosts")),
+        Mount("/conf", str(ROOT / "volumes/conf")),
+        Mount("/data", str(ROOT / "volumes/data/x"), read_only=False),
+        Mount("/shown", str(ROOT / "volumes/data")),
+    ]
+
+
+def test_working_directory_and_host_name_may_be_chosen() -> None:
+    made = plan(hostname="db", containers=[{"name": "app", "command": ["run"], "workingDir": "/tmp"}])
+    assert (made.cwd, made.hostname) == ("/tmp", "db")
+
+
+def test_a_plan_survives_the_way_to_the_process() -> None:
+    made = plan()
+    assert LaunchPlan.from_json(made.to_json()) == made
+
+
+def test_the_hosts_file_names_the_pod() -> None:
+    assert hosts_file("10.244.0.7", "web-1").endswith("10.244.0.7\tweb-1\n")
+
+
+def test_a_command_beside_a_container_has_its_rights_and_variables() -> None:
+    line = enter_command(7, 500, 600, "/src", {"A": "1"}, ["ls", "-l"])
+    assert line[:2] == ["nsenter", "--target=7"]
+    assert {"--reuid=500", "--regid=600", "--bounding-set=-all", "--no-new-privs"} <= set(line)
+    assert line[-5:] == ["--ignore-environment", "--chdir=/src", "A=1", "ls", "-l"]

@@ -1,0 +1,72 @@
+"""Services and slices as packet filter ports and DNS names."""
+
+from ipaddress import IPv4Address
+
+from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.manifest import Manifest
+from lab.service_table import dns_names, vip_ports
+from lab.service_vip import ServicePort, TransportProtocol
+from tests.unit.lab.builders import service
+
+POD_A, POD_B = IPv4Address("10.244.0.7"), IPv4Address("10.244.0.8")
+VIP = IPv4Address("10.96.0.7")
+
+
+def slice_of(*endpoints: tuple[str, bool], name: str = "web", **fields: object) -> EndpointSlice:
+    manifest: Manifest = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080}, {"name": "dns", "port": 53, "protocol": "UDP"}],
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": ready}} for ip, ready in endpoints],
+        **fields,
+    }
+    return EndpointSlice.parse(manifest)
+
+
+HTTP: Manifest = {"name": "http", "port": 80}
+DNS: Manifest = {"name": "dns", "port": 53, "protocol": "UDP"}
+SCTP: Manifest = {"name": "sctp", "port": 9, "protocol": "SCTP"}
+
+
+def test_each_port_has_the_ready_endpoints_of_its_name() -> None:
+    slices = [slice_of((str(POD_B), True), (str(POD_A), True), ("10.244.0.9", False))]
+    assert vip_ports([service(HTTP, DNS, SCTP)], slices) == [
+        ServicePort("shop/web:http", VIP, 80, ((POD_A, 8080), (POD_B, 8080))),
+        ServicePort("shop/web:dns", VIP, 53, ((POD_A, 53), (POD_B, 53)), TransportProtocol.UDP),
+    ]
+
+
+def test_a_service_without_endpoints_has_a_port_that_refuses() -> None:
+    assert vip_ports([service(HTTP)], []) == [ServicePort("shop/web:http", VIP, 80, ())]
+
+
+def test_an_unnamed_port_matches_the_unnamed_port_of_the_slice() -> None:
+    slices = [slice_of((str(POD_A), True), ports=[{"port": 8080}])]
+    [port] = vip_ports([service({"port": 80})], slices)
+    assert (port.name, port.endpoints) == ("shop/web:80", ((POD_A, 8080),))
+
+
+def test_slices_of_nobody_and_of_ipv6_are_passed_over() -> None:
+    v6 = slice_of(("fd00::1", True), name="six", addressType="IPv6")
+    stray = EndpointSlice.parse(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "stray", "namespace": "shop"},
+            "addressType": "IPv4",
+        }
+    )
+    assert vip_ports([service(HTTP)], [v6, stray])[0].endpoints == ()
+
+
+def test_names_lead_to_the_vip_or_to_the_pods_of_a_headless_service() -> None:
+    slices = [slice_of((str(POD_B), True), (str(POD_A), True))]
+    assert dns_names([service(HTTP)], slices) == {("shop", "web"): [VIP]}
+    assert dns_names([service(HTTP, clusterIP="None")], slices) == {("shop", "web"): [POD_A, POD_B]}
+    assert vip_ports([service(HTTP, clusterIP="None")], slices) == []
+
+
+def test_a_service_whose_address_is_not_allocated_yet_has_no_name() -> None:
+    assert dns_names([service(HTTP, clusterIP="")], []) == {}
