@@ -42,7 +42,7 @@ from control_plane.store.sqlite import SqliteStore
 from control_plane.tokens import TokenAuthority
 from control_plane.workload_check import WorkloadCheck
 
-GRACE_SECONDS: Final = 2.0
+GRACE_SECONDS: Final = 0.5
 """How long running RPCs may take to end when the control plane stops; ADS streams are cut, sidecars
 reconnect."""
 _TOKEN_BYTES: Final = 32
@@ -231,10 +231,13 @@ class _Assembly:
             ads.add_to(server)
         if signing is not None:
             add_IstioCertificateServiceServicer_to_server(signing, server)  # type: ignore[no-untyped-call]
-        if credentials is None:
-            port = server.add_insecure_port(address)
-        else:
-            port = server.add_secure_port(address, credentials)
+        try:
+            if credentials is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, credentials)
+        except RuntimeError as error:  # gRPC's way to say that the address is taken
+            raise OSError(f"cannot listen on {address}: {error}") from error
         await server.start()
         self._stack.push_async_callback(server.stop, GRACE_SECONDS)
         return int(port)

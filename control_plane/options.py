@@ -50,6 +50,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
 def _options(given: argparse.Namespace) -> Options:
     if given.leaf_ttl < MIN_LEAF_TTL:
         raise ValueError(f"--leaf-ttl {given.leaf_ttl:g}: must be at least {MIN_LEAF_TTL:g} seconds")
+    _host_of(given.rest_address, "--rest-address")
     _check_loopback(given.plaintext_xds_address)
     return Options(
         data_dir=given.data_dir,
@@ -72,9 +73,17 @@ def _options(given: argparse.Namespace) -> Options:
     )
 
 
+def _host_of(address: str, flag: str) -> str:
+    """The host of `host:port`; an IPv6 one stands in brackets."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{flag} {address}: must be host:port, such as 127.0.0.1:15015")
+    return host.removeprefix("[").removesuffix("]")
+
+
 def _check_loopback(address: str) -> None:
     """15010 has neither encryption nor authentication."""
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    host = _host_of(address, "--plaintext-xds-address")
     if not ip_address(host).is_loopback:
         raise ValueError(
             f"--plaintext-xds-address {address}: must be a loopback address, such as 127.0.0.1:15010"

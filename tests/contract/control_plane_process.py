@@ -51,6 +51,12 @@ class ControlPlaneProcess:
     def log(self) -> str:
         return Path(self._log.name).read_text()
 
+    def wait(self) -> int:
+        """The exit code of a process that ends by itself."""
+        code = self._process.wait(timeout=START_TIMEOUT)
+        self._log.close()
+        return code
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it; returns the exit code."""
         if self._process.poll() is None:

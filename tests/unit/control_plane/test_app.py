@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -252,6 +253,15 @@ def test_two_cannot_share_a_data_directory(process: ControlPlaneProcess) -> None
     assert second.returncode == 1
     assert "state.db" in second.stderr
     assert process.ready(), "the first one goes on"
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = ControlPlaneProcess(tmp_path / "data", "--xds-port", str(port))
+        assert process.wait() == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in process.log()
+    assert not (tmp_path / "data" / "ports.json").exists()
 
 
 def test_rest_presents_a_new_certificate_before_the_old_one_ends(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def test_every_flag_arrives() -> None:
         ("--data-dir d --mtls-mode MAYBE", "MAYBE"),
         ("--data-dir d --leaf-ttl 1", "--leaf-ttl 1"),
         ("--data-dir d --plaintext-xds-address 0.0.0.0:15010", "loopback"),
-        ("--data-dir d --plaintext-xds-address nonsense", "does not appear to be"),
+        ("--data-dir d --plaintext-xds-address nonsense", "must be host:port"),
+        ("--data-dir d --plaintext-xds-address nonsense:1", "does not appear to be"),
+        ("--data-dir d --rest-address :1", "--rest-address :1"),
         ("--data-dir d --debounce-after -1", "-1"),
     ],
 )
