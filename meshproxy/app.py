@@ -31,6 +31,7 @@ from meshproxy.interception.original_dst import original_destination
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy import peer
 from meshproxy.proxy.reporter import Reporter
+from meshproxy.proxy.request_id import request_ids
 from meshproxy.proxy.services import ProxyServices
 from meshproxy.proxy.worker import LiveConfig, Worker
 from meshproxy.tasks import TaskGroupRegistry
@@ -119,6 +120,7 @@ class Sidecar:
             tasks=self._tasks,
             connector=connector,
             reporter=reporter,
+            new_request_id=request_ids(rng),
             peer_metadata_line=peer.header_line(self._bootstrap.workload),
         )
         listener_services = ListenerServices(

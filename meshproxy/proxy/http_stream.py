@@ -18,7 +18,6 @@ from meshproxy.policy.retry import AttemptFailure, RetryState, RetryVerdict
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.outcome import RULES, Outcome
-from meshproxy.proxy.request_id import new_request_id
 from meshproxy.proxy.services import PAUSED_BY_BODY
 from meshproxy.routing.match import CompiledRoute
 from meshproxy.transport.tls import TlsFailure
@@ -189,7 +188,7 @@ class HttpStream:
         services = self._services
         request_id = self._request_id
         if not request_id:
-            request_id = self._request_id = new_request_id(services.rng)
+            request_id = self._request_id = services.new_request_id()
         return b"%b%b%b%bx-request-id: %b\r\n\r\n" % (
             head.forward,
             _CHUNKED_LINE if head.chunked else b"",

@@ -59,6 +59,7 @@ class ProxyServices:
     tasks: TaskGroupRegistry
     connector: Connector
     reporter: Reporter
+    new_request_id: Callable[[], bytes]
     peer_metadata_line: bytes
     """Our own `x-envoy-peer-metadata` header line, with CRLF, for upstreams that speak mesh TLS."""
     limits: HeadLimits = field(default_factory=HeadLimits)

@@ -38,6 +38,7 @@ from meshproxy.identity.identity import Identity
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy import peer
 from meshproxy.proxy.reporter import Reporter
+from meshproxy.proxy.request_id import request_ids
 from meshproxy.proxy.services import ProxyServices
 from meshproxy.proxy.worker import LiveConfig, Worker
 from meshproxy.tasks import TaskGroupRegistry
@@ -220,6 +221,7 @@ async def running(
         tasks=tasks,
         connector=connector,
         reporter=reporter,
+        new_request_id=request_ids(rng),
         peer_metadata_line=peer.header_line(own),
     )
     listener_services = ListenerServices(
