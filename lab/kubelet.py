@@ -132,8 +132,13 @@ class Kubelet:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
     def on_synced(self) -> None:
-        """After the first listing: take away networks of pods that were deleted while no kubelet ran."""
+        """After the first listing: take away networks of pods that were deleted while no kubelet ran.
+
+        A later one means that the API was away.
+        """
         if self._has_listed:
+            for worker in self._workers.values():
+                worker.refresh()
             return
         self._has_listed = True
         wanted = {worker.name for worker in self._workers.values()}

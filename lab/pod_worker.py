@@ -73,6 +73,8 @@ class PodWorker:
         self._message = ""
         self._status = section(manifest, "status")
         self._dirty = asyncio.Event()
+        self._refresh_due = asyncio.Event()
+        self._is_ending = False
         self._runtime: PodRuntime | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,8 +89,13 @@ class PodWorker:
         self._manifest = manifest
         self._pod = Pod.parse(manifest)
 
+    def refresh(self) -> None:
+        """Rewrite the volumes soon. After the API was away, sidecars may have to log in anew with a token."""
+        self._refresh_due.set()
+
     async def delete(self) -> None:
         """Stop gracefully, give back the network, remove all files."""
+        self._is_ending = True
         if self._runtime is not None:
             await self._runtime.stop()
         await self._cancel()
@@ -124,7 +131,7 @@ class PodWorker:
             try:
                 await self._set_up()
                 await self._run_sandbox()
-                if all(record.is_done for record in self._records):
+                if self._is_ending or all(record.is_done for record in self._records):
                     return
                 self._message = "the pod's processes were killed; starting it again"
             except (NetworkError, OSError, PodStartError) as error:
@@ -137,6 +144,8 @@ class PodWorker:
         """Network and files that stay for the pod's life."""
         if self._network is not None:
             return
+        if self._pod.spec.host_network:
+            raise PodStartError("hostNetwork: the lab never runs a pod on the host's own network")
         node = self._services.node
         network = await asyncio.to_thread(node.add_pod, self.name)
         if (namespace := netns.identity(network.namespace)) is not None:
@@ -238,7 +247,9 @@ class PodWorker:
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(REFRESH_PERIOD)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._refresh_due.wait(), REFRESH_PERIOD)
+            self._refresh_due.clear()
             running = [record for record in self._records if record.is_running]
             mounted = {mount.name for record in running for mount in record.spec.volume_mounts}
             try:

@@ -133,3 +133,10 @@ def test_a_log_that_grew_too_big_is_moved_aside(tmp_path: Path, monkeypatch: pyt
     log.delete()
     log.delete()
     assert list((tmp_path / "logs").iterdir()) == []
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_process_that_ends_in_time_is_not_killed(late: bool) -> None:
+    process = start("import signal; signal.pause()" if late else "")
+    await process.stop(30.0)
+    assert await process.wait() in (0, -signal.SIGTERM)

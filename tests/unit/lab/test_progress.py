@@ -45,3 +45,15 @@ def test_a_pod_is_waited_for_until_it_is_ready_or_has_succeeded() -> None:
 def test_a_pod_that_says_nothing_was_not_started_or_not_admitted() -> None:
     assert reason(pod_with({}, nodeName="node")) == "it has not been started yet"
     assert reason(pod_with({})) == "it has not been admitted yet"
+
+
+def test_of_several_conditions_the_message_of_ready_is_the_reason() -> None:
+    others = [
+        {"type": "Initialized", "status": "False", "message": "x"},
+        {"type": "Ready", "status": "False"},
+    ]
+    assert reason(pod_with({"conditions": others}, nodeName="node")) == "it has not been started yet"
+
+
+def test_kinds_that_have_no_readiness_are_mixed_in() -> None:
+    assert [entry.what for entry in waiting_for([SERVICE, POD, SERVICE], [], [])] == ["Pod shop/web-1"]
