@@ -89,6 +89,7 @@ class Load:
     async def run(self) -> None:
         """Until everything sent is answered."""
         started_at = time.monotonic() + _LATE_START
+        asyncio.get_running_loop().call_at(started_at, print_started)
         timer = asyncio.get_running_loop().call_later(_LATE_START + self._settings.duration, self.stop)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._settings.connections):
@@ -135,6 +136,11 @@ class Load:
             return Request(target.method, target.path)
         order = {"id": f"{self.ledger.run}-{number}", "note": self._settings.note}
         return Request("POST", target.path, {"content-type": "application/json"}, json.dumps(order).encode())
+
+
+def print_started() -> None:
+    """For whoever waits until the load is under way."""
+    print("started", file=sys.stderr, flush=True)
 
 
 async def run(settings: LoadSettings, until_eof: bool) -> Ledger:
