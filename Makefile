@@ -1,0 +1,37 @@
+# Every target works from any directory name and may be interrupted and repeated.
+# PYTHON=/path/to/python names the interpreter that .venv is made with (3.11 or later).
+.PHONY: help venv demo test lint format unit
+.DEFAULT_GOAL := help
+export PYTHON
+
+RUN := .venv/bin/python -m
+
+help:
+	@echo 'make demo          run a whole mesh on this machine and check what it promises (root)'
+	@echo 'make demo KEEP=1   the same, and leave it up until Ctrl-C'
+	@echo 'make test          everything CI runs: format, lint, types, all tests (root for all of them)'
+	@echo 'make lint          format, lint and types only'
+	@echo 'make unit          unit and property tests only'
+	@echo 'make format        format the sources'
+	@echo 'make venv          make .venv and install what is missing'
+
+venv:
+	@bash .ci/prepare
+
+demo: venv
+	@$(RUN) meshctl demo $(if $(KEEP),--keep)
+
+lint: venv
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+unit: venv
+	$(RUN) pytest -q tests/unit tests/property tests/test_architecture.py
+
+test: lint
+	$(RUN) pytest -q
+
+format: venv
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
