@@ -17,6 +17,8 @@ from control_plane.resources.registry import ResourceKind
 from control_plane.store.api import EventStream, Store
 
 MERGE_PATCH = "application/merge-patch+json"
+_MAX_DIGITS = 18
+"""Of a number in a query: fits into 64 bits; Python refuses to read very long ones."""
 _Update = Callable[..., Awaitable[Manifest]]
 
 
@@ -141,6 +143,6 @@ def is_dry_run(query: Mapping[str, str]) -> bool:
 def _number(query: Mapping[str, str], name: str) -> int:
     """A decimal parameter; 0 when it is absent."""
     value = query.get(name, "")
-    if value and not (value.isascii() and value.isdecimal()):
-        raise Failure(HTTPStatus.BAD_REQUEST, f"{name} must be a number, not {value!r}")
+    if value and not (value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS):
+        raise Failure(HTTPStatus.BAD_REQUEST, f"{name} must be a number, not {value[:40]!r}")
     return int(value or 0)

@@ -17,6 +17,7 @@ EXCLUDE_INBOUND_PORTS = "traffic.meshproxy.io/excludeInboundPorts"
 APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
 POD_TEMPLATE_HASH_LABEL = "pod-template-hash"
+_PORT_DIGITS = 5
 
 
 def service(resource: Service) -> model.Service:
@@ -136,4 +137,5 @@ def _included_ports(text: str) -> frozenset[int] | None:
 
 def _ports(text: str) -> frozenset[int]:
     """Numbers of a comma-separated list; what is not a number was refused when the sidecar was injected."""
-    return frozenset(int(part) for part in text.split(",") if part.strip().isdecimal())
+    parts = (part.strip() for part in text.split(","))
+    return frozenset(int(part) for part in parts if part.isdecimal() and len(part) <= _PORT_DIGITS)

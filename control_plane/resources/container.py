@@ -20,7 +20,7 @@ from control_plane.resources.field import (
     SubdomainName,
 )
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[Count, Field(ge=1)]
 
 
 class ObjectFieldSelector(Model):

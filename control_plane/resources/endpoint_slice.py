@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model, Resource
-from control_plane.resources.field import IpAddress, Items, LabelName, NotSupported, Port, PortName
+from control_plane.resources.field import EndpointAddress, Items, LabelName, NotSupported, Port, PortName
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Label of an EndpointSlice: the Service it belongs to."""
@@ -35,7 +35,7 @@ class ObjectReference(Model):
 
 
 class Endpoint(Model):
-    addresses: Annotated[Items[IpAddress], Field(min_length=1, max_length=100)]
+    addresses: Annotated[Items[EndpointAddress], Field(min_length=1, max_length=100)]
     """All of them reach the same endpoint; consumers use the first."""
     conditions: EndpointConditions = EndpointConditions()
     hostname: LabelName | None = None

@@ -17,6 +17,8 @@ _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _HIGHEST_PORT = 65535
+_HIGHEST_COUNT = 2**63 - 1
+"""int64, Kubernetes' widest: what is above cannot be a number of anything, and does not fit into a float."""
 _LONGEST_SUBDOMAIN = 253
 
 T = TypeVar("T")
@@ -90,9 +92,21 @@ def _port_name(value: str) -> str:
 
 def _ip_address(value: str) -> str:
     try:
-        ipaddress.ip_address(value)
+        address = ipaddress.ip_address(value)
     except ValueError:
         raise _invalid("must be an IPv4 or IPv6 address") from None
+    if getattr(address, "scope_id", None) is not None:
+        raise _invalid("must be an address without a zone")
+    return value
+
+
+def _endpoint_address(value: str) -> str:
+    """Kubernetes' rule for endpoints: none of these is the same place for every client, and the first two are
+    the client's own (its admin port, a cloud's metadata service)."""
+    address = ipaddress.ip_address(_ip_address(value))
+    plain = getattr(address, "ipv4_mapped", None) or address
+    if plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast:
+        raise _invalid("must not be a loopback, link-local, unspecified or multicast address")
     return value
 
 
@@ -117,7 +131,7 @@ def _int_or_percent(value: object) -> int | str:
 
 
 def _quantity(value: object) -> int | float | str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _HIGHEST_COUNT:
         return value
     if isinstance(value, str) and _QUANTITY.fullmatch(value):
         return value
@@ -140,7 +154,8 @@ PortName: TypeAlias = Annotated[str, AfterValidator(_port_name)]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=_HIGHEST_PORT)]
 ClusterIp: TypeAlias = Annotated[str, AfterValidator(_cluster_ip)]
 IpAddress: TypeAlias = Annotated[str, AfterValidator(_ip_address)]
-Count: TypeAlias = Annotated[int, Field(ge=0)]
+EndpointAddress: TypeAlias = Annotated[str, AfterValidator(_endpoint_address)]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=_HIGHEST_COUNT)]
 PortOrName: TypeAlias = Annotated[int | str, PlainValidator(_port_or_name)]
 IntOrPercent: TypeAlias = Annotated[int | str, PlainValidator(_int_or_percent)]
 Quantity: TypeAlias = Annotated[int | float | str, PlainValidator(_quantity)]

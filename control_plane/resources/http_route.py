@@ -1,8 +1,9 @@
 """gateway.networking.k8s.io/v1 HTTPRoute for Services (GAMMA): path matches and weighted backends (pure)."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Condition, Model, Resource
@@ -24,6 +25,10 @@ _MAX_BACKENDS = 16
 _MAX_WEIGHT = 1_000_000
 _MAX_PATH_LENGTH = 1024
 _FORBIDDEN_IN_PATH = ("//", "/./", "/../", "%2f", "%2F", "#", "?")
+
+
+_PATH = re.compile(r"/([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
+"""The Gateway API's own rule; anything else could never be in a request, so the match would be dead."""
 
 
 def _core_group(value: str) -> str:
@@ -52,6 +57,10 @@ def _path_value(value: str) -> str:
     if value.endswith(("/..", "/.")) or any(part in value for part in _FORBIDDEN_IN_PATH):
         raise PydanticCustomError(
             "invalid_value", "must be a plain absolute path, without query, dots or '//'"
+        )
+    if not _PATH.fullmatch(value):
+        raise PydanticCustomError(
+            "invalid_value", "must hold only the characters of a URL path; write others as %XX"
         )
     return value
 
@@ -113,6 +122,17 @@ class HttpRouteSpec(Model):
     rules: Annotated[Items[HttpRouteRule], Field(min_length=1, max_length=_MAX_RULES)]
     hostnames: NotSupported = None
     use_default_gateways: NotSupported = None
+
+    @model_validator(mode="after")
+    def _check_parents(self) -> Self:
+        seen = set()
+        for number, ref in enumerate(self.parent_refs):
+            if (named := (ref.namespace, ref.name, ref.port)) in seen:
+                raise PydanticCustomError(
+                    "invalid_value", "parentRefs[{number}]: the same as one before it", {"number": number}
+                )
+            seen.add(named)
+        return self
 
 
 class StatusParentReference(Model):

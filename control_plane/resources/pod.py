@@ -41,7 +41,7 @@ class PodSpec(Model):
     volumes: Items[Volume] = ()
     service_account_name: SubdomainName = "default"
     service_account: SubdomainName | None = None
-    """Deprecated alias of `serviceAccountName`; Kubernetes writes both."""
+    """Deprecated alias of `serviceAccountName`: Kubernetes writes both, so it may only say the same."""
     automount_service_account_token: bool | None = None
     restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
     termination_grace_period_seconds: Count = 30
@@ -86,6 +86,17 @@ class PodSpec(Model):
                         "container {container} mounts volume {volume}, which is not in volumes",
                         {"container": container.name, "volume": mount.name},
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_account(self) -> Self:
+        # Read by nobody: a Pod that names its account only here would run under another identity.
+        if self.service_account not in (None, self.service_account_name):
+            raise PydanticCustomError(
+                "invalid_value",
+                "serviceAccount is {alias}, but serviceAccountName is {name}; set serviceAccountName",
+                {"alias": self.service_account, "name": self.service_account_name},
+            )
         return self
 
     @model_validator(mode="after")
