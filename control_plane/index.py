@@ -63,7 +63,8 @@ class Index:
             case "EndpointSlice":
                 return Change(_of_services(self.registry.remove_slice(key)))
             case "Pod":
-                return Change(_of_services(self.registry.remove_workload(key)))
+                own = Affected(pods=frozenset({key})) if self.registry.workload(key) else NOBODY
+                return Change(own | _of_services(self.registry.remove_workload(key)))
             case "HTTPRoute":
                 old = self.registry.route(key)
                 self.registry.remove_route(key)
@@ -92,8 +93,8 @@ class Index:
     def _put_route(self, resource: HttpRouteResource) -> Change:
         route = parse.http_route(resource)
         old = self.registry.route(route.key)
-        if old == route:
-            return NO_CHANGE
+        if old == route:  # its status has changed: if by somebody else, it must be set right
+            return Change(routes=frozenset({route.key}))
         self.registry.put_route(route)
         return Change(_of_route(old) | _of_route(route), frozenset({route.key}))
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from control_plane.discovery.model import HttpRoute, ObjectName, ObjectRef, ServicePort
+from control_plane.discovery import parse
+from control_plane.discovery.model import HttpRoute, ObjectName, ObjectRef, PortProtocol, ServicePort
 from control_plane.discovery.registry import Registry
+from control_plane.resources.http_route import MAX_PARENTS, ParentReference
 from control_plane.resources.http_route import HttpRoute as HttpRouteResource
-from control_plane.resources.http_route import ParentReference
+from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, section
 from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 from control_plane.translate.routes import is_routed
@@ -59,8 +61,13 @@ def _parent_problem(field: str, ref: ObjectRef, registry: Registry) -> str | Non
         return f"{field}.port: Service {ref.key} has no TCP port {ref.port}; it has {_numbers(service.ports)}"
     if not any(is_routed(port) for port in ports):
         return (
-            f"{field}: port {_numbers(ports)} of Service {ref.key} is opaque by its appProtocol or name: "
-            "its requests are not looked at; declare it http"
+            f"{field}: port {_numbers(ports)} of Service {ref.key} is opaque by its appProtocol, name or "
+            "number: its requests are not looked at; declare it http"
+        )
+    if not service.vip and not any(port.protocol is PortProtocol.HTTP for port in ports):
+        return (
+            f"{field}: Service {ref.key} is headless and its port {_numbers(ports)} undeclared: its requests "
+            "are not looked at; declare it http"
         )
     return None
 
@@ -114,8 +121,8 @@ class StatusWriter:
         try:
             stored = await self._store.get("HTTPRoute", route.key.namespace, route.key.name)
             resource = HttpRouteResource.parse(stored)
-            if resource.metadata.generation != route.generation:
-                return True  # a newer one is on its way to the registry, and then comes here
+            if parse.http_route(resource) != route:
+                return True  # another one is on its way to the registry, and then comes here
             updated = self._with_status(stored, resource, route, registry)
             if updated is not None:
                 await self._store.update_status(updated)
@@ -124,6 +131,8 @@ class StatusWriter:
             return False
         except ObjectNotFound:
             _log.debug("status: HTTPRoute %s is gone", route.key)
+        except InvalidResource as error:
+            _log.error("status: %s", error)
         return True
 
     def _with_status(
@@ -140,7 +149,8 @@ class StatusWriter:
             parent = _parent_reference(ref)
             before = next((entry for entry in old if _is_own(entry) and entry.get("parentRef") == parent), {})
             own.append(self._parent_entry(parent, conditions, before, route.generation))
-        parents = [entry for entry in old if not _is_own(entry)] + own
+        others = [entry for entry in old if not _is_own(entry)][: MAX_PARENTS - len(own)]
+        parents = others + own
         return None if parents == old else {**stored, "status": {**status, "parents": parents}}
 
     def _parent_entry(

@@ -121,7 +121,7 @@ class Endpoint:
     address: str
     port: int
     workload: Workload | None
-    """None when no Pod of the registry stands behind the address."""
+    """None for an address that no Pod stands behind."""
 
     @property
     def is_meshed(self) -> bool:

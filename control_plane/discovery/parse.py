@@ -69,7 +69,9 @@ def endpoint_slice(resource: EndpointSlice) -> model.EndpointSlice | None:
 
 def workload(resource: Pod) -> model.Workload:
     metadata, spec = resource.metadata, resource.spec
-    containers = (*spec.init_containers, *spec.containers)
+    # Kubernetes' order for named target ports; init containers that end serve nobody.
+    lasting = [one for one in spec.init_containers if one.restart_policy == "Always"]
+    containers = (*spec.containers, *lasting)
     return model.Workload(
         key=_key(metadata),
         ip=resource.status.pod_ip,
@@ -82,7 +84,7 @@ def workload(resource: Pod) -> model.Workload:
             (port.name, port.container_port)
             for one in containers
             for port in one.ports
-            if port.name is not None
+            if port.name is not None and port.protocol == "TCP"
         ),
         owner=_owner(metadata),
         app=_first_label(metadata, APP_LABELS),

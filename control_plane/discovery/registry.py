@@ -149,7 +149,11 @@ class Registry:
         return tuple(sorted({(w.key.namespace, w.service_account) for w in workloads if w.meshed}))
 
     def _port_endpoints(self, slices: list[EndpointSlice], port: ServicePort) -> tuple[Endpoint, ...]:
-        """Endpoints of one Service port; the same address in two slices counts once."""
+        """Endpoints of one Service port; the same address in two slices counts once.
+
+        One whose Pod is not known (yet, or any more) is left out: whether mesh TLS ends there cannot be told,
+        and plaintext must not be the guess.
+        """
         found: dict[tuple[str, int], Endpoint] = {}
         for endpoint_slice in slices:
             for slice_port in endpoint_slice.ports:
@@ -157,6 +161,8 @@ class Registry:
                     continue
                 for endpoint in filter(lambda one: one.ready, endpoint_slice.endpoints):
                     workload = None if endpoint.pod is None else self._workloads.get(endpoint.pod)
+                    if endpoint.pod is not None and workload is None:
+                        continue
                     place = (endpoint.address, slice_port.number)
                     found.setdefault(place, Endpoint(*place, workload))
         return tuple(found[place] for place in sorted(found))

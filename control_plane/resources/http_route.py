@@ -18,7 +18,7 @@ from control_plane.resources.field import (
 )
 
 # Limits of the Gateway API's own schema.
-_MAX_PARENTS = 32
+MAX_PARENTS = 32
 _MAX_RULES = 16
 _MAX_MATCHES = 64
 _MAX_BACKENDS = 16
@@ -118,7 +118,7 @@ class HttpRouteRule(Model):
 
 
 class HttpRouteSpec(Model):
-    parent_refs: Annotated[Items[ParentReference], Field(min_length=1, max_length=_MAX_PARENTS)]
+    parent_refs: Annotated[Items[ParentReference], Field(min_length=1, max_length=MAX_PARENTS)]
     rules: Annotated[Items[HttpRouteRule], Field(min_length=1, max_length=_MAX_RULES)]
     hostnames: NotSupported = None
     use_default_gateways: NotSupported = None
@@ -153,7 +153,7 @@ class RouteParentStatus(Model):
 
 
 class HttpRouteStatus(Model):
-    parents: Annotated[Items[RouteParentStatus], Field(max_length=_MAX_PARENTS)] = ()
+    parents: Annotated[Items[RouteParentStatus], Field(max_length=MAX_PARENTS)] = ()
     observed_generation: Count = 0
 
 

@@ -20,6 +20,7 @@ from control_plane.discovery.model import (
     ServiceView,
     Workload,
 )
+from control_plane.discovery.protocol import SIDECAR_PORTS
 from control_plane.discovery.registry import Registry
 from control_plane.snapshot import Resource, Snapshot, XdsResource, resource_of
 from control_plane.translate import clusters, endpoints, listeners, routes, tls
@@ -179,7 +180,8 @@ def inbound_ports(
     for service in sorted(services, key=lambda one: (one.created_at, one.key)):
         for port in service.ports:
             number = named.get(port.target) if isinstance(port.target, str) else port.target
-            if number is not None and workload.intercepts(number):
+            # To itself the sidecar would relay for ever; what is not listed there is refused (`blocked`).
+            if number is not None and number not in SIDECAR_PORTS and workload.intercepts(number):
                 found.setdefault(number, (service, port))
     return found
 

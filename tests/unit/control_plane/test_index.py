@@ -92,12 +92,18 @@ def test_a_route_that_changes_sides_concerns_both(index: Index) -> None:
         _changed(
             build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1")), resourceVersion="8"
         ),
-        {**build.route("split", build.rule(build.backend("catalog"))), "status": {"parents": []}},
     ],
 )
 def test_an_unrelated_change_concerns_nobody(index: Index, manifest: Manifest) -> None:
     assert not index.apply(manifest).affected
     assert not index.apply(manifest).routes
+
+
+def test_another_status_of_a_route_concerns_its_status_alone(index: Index) -> None:
+    route = {**build.route("split", build.rule(build.backend("catalog"))), "status": {"parents": []}}
+    change = index.apply(route)
+    assert not change.affected
+    assert change.routes == {ObjectName("shop", "split")}
 
 
 def test_deleting_what_is_not_there_or_not_watched_concerns_nobody(index: Index) -> None:

@@ -256,3 +256,31 @@ def test_the_kind_of_client_is_read_from_the_metadata() -> None:
     identified = identify(node)
     assert identified is not None
     assert identified.client == Client("shop", is_envoy=True, secrets_dir="/sds")
+
+
+async def test_a_status_that_somebody_overwrote_is_set_right_and_that_is_all(desk: _Desk) -> None:
+    """A write of ours comes back as an event: it must not cause another one, nor a push."""
+    async with desk.running():
+        await desk.create(build.route("split"))
+        await _settled(desk)
+        stream = desk.connect(_Stream())
+        await stream.next()
+        stored = await desk.store.get("HTTPRoute", "shop", "split")
+        right = stored["status"]
+        await desk.store.update_status({**stored, "status": {"parents": []}})
+        version = await _settled(desk)
+        after = await desk.store.get("HTTPRoute", "shop", "split")
+        assert section(after, "status") == right
+        assert desk.statuses.writes == 2
+        assert desk.store.resource_version == version
+        assert stream.given.empty()
+
+
+async def _settled(desk: _Desk) -> int:
+    """Wait until nothing is written any more; returns the store's version then."""
+    version, since = -1, 0
+    while since < 20:
+        since = since + 1 if version == desk.store.resource_version else 0
+        version = desk.store.resource_version
+        await asyncio.sleep(0.002)
+    return version

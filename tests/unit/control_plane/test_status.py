@@ -8,6 +8,7 @@ import pytest
 
 from control_plane.discovery.model import Backend, ObjectName, ObjectRef, RouteRule
 from control_plane.index import Index
+from control_plane.resources.http_route import MAX_PARENTS
 from control_plane.resources.manifest import Manifest, section
 from control_plane.status import CONTROLLER_NAME, RouteCondition, StatusWriter, parent_statuses
 from control_plane.store.api import ObjectNotFound, VersionConflict
@@ -57,6 +58,11 @@ def test_a_route_with_parent_and_backends_is_accepted_and_resolved() -> None:
             build.service("catalog", {"name": "dns", "port": 53, "protocol": "UDP"}),
             53,
             "spec.parentRefs[0].port: Service shop/catalog has no TCP port 53; it has none",
+        ),
+        (
+            build.service("catalog", {"name": "any", "port": 9000}, vip="None"),
+            None,
+            "spec.parentRefs[0]: Service shop/catalog is headless and its port 9000 undeclared",
         ),
     ],
 )
@@ -201,6 +207,46 @@ async def test_a_route_that_changed_meanwhile_is_left_to_its_next_event(store: S
     await store.update({**stored, "spec": other})
     assert not await desk.writer.write([SPLIT], desk.index.registry)
     assert desk.writer.writes == 0
+
+
+async def test_a_route_that_was_made_anew_is_left_to_its_next_event(store: SqliteStore) -> None:
+    """Same name and generation, other parents: what is known of the old one says nothing about it."""
+    desk = _Desk(store)
+    await desk.create(build.service("catalog"))
+    await desk.create(build.route("split"))
+    await store.delete("HTTPRoute", "shop", "split")
+    anew = build.route("split")
+    section(anew, "spec")["parentRefs"] = [
+        {"group": "", "kind": "Service", "name": name} for name in ("a", "b")
+    ]
+    anew["metadata"] = {"name": "split", "namespace": "shop"}
+    await store.create(anew)
+    assert not await desk.writer.write([SPLIT], desk.index.registry)
+    assert desk.writer.writes == 0
+
+
+async def test_as_many_entries_are_written_as_a_status_may_hold(store: SqliteStore) -> None:
+    desk = _Desk(store)
+    await desk.create(build.service("catalog"))
+    await desk.create(build.route("split"))
+    stored = await store.get("HTTPRoute", "shop", "split")
+    foreign = [
+        {"parentRef": {"name": f"x{n}"}, "controllerName": "other/one", "conditions": []}
+        for n in range(MAX_PARENTS)
+    ]
+    await store.update_status({**stored, "status": {"parents": foreign}})
+    assert not await desk.writer.write([SPLIT], desk.index.registry)
+    parents = await desk.parents()
+    assert len(parents) == MAX_PARENTS
+    assert parents[-1]["controllerName"] == CONTROLLER_NAME
+
+
+async def test_a_stored_route_that_cannot_be_read_ends_nothing(store: SqliteStore) -> None:
+    desk = _Desk(store)
+    await desk.create(build.route("split"))
+    stored = await store.get("HTTPRoute", "shop", "split")
+    await store.update_status({**stored, "status": {"bogus": 1}})
+    assert not await desk.writer.write([SPLIT], desk.index.registry)
 
 
 async def test_a_route_that_is_gone_is_nobodys_business(store: SqliteStore) -> None:
