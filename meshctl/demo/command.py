@@ -77,8 +77,15 @@ async def _check(paths: LabPaths, console: Console, started_at: float) -> bool:
         counts[finding.held] += 1
         _print(console, finding)
 
-    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
-        held = await scenario.run(DemoMesh(paths, client), report)
+    try:
+        async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+            held = await scenario.run(DemoMesh(paths, client), report)
+    except (DemoError, ApiError, httpx.TransportError):
+        for process in ("control-plane", "supervisor"):
+            console.print(
+                f"\nthe end of the log of {process}:\n{lifecycle.tail(paths, process)}", markup=False
+            )
+        raise
     seconds = time.monotonic() - started_at
     verdict = "all held" if held else f"{counts[False]} did not hold"
     console.print(f"\n{sum(counts.values())} claims in {seconds:.0f} s: {verdict}")

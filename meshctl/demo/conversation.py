@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from meshctl.demo.mesh import DemoError, DemoMesh
+from meshctl.demo.mesh import DemoError, DemoMesh, finish
 
 _ANSWER_TIMEOUT = 10.0
 
@@ -43,13 +43,8 @@ class Conversation:
         return await self.line()
 
     async def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), _ANSWER_TIMEOUT)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        """Whatever state it is in."""
+        await finish(self._process)
 
 
 @asynccontextmanager

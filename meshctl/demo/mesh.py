@@ -27,6 +27,7 @@ MESHED = ("web", "catalog-v1", "catalog-v2", "inventory", "greeter", "load")
 CATALOG_PODS = ("catalog-v1", "catalog-v2")
 ROUTE = "catalog"
 _START_TIMEOUT = 15.0
+_STOP_TIMEOUT = 5.0
 
 
 class DemoError(Exception):
@@ -134,7 +135,10 @@ class DemoMesh:
             raise DemoError(f"pod {pod} does not run")
         line = command_beside(place, command)
         pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe, stderr=pipe)
+        # A session of its own: Ctrl-C is for us, who end it in order.
+        return await asyncio.create_subprocess_exec(
+            *line, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
 
     # --- load ---
 
@@ -205,7 +209,7 @@ class RunningLoad:
 
     async def result(self) -> Ledger:
         """The ledger, when the load has come to its own end. Raises DemoError."""
-        output = await self._output
+        output = await asyncio.shield(self._output)  # `close` reads on when we are cancelled
         status = await self._process.wait()
         if status != 0:
             assert self._process.stderr is not None
@@ -219,15 +223,35 @@ class RunningLoad:
 
     async def close(self) -> None:
         """Whatever state it is in."""
-        self._end_input()
-        if self._process.returncode is None:
-            try:
-                await asyncio.wait_for(self._process.wait(), 5.0)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        self._output.cancel()
-        await asyncio.gather(self._output, return_exceptions=True)
+        await finish(self._process, self._output)
+
+
+async def finish(process: asyncio.subprocess.Process, reader: "asyncio.Future[bytes] | None" = None) -> None:
+    """End a command by closing its input, and read what it still says, so that its pipes are closed.
+
+    `reader` is who reads its output already, if anybody does. Done also when cancelled meanwhile.
+    """
+    ending = asyncio.ensure_future(_finish(process, reader))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
+
+
+async def _finish(process: asyncio.subprocess.Process, reader: "asyncio.Future[bytes] | None") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT):
+            await asyncio.gather(
+                process.wait(), process.stderr.read(), reader if reader is not None else process.stdout.read()
+            )
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def catalog_route(name: str, rules: Sequence[Mapping[str, object]], parent: str = "catalog") -> Manifest:
