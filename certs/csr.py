@@ -67,6 +67,7 @@ def parse_csr(pem: bytes) -> CertificateRequest:
     except (
         ValueError,
         UnsupportedAlgorithm,
+        x509.InvalidVersion,
         x509.DuplicateExtension,
         x509.UnsupportedGeneralNameType,
     ) as exc:

@@ -40,7 +40,7 @@ from control_plane.serving_certificate import ServingCertificate, ServingNames, 
 from control_plane.status import StatusWriter
 from control_plane.store.sqlite import SqliteStore
 from control_plane.tokens import TokenAuthority
-from control_plane.workload_check import WorkloadCheck
+from control_plane.workload_check import AccountCheck, WorkloadCheck
 
 GRACE_SECONDS: Final = 0.5
 """How long running RPCs may take to end when the control plane stops; ADS streams are cut, sidecars
@@ -192,7 +192,9 @@ class _Assembly:
             TokenAuthenticator(self._tokens, options.mesh.trust_domain, WorkloadCheck(self._store)),
             leaf_ttl=options.leaf_ttl,
         )
-        by_certificate = CertificateService(self._authority, PeerAuthenticator(), leaf_ttl=options.leaf_ttl)
+        by_certificate = CertificateService(
+            self._authority, PeerAuthenticator(AccountCheck(self._store)), leaf_ttl=options.leaf_ttl
+        )
         self._metrics.issued = lambda: by_token.issued + by_certificate.issued
         self._metrics.refused = lambda: Counter(by_token.refused) + Counter(by_certificate.refused)
         publisher = self._publisher

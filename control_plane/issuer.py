@@ -35,6 +35,9 @@ WorkloadExists = Callable[[str, str, str, str], Awaitable[str | None]]
 """`(namespace, service_account, pod_name, pod_uid)`: None when that Pod runs as that account, else why not.
 """
 
+AccountInUse = Callable[[str, str], Awaitable[str | None]]
+"""`(namespace, service_account)`: None when the account exists and some Pod runs as it, else why not."""
+
 
 class Refused(Exception):
     """A request that gets no certificate. `reason` is a stable word for metrics; the message goes to the
@@ -47,10 +50,6 @@ class Refused(Exception):
         self.reason = reason
 
 
-async def _admit_always() -> None:
-    """A caller with nothing left to check."""
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, proven."""
@@ -58,7 +57,7 @@ class Caller:
     spiffe_id: SpiffeId
     description: str
     """For the log: which Pod, or which certificate."""
-    admit: Callable[[], Awaitable[None]] = _admit_always
+    admit: Callable[[], Awaitable[None]]
     """Last checks, made when the CSR has proved acceptable; raises Refused."""
 
 
@@ -104,7 +103,13 @@ class TokenAuthenticator:
 
 
 class PeerAuthenticator:
-    """15012: the SVID of the mTLS connection, which gRPC has verified against the root."""
+    """15012: the SVID of the mTLS connection, which gRPC has verified against the root.
+
+    An identity that nobody runs under any more is not renewed: else a stolen key would be good for ever.
+    """
+
+    def __init__(self, account_in_use: AccountInUse) -> None:
+        self._account_in_use = account_in_use
 
     async def authenticate(self, context: Context, now: float) -> Caller:
         """The identity of the client certificate, which may have expired since the handshake."""
@@ -126,7 +131,15 @@ class PeerAuthenticator:
             identity = spiffe_id_of(certificate)
         except CertificateError as exc:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "bad_identity", str(exc)) from exc
-        return Caller(identity, f"holder of certificate {certificate.serial_number:x}")
+        holder = f"holder of certificate {certificate.serial_number:x}"
+        return Caller(identity, holder, lambda: self._admit(identity))
+
+    async def _admit(self, identity: SpiffeId) -> None:
+        namespace, account = identity.namespace, identity.service_account
+        if namespace is None or account is None:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, "bad_identity", f"{identity} is no workload's")
+        if (problem := await self._account_in_use(namespace, account)) is not None:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, "no_such_workload", problem)
 
 
 class CertificateService(IstioCertificateServiceServicer):

@@ -1,11 +1,11 @@
-"""Does the workload that a token names still run? Asked of the store before a first certificate is signed."""
+"""Does the workload that asks for a certificate still run? Asked of the store before one is signed."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from control_plane.resources.manifest import Manifest, metadata, section, uid_of
-from control_plane.store.api import ObjectNotFound
+from control_plane.store.api import Listing, ObjectNotFound
 
 
 class ObjectReader(Protocol):
@@ -13,6 +13,10 @@ class ObjectReader(Protocol):
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         """Raises ObjectNotFound."""
+        ...
+
+    async def list(self, kind: str, namespace: str = "") -> Listing:
+        """All objects of a kind in a namespace."""
         ...
 
 
@@ -33,13 +37,40 @@ class WorkloadCheck:
         return _difference(pod, f"Pod {namespace}/{pod_name}", service_account, pod_uid)
 
 
+class AccountCheck:
+    """`issuer.AccountInUse` on a store: the account is there, and a Pod that has not ended runs as it."""
+
+    def __init__(self, store: ObjectReader) -> None:
+        self._store = store
+
+    async def __call__(self, namespace: str, service_account: str) -> str | None:
+        """None when all holds, else what does not."""
+        name = f"ServiceAccount {namespace}/{service_account}"
+        try:
+            await self._store.get("ServiceAccount", namespace, service_account)
+        except ObjectNotFound:
+            return f"{name} does not exist any more"
+        pods = (await self._store.list("Pod", namespace)).items
+        if any(_account(pod) == service_account and not _has_ended(pod) for pod in pods):
+            return None
+        return f"no Pod runs as {name} any more"
+
+
+def _account(pod: Manifest) -> object:
+    return section(pod, "spec").get("serviceAccountName", "default")
+
+
+def _has_ended(pod: Manifest) -> bool:
+    return section(pod, "status").get("phase") in {"Succeeded", "Failed"}
+
+
 def _difference(pod: Manifest, name: str, service_account: str, pod_uid: str) -> str | None:
     if (uid := uid_of(pod)) != pod_uid:
         return f"{name} is another one now: uid {uid}, not {pod_uid}"
-    if (account := section(pod, "spec").get("serviceAccountName", "default")) != service_account:
+    if (account := _account(pod)) != service_account:
         return f"{name} runs as ServiceAccount {account}, not {service_account}"
     if metadata(pod).get("deletionTimestamp") is not None:
         return f"{name} is being deleted"
-    if (phase := section(pod, "status").get("phase")) in {"Succeeded", "Failed"}:
-        return f"{name} has ended: {phase}"
+    if _has_ended(pod):
+        return f"{name} has ended: {section(pod, 'status').get('phase')}"
     return None

@@ -100,7 +100,7 @@ async def control_plane() -> AsyncIterator[ControlPlane]:
     tokens = TokenAuthority(generate_key(), MemoryReplayGuard())
     certificate = ServingCertificate(authority, ServingNames.with_extra([]))
     by_token = CertificateService(authority, TokenAuthenticator(tokens, MESH, exists))
-    by_peer = CertificateService(authority, PeerAuthenticator())
+    by_peer = CertificateService(authority, PeerAuthenticator(exists))
     async with (
         serve(by_token, certificate, mutual=False) as signing_port,
         serve(by_peer, certificate, mutual=True) as renewal_port,

@@ -86,6 +86,10 @@ class Issuer:
         return refused.value.code(), reason
 
 
+async def in_use(namespace: str, account: str) -> str | None:
+    return None
+
+
 Start = Callable[..., Awaitable[Issuer]]
 
 
@@ -131,7 +135,7 @@ async def issuer(authority: CertificateAuthority) -> AsyncIterator[Issuer]:
 
 @pytest.fixture
 async def renewer(authority: CertificateAuthority) -> AsyncIterator[Issuer]:
-    async with serving(build(authority, PeerAuthenticator()), mutual=True) as running:
+    async with serving(build(authority, PeerAuthenticator(in_use)), mutual=True) as running:
         yield running
 
 
@@ -252,6 +256,24 @@ class TestRenewal:
         code, reason = await renewer.refusal(create_csr(generate_key(), ADMIN), credentials=files)
         assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "identity_mismatch")
 
+    async def test_an_identity_that_nobody_runs_under_any_more_is_not_renewed(
+        self, authority: CertificateAuthority
+    ) -> None:
+        async def gone(namespace: str, account: str) -> str | None:
+            return f"no Pod runs as {namespace}/{account}"
+
+        async with serving(build(authority, PeerAuthenticator(gone)), mutual=True) as issuer:
+            code, reason = await issuer.refusal(
+                create_csr(generate_key(), WEB), credentials=identity_files(authority)
+            )
+        assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "no_such_workload")
+
+    async def test_an_identity_that_is_no_workloads_is_not_renewed(self, renewer: Issuer) -> None:
+        other = SpiffeId(MESH, "/something/else")
+        files = identity_files(renewer.authority, other)
+        code, reason = await renewer.refusal(create_csr(generate_key(), other), credentials=files)
+        assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "bad_identity")
+
     async def test_a_token_is_no_substitute_for_a_certificate(self, renewer: Issuer) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await renewer.create(create_csr(generate_key(), WEB), token=renewer.token())
@@ -266,9 +288,9 @@ class TestRenewal:
     async def test_a_certificate_that_expired_on_an_open_connection_is_refused(
         self, authority: CertificateAuthority
     ) -> None:
-        issuer = build(authority, PeerAuthenticator())
+        issuer = build(authority, PeerAuthenticator(in_use))
         issuer.service = CertificateService(
-            authority, PeerAuthenticator(), wall_clock=lambda: time.time() + 601
+            authority, PeerAuthenticator(in_use), wall_clock=lambda: time.time() + 601
         )
         async with serving(issuer, mutual=True):
             files = identity_files(authority, ttl=600)
@@ -278,6 +300,6 @@ class TestRenewal:
     async def test_a_service_on_a_port_without_client_certificates_renews_nothing(
         self, authority: CertificateAuthority
     ) -> None:
-        async with serving(build(authority, PeerAuthenticator()), mutual=False) as issuer:
+        async with serving(build(authority, PeerAuthenticator(in_use)), mutual=False) as issuer:
             code, reason = await issuer.refusal(create_csr(generate_key(), WEB))
         assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "no_client_certificate")

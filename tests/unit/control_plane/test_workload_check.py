@@ -3,8 +3,8 @@
 import pytest
 
 from control_plane.resources.manifest import Manifest, ObjectKey
-from control_plane.store.api import ObjectNotFound
-from control_plane.workload_check import WorkloadCheck
+from control_plane.store.api import Listing, ObjectNotFound
+from control_plane.workload_check import AccountCheck, WorkloadCheck
 
 
 class OnePod:
@@ -18,6 +18,9 @@ class OnePod:
         if self._pod is None:
             raise ObjectNotFound(ObjectKey(kind, namespace, name))
         return self._pod
+
+    async def list(self, kind: str, namespace: str = "") -> Listing:
+        raise AssertionError("one Pod is asked for by name")
 
 
 def pod(*, metadata: dict[str, object] | None = None, **parts: object) -> Manifest:
@@ -58,3 +61,37 @@ async def test_others_may_not_and_the_reason_is_said(manifest: Manifest | None, 
     assert found is not None
     assert reason in found
     assert "Pod shop/web-1" in found
+
+
+class Namespace:
+    """A store with ServiceAccount `web` and some Pods."""
+
+    def __init__(self, *pods: Manifest, account: str = "web") -> None:
+        self._pods = [*pods]
+        self._account = account
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest:
+        assert (kind, namespace) == ("ServiceAccount", "shop")
+        if name != self._account:
+            raise ObjectNotFound(ObjectKey(kind, namespace, name))
+        return {}
+
+    async def list(self, kind: str, namespace: str = "") -> Listing:
+        assert (kind, namespace) == ("Pod", "shop")
+        return Listing(self._pods, 1)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "problem"),
+    [
+        (Namespace(pod(spec={"serviceAccountName": "admin"}), pod()), None),
+        (Namespace(pod(), account="other"), "ServiceAccount shop/web does not exist any more"),
+        (Namespace(), "no Pod runs as ServiceAccount shop/web any more"),
+        (
+            Namespace(pod(status={"phase": "Failed"}), pod(spec={})),
+            "no Pod runs as ServiceAccount shop/web any more",
+        ),
+    ],
+)
+async def test_an_account_is_in_use_while_a_pod_runs_as_it(namespace: Namespace, problem: str | None) -> None:
+    assert await AccountCheck(namespace)("shop", "web") == problem
