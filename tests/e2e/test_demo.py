@@ -1,0 +1,98 @@
+"""Each line of the demo's report, over one lab with the shop in it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from control_plane.client import ApiClient
+from lab import lifecycle
+from lab.paths import LabPaths
+from lab.state import LabOptions
+from meshctl.demo import scenario
+from meshctl.demo.checks import (
+    bad_routes,
+    control_plane_loss,
+    cost,
+    pod_loss,
+    rotation,
+    server_first,
+    splitting,
+    strangers,
+    wire,
+)
+from meshctl.demo.finding import Finding
+from meshctl.demo.mesh import DemoMesh
+
+pytestmark = pytest.mark.privileged
+
+START_TIMEOUT = 90.0
+
+
+@pytest.fixture(scope="module")
+def paths() -> Iterator[LabPaths]:
+    """A lab with the shop, every pod ready."""
+    found = LabPaths.of("e2e-demo")
+    lifecycle.stop(found)
+    try:
+        daemon = lifecycle.start(found, LabOptions(leaf_ttl=scenario.LEAF_TTL))
+        lifecycle.wait_until_ready(found, daemon, START_TIMEOUT, lambda: None)
+        asyncio.run(bring_up(found))
+        yield found
+    finally:
+        lifecycle.stop(found)
+    daemon.wait()
+
+
+async def bring_up(paths: LabPaths) -> None:
+    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+        await DemoMesh(paths, client).apply_and_wait(scenario.manifests(), START_TIMEOUT)
+
+
+@pytest.fixture
+async def mesh(paths: LabPaths) -> AsyncIterator[DemoMesh]:
+    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+        yield DemoMesh(paths, client)
+
+
+def held(findings: list[Finding]) -> None:
+    """Fails with everything that was measured when a claim did not hold."""
+    assert findings
+    for finding in findings:
+        assert finding.held, "\n  ".join([finding.claim, *finding.measured])
+
+
+async def test_traffic_between_pods_is_mutual_tls_and_the_capture_would_see_plaintext(mesh: DemoMesh):
+    held(await wire.check(mesh))
+
+
+async def test_a_server_that_speaks_first_answers(mesh: DemoMesh):
+    held(await server_first.check(mesh))
+
+
+async def test_a_client_without_a_sidecar_is_refused_and_counted(mesh: DemoMesh):
+    held(await strangers.check(mesh))
+
+
+async def test_a_route_splits_traffic_and_the_metrics_equal_the_ledger(mesh: DemoMesh):
+    held(await splitting.check(mesh))
+
+
+async def test_bad_routes_are_refused_or_explained_and_disturb_nobody(mesh: DemoMesh):
+    held(await bad_routes.check(mesh))
+
+
+async def test_certificates_rotate_under_load(mesh: DemoMesh):
+    held(await rotation.check(mesh, scenario.LEAF_TTL))
+
+
+async def test_the_mesh_outlives_its_control_plane(mesh: DemoMesh):
+    held(await control_plane_loss.check(mesh))
+
+
+async def test_the_loss_of_a_pod_fails_no_get_and_repeats_no_post(mesh: DemoMesh):
+    held(await pod_loss.check(mesh))
+
+
+async def test_memory_and_latency_are_measured(mesh: DemoMesh):
+    held(await cost.check(mesh))
