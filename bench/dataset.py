@@ -1,0 +1,134 @@
+"""The mesh that is measured, as manifests (pure): Services with two weighted backends each, and their pods.
+
+Service n has an HTTPRoute that sends 80 % to itself and 20 % to Service n+1; each Service has two endpoints,
+two addresses of the one server. `relay` has TCP ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bench.shape import NAMESPACE, SERVICE_PORT, service_name
+from control_plane.resources.manifest import Manifest
+
+CLIENT_ADDRESS: Final = "10.244.0.11"
+SERVER_ADDRESSES: Final = ("10.244.0.21", "10.244.0.22")
+CONTROL_ADDRESS: Final = "10.244.0.2"
+SERVICE_NETWORK: Final = "10.96.0.0/16"
+RELAY_ADDRESS: Final = "10.96.250.1"
+
+CLIENT_POD: Final = "client"
+CLIENT_ACCOUNT: Final = "client"
+SERVER_PODS: Final = ("server-a", "server-b")
+SERVER_ACCOUNT: Final = "server"
+
+CONNECTION_PORT: Final = 9080
+"""`relay`: one HTTP answer a connection, as opaque TCP."""
+CONNECTION_TARGET: Final = 8081
+STREAM_PORT: Final = 5201
+"""`relay`: iperf3."""
+
+_WEIGHTS = (80, 20)
+_HOSTS_PER_BLOCK = 250
+
+
+def service_address(index: int) -> str:
+    """The VIP of Service `index`."""
+    return f"10.96.{1 + index // _HOSTS_PER_BLOCK}.{1 + index % _HOSTS_PER_BLOCK}"
+
+
+def foundation(*, meshed: bool) -> Iterator[Manifest]:
+    """What there is however many Services there are. `meshed`: the servers have sidecars."""
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    for account in (CLIENT_ACCOUNT, SERVER_ACCOUNT):
+        yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(account)}
+    yield _pod(CLIENT_POD, CLIENT_ADDRESS, CLIENT_ACCOUNT, meshed=True)
+    for name, address in zip(SERVER_PODS, SERVER_ADDRESSES, strict=True):
+        yield _pod(name, address, SERVER_ACCOUNT, meshed=meshed)
+    ports = {"tcp-connection": (CONNECTION_PORT, CONNECTION_TARGET), "tcp-stream": (STREAM_PORT, STREAM_PORT)}
+    yield _service("relay", RELAY_ADDRESS, ports)
+    yield _endpoints("relay", ports)
+
+
+def services(first: int, count: int, total: int) -> Iterator[Manifest]:
+    """Services `first` to `first + count - 1` of `total`, with endpoints and routes."""
+    for index in range(first, first + count):
+        name, ports = service_name(index), {"http": (SERVICE_PORT, SERVICE_PORT)}
+        yield _service(name, service_address(index), ports)
+        yield _endpoints(name, ports)
+        yield route(index, total)
+
+
+def route(index: int, total: int, weights: tuple[int, int] = _WEIGHTS) -> Manifest:
+    """The HTTPRoute of a Service: two rules, two weighted backends."""
+    others = (service_name(index), service_name((index + 1) % total))
+    backends = [
+        {"name": name, "port": SERVICE_PORT, "weight": weight}
+        for name, weight in zip(others, weights, strict=True)
+    ]
+    admin = {"backendRefs": backends[:1], "matches": [_path("/admin")]}
+    rest = {"backendRefs": backends, "matches": [_path("/")]}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": _meta(service_name(index)),
+        "spec": {
+            "parentRefs": [{"group": "", "kind": "Service", "name": service_name(index)}],
+            "rules": [admin, rest],
+        },
+    }
+
+
+def _path(prefix: str) -> Manifest:
+    return {"path": {"type": "PathPrefix", "value": prefix}}
+
+
+def _meta(name: str, **labels: str) -> Manifest:
+    return {"name": name, "namespace": NAMESPACE, **({"labels": labels} if labels else {})}
+
+
+def _pod(name: str, address: str, account: str, *, meshed: bool) -> Manifest:
+    labels = {"app": account, **({"meshproxy.io/tls-mode": "mutual"} if meshed else {})}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"serviceAccountName": account, "containers": [{"name": "app", "image": "app"}]},
+        "status": {"podIP": address, "phase": "Running"},
+    }
+
+
+def _service(name: str, address: str, ports: dict[str, tuple[int, int]]) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _meta(name),
+        "spec": {
+            "clusterIP": address,
+            "selector": {"app": SERVER_ACCOUNT},
+            "ports": [
+                {"name": port, "port": number, "targetPort": target}
+                for port, (number, target) in ports.items()
+            ],
+        },
+    }
+
+
+def _endpoints(name: str, ports: dict[str, tuple[int, int]]) -> Manifest:
+    endpoints = [
+        {
+            "addresses": [address],
+            "conditions": {"ready": True},
+            "targetRef": {"kind": "Pod", "name": pod, "namespace": NAMESPACE},
+        }
+        for pod, address in zip(SERVER_PODS, SERVER_ADDRESSES, strict=True)
+    ]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": _meta(f"{name}-1", **{"kubernetes.io/service-name": name}),
+        "addressType": "IPv4",
+        "endpoints": endpoints,
+        "ports": [{"name": port, "port": target} for port, (_, target) in ports.items()],
+    }

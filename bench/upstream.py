@@ -1,0 +1,53 @@
+"""The application behind every proxy: an nginx worker that answers at once, on the core of the load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.dataset import CONNECTION_TARGET
+from bench.network import DIRECT_PORT
+from bench.process import LOAD_CORE, Process
+from bench.shape import RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
+
+
+def start_upstream(namespace: Path, folder: Path) -> Process:
+    """Serves `/small`, `/16k` and `/1m` on the Services' port, for connections, and past the proxies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "16k").write_bytes(RESPONSE_16K)
+    (folder / "1m").write_bytes(RESPONSE_1M)
+    config = folder / "nginx.conf"
+    config.write_text(_configuration(folder))
+    command = ["nginx", "-c", str(config), "-p", str(folder), "-e", "stderr"]
+    return Process(command, namespace=namespace, core=LOAD_CORE, log=folder / "upstream.log")
+
+
+def _configuration(folder: Path) -> str:
+    listen = "\n".join(f"    listen {port};" for port in (SERVICE_PORT, CONNECTION_TARGET, DIRECT_PORT))
+    return f"""
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  large_client_header_buffers 8 16k;
+  sendfile on;
+  tcp_nopush on;
+  open_file_cache max=10;
+  default_type application/octet-stream;
+  server {{
+{listen}
+    root {folder};
+    location /small {{ return 200 "{SMALL_BODY.decode()}"; }}
+    location / {{ }}
+  }}
+}}
+"""

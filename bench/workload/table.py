@@ -1,0 +1,27 @@
+"""The workloads, in the order they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bench.result import Outcome
+from bench.workload import http1
+from bench.workload.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One thing that is measured."""
+
+    title: str
+    run: Callable[[Context], Outcome]
+
+
+WORKLOADS: Mapping[str, Workload] = MappingProxyType(
+    {
+        "http1_one_hop": Workload("HTTP/1.1 keep-alive, one hop", http1.one_hop),
+        "http1_two_hops_mtls": Workload("HTTP/1.1 keep-alive, two hops, mTLS", http1.two_hops_mtls),
+    }
+)
