@@ -44,6 +44,7 @@ class ClusterRuntime:
         self._endpoints: list[EndpointRuntime] = []
         self._balancer = RoundRobin((), services.rng)
         self._by_address: dict[tuple[str, int], EndpointRuntime] = {}
+        self._is_retired = False
         self.active_requests = 0
         self.pending_requests = 0
         self.connections = 0
@@ -59,7 +60,8 @@ class ClusterRuntime:
     def update(self, cluster: Cluster, endpoints: tuple[Endpoint, ...]) -> None:
         """Take a new configuration. Endpoints that stay keep their connections."""
         self.cluster = cluster
-        kept = {runtime.key: runtime for runtime in self._endpoints}
+        before = self._endpoints
+        kept = {runtime.key: runtime for runtime in before}
         live: list[EndpointRuntime] = []
         for endpoint in endpoints:
             if not endpoint.healthy:
@@ -78,11 +80,16 @@ class ClusterRuntime:
             live.append(runtime)
         self._endpoints = live
         self._balancer = RoundRobin(tuple(runtime.endpoint for runtime in live), self._services.rng)
-        for runtime in kept.values():
-            runtime.retire()
+        for runtime in self._by_address.values():
+            runtime.target = self._target(runtime.endpoint)
+        stays = set(map(id, live))
+        for runtime in before:  # not `kept`: an address may stand twice in one assignment
+            if id(runtime) not in stays:
+                runtime.retire()
 
     def retire(self) -> None:
-        """The cluster is gone from the configuration."""
+        """The cluster is gone from the configuration; who still holds it finds no endpoint."""
+        self._is_retired = True
         for runtime in self.endpoints:
             runtime.retire()
         self._endpoints = []
@@ -124,7 +131,7 @@ class ClusterRuntime:
     def _pick_original(self, address: tuple[str, int]) -> EndpointRuntime | None:
         runtime = self._by_address.get(address)
         if runtime is None:
-            if not address[0]:
+            if not address[0] or self._is_retired:
                 return None
             if len(self._by_address) >= _MAX_ORIGINAL_DST_ENDPOINTS and not self._forget_idle_address():
                 return None
@@ -184,18 +191,31 @@ class ClusterRuntime:
         runtime.connections += 1
         try:
             await services.connector.connect(runtime.target, connection)
+            if connection.is_lost:  # between its establishment and now
+                raise ConnectFailed(
+                    f"{runtime.target.address}:{runtime.target.port} closed the connection at once", "closed"
+                )
         except ConnectFailed as error:
             self._abandon(runtime, connection)
-            services.on_connect_failed(self.cluster.name, error)
-            if runtime.waiters:
-                self.pending_requests -= 1
-                runtime.waiters.popleft().on_connect_failed(error)
+            self._fail_waiter(runtime, error)
             return
+        except Exception as error:
+            self._abandon(runtime, connection)
+            self._fail_waiter(runtime, ConnectFailed(f"unexpected {type(error).__name__}", "internal"))
+            raise  # logged with its traceback by whoever owns the task
         except BaseException:
             self._abandon(runtime, connection)
             raise
         runtime.connecting -= 1
         self._free(runtime, connection)
+
+    def _fail_waiter(self, runtime: EndpointRuntime, error: ConnectFailed) -> None:
+        """A dial came to nothing: so does the exchange that waits longest, unless every one that waits has a
+        dial of its own under way (another one was served by a pooled connection, or left)."""
+        self._services.on_connect_failed(self.cluster.name, error)
+        if len(runtime.waiters) > runtime.connecting:
+            self.pending_requests -= 1
+            runtime.waiters.popleft().on_connect_failed(error)
 
     def _abandon(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
         if connection.is_connected:

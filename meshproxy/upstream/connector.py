@@ -18,7 +18,7 @@ from meshproxy.transport.tls import TlsConnection, TlsFailure
 
 class ConnectFailed(UpstreamError):
     """No connection came about. `reason` is a stable token for metrics: `refused`, `timeout`, `unreachable`,
-    `tls_handshake`, `identity_mismatch`, `no_identity`."""
+    `tls_handshake`, `identity_mismatch`, `no_identity`, `closed`, `internal`."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -113,6 +113,7 @@ class Connector:
             connection.abort()
             if established.done() and not established.cancelled():
                 established.exception()  # retrieved: the cause is already on its way up
+            established.cancel()  # what the abort brings is no news
             raise
         connection.attach(protocol)
 

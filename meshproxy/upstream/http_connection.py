@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import Event
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory, ResponseReader
+from meshproxy.transport import socket_option
 
 
 class ResponseSink(Protocol):
@@ -28,7 +29,16 @@ class ResponseSink(Protocol):
 class HttpUpstreamConnection(asyncio.Protocol):
     """`on_free(connection)` is called when it may serve again, `on_gone(connection)` once when it is lost."""
 
-    __slots__ = ("_on_free", "_on_gone", "_reader", "_sink", "_transport", "is_lost", "requests")
+    __slots__ = (
+        "_is_write_paused",
+        "_on_free",
+        "_on_gone",
+        "_reader",
+        "_sink",
+        "_transport",
+        "is_lost",
+        "requests",
+    )
 
     def __init__(
         self,
@@ -42,9 +52,11 @@ class HttpUpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._on_free = on_free
         self._on_gone = on_gone
+        self._is_write_paused = False
         self.requests = 0
         """Exchanges begun; 1 during the first."""
         self.is_lost = False
+        """It serves nobody any more: it was closed, by either side."""
 
     @property
     def is_connected(self) -> bool:
@@ -69,20 +81,28 @@ class HttpUpstreamConnection(asyncio.Protocol):
     def finish(self, reusable: bool) -> None:
         """The exchange is over; the connection is pooled or closed. The sink hears nothing more."""
         self._sink = None
-        # bytes behind the response would be taken for the next one: such a connection is not pooled
-        if reusable and not self.is_lost and self._reader.is_idle:
+        # Bytes behind the response would be taken for the next one: such a connection is not pooled. Nor is
+        # one whose peer answered without reading: the next exchange would not hear that writing is paused.
+        if reusable and not self.is_lost and self._reader.is_idle and not self._is_write_paused:
             self._on_free(self)
         else:
             self.close()
 
     def close(self) -> None:
+        """Orderly, unless the peer leaves a request unread that nobody waits for any more."""
+        if self._is_write_paused:
+            self.abort()
+            return
         self._sink = None
+        self.is_lost = True
         if self._transport is not None:
+            socket_option.bound_flush(self._transport)
             self._transport.close()
 
     def abort(self) -> None:
         """Cut it: an exchange was abandoned half-way."""
         self._sink = None
+        self.is_lost = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -134,10 +154,12 @@ class HttpUpstreamConnection(asyncio.Protocol):
             sink.on_upstream_lost(exc)
 
     def pause_writing(self) -> None:
+        self._is_write_paused = True
         if self._sink is not None:
             self._sink.on_upstream_write_paused()
 
     def resume_writing(self) -> None:
+        self._is_write_paused = False
         if self._sink is not None:
             self._sink.on_upstream_write_resumed()
 

@@ -13,6 +13,9 @@ class Transport:
     def write(self, data):
         pass
 
+    def get_extra_info(self, name):
+        return None
+
     def close(self):
         self.is_closed = True
 
