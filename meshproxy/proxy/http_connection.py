@@ -33,6 +33,7 @@ class HttpServerConnection(asyncio.Protocol):
         "_closing",
         "_last_progress",
         "_manager",
+        "_moved",
         "_paused",
         "_pumping",
         "_reader",
@@ -56,6 +57,7 @@ class HttpServerConnection(asyncio.Protocol):
         self._closing = False
         self._pumping = False
         self._last_progress = 0.0
+        self._moved = 0
         self.is_write_paused = False
 
     # --- asyncio.Protocol ---
@@ -75,7 +77,7 @@ class HttpServerConnection(asyncio.Protocol):
             return
         if events:
             self._handle(events)
-        if self._reader.buffered > _MAX_PIPELINED:
+        if self._reader.buffered > _MAX_PIPELINED and self._reader.is_complete:
             self.pause_reading(PAUSED_BY_PIPELINE)
 
     def eof_received(self) -> bool:
@@ -150,14 +152,10 @@ class HttpServerConnection(asyncio.Protocol):
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """The bytes are not HTTP we accept: answer if an answer can still be understood, then close."""
-        stream, self._stream = self._stream, None
         self._services.reporter.protocol_error(self.facts.direction, error.reason)
-        if stream is not None:
-            started = stream.response_started
-            stream.on_downstream_lost()
-            if started:
-                self.abort()
-                return
+        if self._stream is not None:
+            self._stream.on_bad_request(error)
+            return
         self.write(local_response(error.status, str(error).encode("ascii", "replace"), close=True))
         self.close_gracefully()
 
@@ -169,7 +167,7 @@ class HttpServerConnection(asyncio.Protocol):
 
     def must_close(self, head: RequestHead) -> bool:
         """Whether the response has to say `connection: close`."""
-        return not head.keep_alive or self._services.is_draining
+        return not head.keep_alive or self._services.is_draining or self._manager.is_retired
 
     def on_stream_done(self, *, close: bool) -> None:
         """The exchange is complete on our side."""
@@ -203,6 +201,7 @@ class HttpServerConnection(asyncio.Protocol):
         if transport.is_closing():
             return
         self._paused = 0
+        socket_option.bound_flush(transport)
         transport.resume_reading()
         if not transport.can_write_eof():
             transport.close()
@@ -218,17 +217,22 @@ class HttpServerConnection(asyncio.Protocol):
 
     # --- upkeep ---
 
-    def note_progress(self, now: float) -> None:
-        self._last_progress = now
-
     def check_idle(self, now: float) -> None:
-        config = self._manager.config
-        waited = now - self._last_progress
+        """End what has not moved for too long. Bytes are compared here so that passing them costs nothing."""
         if self._closing:
             return
-        if self._stream is not None:
+        config = self._manager.config
+        stream = self._stream
+        if stream is not None and stream.moved != self._moved:
+            self._moved = stream.moved
+            self._last_progress = now
+        waited = now - self._last_progress
+        if stream is not None:
             if config.stream_idle_timeout and waited > config.stream_idle_timeout:
-                self._stream.on_idle()
+                stream.on_idle()
+        elif self.is_write_paused:  # it does not take its answer
+            if config.stream_idle_timeout and waited > config.stream_idle_timeout:
+                self.abort()
         elif (
             not self._reader.is_idle
             and config.request_headers_timeout

@@ -21,6 +21,8 @@ class HttpManager:
         self.config = config
         self.services = services
         self.limits = HeadLimits(max_head_bytes=config.max_request_headers_kb * 1024)
+        self.is_retired = False
+        """It is no longer in the configuration: every response ends its connection."""
         self.connections: WeakSet[HttpServerConnection] = WeakSet()
         self._own_table = CompiledRouteTable(config.route_table) if config.route_table is not None else None
 

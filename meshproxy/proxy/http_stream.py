@@ -111,8 +111,9 @@ class HttpStream:
         self.response_bytes = 0
 
     @property
-    def response_started(self) -> bool:
-        return self._response is not None
+    def moved(self) -> int:
+        """Grows with whatever passes in either direction."""
+        return self.request_bytes + self.response_bytes + (self._response is not None)
 
     # --- routing and attempts ---
 
@@ -176,9 +177,9 @@ class HttpStream:
         data = self._request_head(self._endpoint.target.tls)
         if self._body or (self._request_done and head.chunked):
             data += b"".join(self._framed_body())
-        connection.begin(self, head.method, data)
         if not self._request_done:
-            self._connection.unpause_reading(PAUSED_BY_BODY)
+            self._connection.unpause_reading(PAUSED_BY_BODY)  # first: `begin` may pause it again
+        connection.begin(self, head.method, data)
         if self._body_size > MAX_HELD_BODY:
             self._stop_holding()
 
@@ -402,6 +403,14 @@ class HttpStream:
             self._truncate(RULES[outcome].flag)
         else:
             self.reply(outcome)
+
+    def on_bad_request(self, error: RemoteProtocolError) -> None:
+        """What follows the head is no body we accept: nothing more can be read from this client."""
+        self._leave_upstream()
+        if self._response is not None:
+            self._truncate("DPE")
+        else:
+            self._reply(error.status, str(error).encode("ascii", "replace"), "DPE", True)
 
     def on_downstream_lost(self) -> None:
         """The client is gone: what it asked for is abandoned."""

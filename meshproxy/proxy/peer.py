@@ -19,7 +19,7 @@ HEADER = b"x-envoy-peer-metadata"
 UNKNOWN = WorkloadIdentity()
 
 _FIELDS = frozenset(field.name for field in fields(WorkloadIdentity))
-_MAX_VALUE = 2048
+MAX_VALUE = 2048
 """Bytes of an encoded header value that are looked at; ours are below 400."""
 _MAX_NAME = 253
 """Characters of one name: a DNS subdomain's limit (RFC 1123); labels of metrics must stay bounded."""
@@ -36,11 +36,13 @@ def header_line(workload: WorkloadIdentity) -> bytes:
     return HEADER + b": " + encode(workload) + b"\r\n"
 
 
-@lru_cache(maxsize=1024)
 def decode(value: bytes) -> WorkloadIdentity | None:
     """The claim in a header value; None when it is not one of ours or holds anything unexpected."""
-    if not value or len(value) > _MAX_VALUE:
-        return None
+    return _decode(value) if 0 < len(value) <= MAX_VALUE else None
+
+
+@lru_cache(maxsize=1024)
+def _decode(value: bytes) -> WorkloadIdentity | None:
     try:
         decoded = json.loads(
             base64.b64decode(value + b"=" * (-len(value) % 4), altchars=b"-_", validate=True)

@@ -118,13 +118,16 @@ class Reporter:
         flag: str,
     ) -> RequestSeries:
         service = cluster.cluster.service if cluster is not None else _NO_SERVICE
-        key = (head.peer_metadata, status, flag, service.host)
+        metadata = head.peer_metadata
+        if not facts.peer_principal or len(metadata) > peer.MAX_VALUE:
+            metadata = b""  # worth nothing, so not worth being remembered
+        key = (metadata, status, flag, service.host)
         series = facts.series.get(key)
         if series is None:
             labels = tcp_labels(
                 Direction.INBOUND,
                 self._own,
-                peer.verified(head.peer_metadata, facts.peer_principal),
+                peer.verified(metadata, facts.peer_principal),
                 own_principal=facts.local_principal,
                 peer_principal=facts.peer_principal,
                 service=service,

@@ -123,16 +123,23 @@ class TcpRelay:
                 break
             tried = (*tried, id(endpoint))
             endpoint.requests += 1
+            cluster.connections += 1
+            endpoint.active_requests += 1
             try:
                 await self._services.connector.connect(endpoint.target, self.upstream)
+                self._endpoint = endpoint
             except ConnectFailed as error:
                 self.flag = "UF"
                 endpoint.connect_failures += 1
                 self._services.reporter.connect_failed(cluster.cluster.name, error)
                 continue
-            cluster.connections += 1
-            endpoint.active_requests += 1
-            self._endpoint = endpoint
+            except BaseException:
+                self._end(reset=True)
+                raise
+            finally:
+                if self._is_over or self._endpoint is None:  # nobody else will give them back
+                    cluster.connections -= 1
+                    endpoint.active_requests -= 1
             self.flag = ""
             self._join()
             return
@@ -211,6 +218,7 @@ class TcpRelay:
             if reset:
                 self._reset(side)
             else:
+                socket_option.bound_flush(side.transport)
                 side.transport.close()
         if self._endpoint is not None:
             self._endpoint.active_requests -= 1

@@ -65,6 +65,8 @@ class Worker:
         self.snapshot = ConfigSnapshot()
         self.listeners = ListenerSet(listener_services)
         self._managers: dict[int, tuple[HttpConnectionManager, HttpManager]] = {}
+        self._serving: WeakSet[HttpManager] = WeakSet()
+        """Those in force, and those replaced by an update that still have connections."""
         self._choices: dict[int, tuple[TcpProxy, ClusterChoice]] = {}
         self._relays: WeakSet[TcpRelay] = WeakSet()
         self._apply_lock = asyncio.Lock()
@@ -80,6 +82,7 @@ class Worker:
             # From here to the end of `adopt` nothing awaits: no connection sees half of it.
             self._update_clusters(snapshot)
             self._live.tables = tables
+            self._retire_managers(managers)
             self._managers, self._choices = managers, choices
             self.snapshot = snapshot
             serving = self.listeners.adopt(snapshot.listeners, opened)
@@ -98,7 +101,9 @@ class Worker:
     ) -> tuple[
         dict[int, tuple[HttpConnectionManager, HttpManager]], dict[int, tuple[TcpProxy, ClusterChoice]]
     ]:
-        """The live twins of every chain's network filter, by the identity of its configuration."""
+        """The live twins of every chain's network filter, by the identity of its configuration. One that was
+        translated anew to the same values keeps its twin, and with it its connections."""
+        same: dict[HttpConnectionManager, HttpManager] | None = None
         managers: dict[int, tuple[HttpConnectionManager, HttpManager]] = {}
         choices: dict[int, tuple[TcpProxy, ClusterChoice]] = {}
         for listener in snapshot.listeners.values():
@@ -106,10 +111,26 @@ class Worker:
                 network = chain.network
                 if isinstance(network, HttpConnectionManager):
                     known = self._managers.get(id(network))
-                    managers[id(network)] = known or (network, HttpManager(network, self._services))
+                    if known is None:
+                        if same is None:
+                            same = dict(self._managers.values())
+                        known = (network, same.get(network) or self._new_manager(network))
+                    managers[id(network)] = known
                 else:
                     choices[id(network)] = (network, ClusterChoice(network.clusters))
         return managers, choices
+
+    def _new_manager(self, network: HttpConnectionManager) -> HttpManager:
+        manager = HttpManager(network, self._services)
+        self._serving.add(manager)
+        return manager
+
+    def _retire_managers(self, managers: dict[int, tuple[HttpConnectionManager, HttpManager]]) -> None:
+        """Connections of managers not among `managers` end with their next response, as Envoy drains them:
+        a keep-alive connection must not live under rules that were replaced."""
+        kept = {manager for _, manager in managers.values()}
+        for manager in self._serving:
+            manager.is_retired = manager not in kept
 
     def _update_clusters(self, snapshot: ConfigSnapshot) -> None:
         live, before = self._live, self.snapshot
@@ -147,7 +168,8 @@ class Worker:
         )
         network = accepted.chain.network
         if isinstance(network, HttpConnectionManager):
-            _, manager = self._managers.get(id(network)) or (network, HttpManager(network, self._services))
+            _, manager = self._managers.get(id(network)) or (network, self._new_manager(network))
+            # not known: it was replaced while this connection was inspected or shook hands
             return HttpServerConnection(manager, facts)
         _, choice = self._choices.get(id(network)) or (network, ClusterChoice(network.clusters))
         relay = TcpRelay(network, choice, self._services, facts)
@@ -170,7 +192,7 @@ class Worker:
                 _guarded(self._sweep, now)
 
     def _sweep(self, now: float) -> None:
-        for _, manager in list(self._managers.values()):
+        for manager in list(self._serving):
             manager.sweep(now)
         for cluster in self._live.clusters.values():
             cluster.expire_idle(now)
@@ -190,13 +212,13 @@ class Worker:
     @property
     def open_connections(self) -> int:
         """Downstream connections that still are."""
-        http = sum(len(manager.connections) for _, manager in self._managers.values())
+        http = sum(len(manager.connections) for manager in self._serving)
         return http + sum(not relay.is_over for relay in list(self._relays))
 
     def end_drain(self) -> None:
         """The drain time is over: idle connections and relays are closed, exchanges cut with the process."""
         self.listeners.stop_accepting()
-        for _, manager in self._managers.values():
+        for manager in list(self._serving):
             for connection in list(manager.connections):
                 connection.drain()
         for relay in list(self._relays):

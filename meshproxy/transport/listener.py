@@ -99,8 +99,9 @@ class ListenerSet:
             for listener in listeners.values()
             if not listener.bind_to_port
         }
-        for name in [*opened, *(name for name in self._servers if name not in listeners)]:
-            self._close(name)
+        for name in list(self._servers):
+            if name in opened or name not in listeners or not listeners[name].bind_to_port:
+                self._close(name)
         for name, servers in opened.items():
             self._servers[name], self._addresses[name] = servers, _addresses(listeners[name])
         return [server for servers in opened.values() for server in servers]
@@ -171,7 +172,11 @@ class _Accepting(asyncio.Protocol):
             return
         self._peer_address = _plain_address(peer[0])
         bound = (_plain_address(local[0]), int(local[1]))
-        self._original_dst = self._services.original_dst(transport) or bound
+        try:
+            self._original_dst = self._services.original_dst(transport) or bound
+        except OSError:  # the client was gone before it could be asked
+            self._transport.abort()
+            return
         listener = self._listeners.find(self._name, self._original_dst)
         if listener is None:
             self._refuse("listener_removed")
