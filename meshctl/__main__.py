@@ -3,6 +3,7 @@
 import click
 
 from meshctl.demo.command import demo
+from meshctl.envoy_bootstrap import envoy_bootstrap
 from meshctl.lab import lab
 from meshctl.proxy_config import proxy_config
 from meshctl.proxy_status import proxy_status
@@ -16,7 +17,7 @@ def main() -> None:
     """Run and look into a service mesh."""
 
 
-for command in (demo, lab, apply, get, delete, proxy_status, proxy_config):
+for command in (demo, lab, apply, get, delete, proxy_status, proxy_config, envoy_bootstrap):
     main.add_command(command)
 
 

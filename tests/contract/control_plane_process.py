@@ -34,6 +34,10 @@ class ControlPlaneProcess:
         with rest:
             self._process = spawn(command, pass_fds=[rest.fileno()], stderr=self._log)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def ready(self) -> dict[str, int]:
         """The ports, once everything listens."""
         deadline = time.monotonic() + START_TIMEOUT

@@ -20,20 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import yaml
-
-from certs.csr import create_csr, generate_key, key_to_pem, parse_csr
-from certs.spiffe_id import SpiffeId, TrustDomain
-from certs.store import load_or_create_authority
-from control_plane.client import ApiClient
-from control_plane.envoy_bootstrap import EnvoyNode, bootstrap, secret_files
+from control_plane.client import ApiClient, NotFound
 from control_plane.kubeconfig import read_kubeconfig
 from control_plane.resources.manifest import uid_of
 from tests.contract.control_plane_process import ControlPlaneProcess, Spawn
 from tests.contract.network_namespace import NetworkNamespace
 from tests.unit.control_plane import manifest_builder as build
 
-TRUST_DOMAIN = TrustDomain("cluster.local")
 POD_IP, PLAIN_IP = "10.244.0.11", "10.244.0.12"
 CATALOG_VIP, V1_VIP, V2_VIP, DATABASE_VIP = "10.96.0.10", "10.96.0.11", "10.96.0.12", "10.96.0.13"
 ANY_VIP = "10.96.0.14"
@@ -129,6 +122,16 @@ async def create(api: ApiClient, manifest: dict[str, object]) -> None:
         await api.update_status({**created, "status": manifest["status"]})
 
 
+async def _root_bundle(api: ApiClient) -> None:
+    """Until the control plane has published whom to trust in the namespace."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            with contextlib.suppress(NotFound):
+                await api.get("ConfigMap", "meshproxy-root-bundle", "shop")
+                return
+            await asyncio.sleep(0.01)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a data plane runs and what it may use."""
@@ -141,26 +144,22 @@ class Place:
 
 
 async def _start_envoy(place: Place, log: BinaryIO) -> "subprocess.Popen[bytes]":
-    """Stock Envoy, with a bootstrap of ours and a certificate that somebody has put beside it."""
-    authority = load_or_create_authority(place.control_plane.data_dir / "ca", TRUST_DOMAIN, now=time.time())
-    key = generate_key()
-    identity = SpiffeId.for_workload(TRUST_DOMAIN, "shop", "catalog")
-    svid = authority.sign(parse_csr(create_csr(key, identity)), now=time.time())
-    files = secret_files(svid.chain_pem.decode(), key_to_pem(key).decode(), svid.root_pem.decode())
-    for name, document in files.items():
-        (place.directory / name).write_text(yaml.safe_dump(document))
-    node = EnvoyNode(
-        pod="v1-1",
-        namespace="shop",
-        pod_ip=POD_IP,
-        service_account="catalog",
-        discovery_host="127.0.0.1",
-        discovery_port=place.ports["xds"],
-        secrets_dir=str(place.directory),
-        admin_port=ADMIN_PORT,
-    )
+    """Stock Envoy, with the bootstrap and the certificate that `meshctl envoy-bootstrap` makes."""
+    options = {
+        "kubeconfig": str(place.control_plane.data_dir / "kubeconfig"),
+        "namespace": "shop",
+        "out-dir": str(place.directory / "secrets"),
+        "discovery-address": f"127.0.0.1:{place.ports['xds']}",
+        "signing-address": f"127.0.0.1:{place.ports['signing']}",
+        "network": f"/proc/{place.control_plane.pid}/ns/net",
+        "admin-port": str(ADMIN_PORT),
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    meshctl = [sys.executable, "-m", "meshctl", "envoy-bootstrap", "v1-1", *arguments]
+    printed = await asyncio.to_thread(subprocess.run, meshctl, capture_output=True, text=True, check=False)
+    assert printed.returncode == 0, printed.stderr
     config = place.directory / "bootstrap.yaml"
-    config.write_text(yaml.safe_dump(bootstrap(node)))
+    config.write_text(printed.stdout)
     command = [str(Path(sys.executable).with_name("envoy")), "-c", str(config), "--concurrency", "1"]
     return place.spawn([*command, "--disable-hot-restart"], stderr=log)
 
@@ -276,6 +275,7 @@ async def running_mesh(*flags: str, data_plane: str = "envoy") -> AsyncIterator[
         api = await stack.enter_async_context(control_plane.client())
         for manifest in manifests():
             await create(api, manifest)
+        await _root_bundle(api)
         log = stack.enter_context((directory / "data-plane.log").open("wb"))
         place = Place(directory, control_plane, ports, api, spawn)
         proxy = await _STARTERS[data_plane](place, log)
