@@ -76,7 +76,7 @@ SHAPES = (
     Shape("get_64", "GET 64 B", "/small"),
     Shape("get_unique", "GET, every head unique, 100 hosts", "/small", unique=True),
     Shape("get_16k", "GET 16 KiB", "/16k", response_body=RESPONSE_16K),
-    Shape("post_4k", "POST 4 KiB", "/small", method="POST", request_body=_letters(4096, 3).encode()),
+    Shape("post_4k", "POST 4 KiB", "/post", method="POST", request_body=_letters(4096, 3).encode()),
     Shape("get_4k_headers", "GET, 4 KiB of headers and cookies", "/small", headers=_many_headers()),
     Shape("get_1m", "GET 1 MiB", "/1m", response_body=RESPONSE_1M, small=False),
 )

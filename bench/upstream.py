@@ -11,9 +11,10 @@ from bench.shape import RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
 
 
 def start_upstream(namespace: Path, folder: Path) -> Process:
-    """Serves `/small`, `/16k` and `/1m` on the Services' port, for connections, and past the proxies."""
+    """Serves `/small`, `/16k`, `/1m` and POSTs to `/post` on the Services' port, for connections, and past the proxies."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "16k").write_bytes(RESPONSE_16K)
+    (folder / "post").touch()
     (folder / "1m").write_bytes(RESPONSE_1M)
     config = folder / "nginx.conf"
     config.write_text(_configuration(folder))
@@ -47,6 +48,10 @@ http {{
 {listen}
     root {folder};
     location /small {{ return 200 "{SMALL_BODY.decode()}"; }}
+    # `return` would answer before the body is there, as no application does; `mirror` waits for it, then
+    # the static handler refuses POST, which is turned into the small answer.
+    location = /post {{ mirror /nowhere; error_page 405 =200 /small; }}
+    location = /nowhere {{ internal; return 204; }}
     location / {{ }}
   }}
 }}
