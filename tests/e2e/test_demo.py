@@ -1,6 +1,9 @@
 """Each line of the demo's report, over one lab with the shop in it."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -23,6 +26,7 @@ from meshctl.demo.checks import (
 )
 from meshctl.demo.finding import Finding
 from meshctl.demo.mesh import DemoMesh
+from tests.e2e.lab_host import assert_nothing_is_left, host_state, namespaces_of
 
 pytestmark = pytest.mark.privileged
 
@@ -96,3 +100,22 @@ async def test_the_loss_of_a_pod_fails_no_get_and_repeats_no_post(mesh: DemoMesh
 
 async def test_memory_and_latency_are_measured(mesh: DemoMesh):
     held(await cost.check(mesh))
+
+
+def test_an_interrupted_demo_leaves_nothing_and_says_so():
+    before = host_state()
+    command = [sys.executable, "-m", "meshctl", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        assert demo.stdout is not None
+        said = []
+        while not any("PASS" in line for line in said):
+            said.append(demo.stdout.readline())
+            assert said[-1], "".join(said)
+        paths = LabPaths.of("demo")
+        namespaces = namespaces_of(paths)
+        demo.send_signal(signal.SIGINT)
+        output = demo.communicate(timeout=60)[0]
+    assert demo.returncode == 1
+    assert "interrupted; everything was taken down" in output
+    assert "Traceback" not in output
+    assert_nothing_is_left(paths, before, namespaces)
