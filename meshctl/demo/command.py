@@ -127,5 +127,5 @@ REST API: {state.url}
 
   curl --cacert {ca} -H 'Authorization: Bearer {token}' {api}
 
-kubectl, if you have it: kubectl --kubeconfig {paths.kubeconfig} get pods -A
+kubectl, if you have it: kubectl --kubeconfig {paths.kubeconfig} get pods -A -o name
 """
