@@ -63,8 +63,6 @@ class Plan:
     side: Side
     layout: Layout
     services: int = SERVICES
-    resumption: bool = True
-    """Of HAProxy's side of the handshake, in the halves."""
     control_flags: tuple[str, ...] = ()
     sidecar_module: str = "meshproxy"
     """Of ours: what `python -m` runs; it may wrap the sidecar."""
@@ -83,6 +81,7 @@ class Testbed:
         self.plan = plan
         self._seeds = seeds
         self._stack = ExitStack()
+        self.peer: Process | None = None
         self.proxies: dict[str, Process] = {}
         """By pod name: `client`, `server-a`."""
         self.ready_seconds: dict[str, float] = {}
@@ -128,10 +127,8 @@ class Testbed:
             data_dir, network.control, self.folder / "control-plane.log", plan.control_flags
         )
         self._stack.callback(self._stop_control)
-        if plan.layout is Layout.CLIENT_HALF:
-            self._keep(handshake_peer.start_server(network, self.control, self.folder, plan.resumption))
-        if plan.layout is Layout.SERVER_HALF:
-            self._keep(handshake_peer.start_client(network, self.control, self.folder, plan.resumption))
+        if not (plan.layout.has_client_proxy and plan.layout.has_server_proxy) and plan.layout.is_meshed:
+            self.restart_peer(resumption=True)
         if plan.layout.has_server_proxy:
             self.start_proxy(SERVER)
         if plan.layout.has_client_proxy:
@@ -139,6 +136,15 @@ class Testbed:
 
     def _stop_control(self) -> None:
         self.control.stop()
+
+    def restart_peer(self, *, resumption: bool) -> None:
+        """In the halves: HAProxy, allowing TLS sessions to be resumed or not."""
+        if self.peer is not None:
+            self.peer.stop()
+        start = handshake_peer.start_client
+        if self.plan.layout is Layout.CLIENT_HALF:
+            start = handshake_peer.start_server
+        self.peer = self._keep(start(self.network, self.control, self.folder, resumption))
 
     def start_proxy(self, who: proxies.PodIdentity) -> Process:
         """Start a sidecar and wait until it is ready."""

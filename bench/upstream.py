@@ -11,7 +11,7 @@ from bench.shape import RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
 
 
 def start_upstream(namespace: Path, folder: Path) -> Process:
-    """Serves `/small`, `/16k`, `/1m` and POSTs to `/post` on the Services' port, for connections, and past the proxies."""
+    """Serves `/small`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the proxies."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "16k").write_bytes(RESPONSE_16K)
     (folder / "post").touch()
