@@ -91,6 +91,7 @@ class RequestReader(RememberingReader):
         if self._state != DONE:
             raise LocalProtocolError("start_next before the request was complete")
         self._state = HEAD
+        self._skipped_line = False
         data = self._buffer
         if not data:
             return []
@@ -138,7 +139,6 @@ class RequestReader(RememberingReader):
         return []
 
     def _begin(self, head: RequestHead, request_id: bytes, rest: bytes) -> list[Event]:
-        self._skipped_line = False
         events: list[Event] = [Request(head, request_id)]
         if head.end_stream:
             self._state = DONE

@@ -116,6 +116,7 @@ class RequestReader(_StrictReader):
         if self._state != DONE:
             raise LocalProtocolError("start_next before the request was complete")
         self._state = HEAD
+        self._skipped_line = False
         self._second = SecondReading.of_request(self._limits)
         data, self._buffer = self._buffer, b""
         events = self.receive(data) if data else []
@@ -136,7 +137,6 @@ class RequestReader(_StrictReader):
             raise self._too_long(data)
         head, request_id, _ = self._heads.resolve(data, end, remember=False)
         self._second.request(data[: end + 4], head, request_id)
-        self._skipped_line = False
         events.append(Request(head, request_id))
         rest = data[end + 4 :]
         if head.end_stream:

@@ -77,15 +77,12 @@ class SecondReading:
         while type(event) is h11.Data:
             parts.append(bytes(event.data))
             event = self._next()
-        trailers: Headers = ()
-        excess = None
-        if type(event) is h11.EndOfMessage:
-            trailers = _passed_on(event.headers)
-            excess = self._peer.trailing_data[0]
         content = b"".join(part for part in ours if type(part) is bytes)
         _agree(b"".join(parts), content, "the body")
-        _agree(excess, rest, "where the message ends")
-        _agree(trailers, next((e.headers for e in ours if type(e) is Trailers), ()), "the trailers")
+        _agree(self._excess(event), rest, "where the message ends")
+        if type(event) is h11.EndOfMessage:
+            trailers = next((part.headers for part in ours if type(part) is Trailers), ())
+            _agree(_passed_on(event.headers), trailers, "the trailers")
 
     def end(self) -> None:
         """The connection ended, and with it a body without a declared length."""
@@ -96,6 +93,10 @@ class SecondReading:
         """Nothing but the head belongs to the message. PAUSED: the protocol is switched behind it."""
         event = self._next()
         return type(event) is h11.EndOfMessage or event is h11.PAUSED
+
+    def _excess(self, event: _H11Event) -> bytes | None:
+        """What follows the message when `event` ends it."""
+        return self._peer.trailing_data[0] if type(event) is h11.EndOfMessage else None
 
     def _next(self, data: bytes = b"") -> _H11Event:
         if data:

@@ -127,6 +127,14 @@ def test_one_empty_line_before_a_request_is_tolerated():
     assert len(reader.receive(b"\r\n" + GET)) == 1
 
 
+def test_an_empty_line_before_each_of_several_known_requests_is_tolerated():
+    reader = requests()
+    for _ in range(5):
+        assert reader.receive(b"\r\n") == []
+        assert len(reader.receive(GET)) == 1
+        assert reader.start_next() == []
+
+
 @pytest.mark.parametrize("data", [b"\r\n\r\n", b"\r\n\r\n" + GET, b"\r\n\r", b"\r\n\n"])
 def test_two_empty_lines_are_refused_however_they_are_split(data):
     assert refusal(requests().receive, data)[0] == 400
