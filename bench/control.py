@@ -113,13 +113,13 @@ async def _write(control: ControlPlane, first: list[Manifest], rest: list[Manife
     """`first` one after the other, the rest several at a time."""
     async with control.client() as api:
         for manifest in first:
-            await _create(api, manifest)
+            await create(api, manifest)
         for start in range(0, len(rest), _CONCURRENT_WRITES):
             batch = rest[start : start + _CONCURRENT_WRITES]
-            await asyncio.gather(*(_create(api, manifest) for manifest in batch))
+            await asyncio.gather(*(create(api, manifest) for manifest in batch))
 
 
-async def _create(api: ApiClient, manifest: Manifest) -> None:
+async def create(api: ApiClient, manifest: Manifest) -> None:
     """An object, and its status, which the API keeps apart."""
     created = await api.create({field: value for field, value in manifest.items() if field != "status"})
     if kind_of(manifest) == "Pod":

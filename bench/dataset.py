@@ -43,9 +43,9 @@ def foundation(*, meshed: bool) -> Iterator[Manifest]:
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     for account in (CLIENT_ACCOUNT, SERVER_ACCOUNT):
         yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(account)}
-    yield _pod(CLIENT_POD, CLIENT_ADDRESS, CLIENT_ACCOUNT, meshed=True)
+    yield pod(CLIENT_POD, CLIENT_ADDRESS, CLIENT_ACCOUNT, meshed=True)
     for name, address in zip(SERVER_PODS, SERVER_ADDRESSES, strict=True):
-        yield _pod(name, address, SERVER_ACCOUNT, meshed=meshed)
+        yield pod(name, address, SERVER_ACCOUNT, meshed=meshed)
     ports = {"tcp-connection": (CONNECTION_PORT, CONNECTION_TARGET), "tcp-stream": (STREAM_PORT, STREAM_PORT)}
     yield _service("relay", RELAY_ADDRESS, ports)
     yield _endpoints("relay", ports)
@@ -60,14 +60,14 @@ def services(first: int, count: int, total: int) -> Iterator[Manifest]:
         yield route(index, total)
 
 
-def route(index: int, total: int, weights: tuple[int, int] = _WEIGHTS) -> Manifest:
-    """The HTTPRoute of a Service: two rules, two weighted backends."""
+def route(index: int, total: int, marker: str = "/admin") -> Manifest:
+    """The HTTPRoute of a Service: two rules, two weighted backends. `marker`: the path of the first rule."""
     others = (service_name(index), service_name((index + 1) % total))
     backends = [
         {"name": name, "port": SERVICE_PORT, "weight": weight}
-        for name, weight in zip(others, weights, strict=True)
+        for name, weight in zip(others, _WEIGHTS, strict=True)
     ]
-    admin = {"backendRefs": backends[:1], "matches": [_path("/admin")]}
+    admin = {"backendRefs": backends[:1], "matches": [_path(marker)]}
     rest = {"backendRefs": backends, "matches": [_path("/")]}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
@@ -88,7 +88,7 @@ def _meta(name: str, **labels: str) -> Manifest:
     return {"name": name, "namespace": NAMESPACE, **({"labels": labels} if labels else {})}
 
 
-def _pod(name: str, address: str, account: str, *, meshed: bool) -> Manifest:
+def pod(name: str, address: str, account: str, *, meshed: bool) -> Manifest:
     labels = {"app": account, **({"meshproxy.io/tls-mode": "mutual"} if meshed else {})}
     return {
         "apiVersion": "v1",

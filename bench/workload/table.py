@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.result import Outcome
-from bench.workload import connections, http1, latency, relay
+from bench.workload import connections, http1, latency, propagation, relay
 from bench.workload.context import Context
 
 
@@ -25,6 +25,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "http1_two_hops_mtls": Workload("HTTP/1.1 keep-alive, two hops, mTLS", http1.two_hops_mtls),
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
         connections.NAME: Workload("a new connection for each request", connections.new_connections),
+        propagation.NAME: Workload("a rule, from REST to 100 sidecars", propagation.propagation),
         relay.NAME: Workload("TCP relay, plain and mTLS", relay.relay),
     }
 )
