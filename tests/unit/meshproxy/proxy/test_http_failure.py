@@ -186,3 +186,49 @@ async def test_a_head_larger_than_the_pipeline_limit_is_read_to_its_end():
             answer = await exchange(reader, writer, b"\r\n")
             assert answer.startswith(b"HTTP/1.1 ")
             writer.close()
+
+
+async def test_an_upstream_that_answers_without_reading_the_request_is_not_reused():
+    async def answers_blindly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.transport.pause_reading()
+        await asked.wait()
+        writer.write(ok())
+        await gone.wait()
+        writer.transport.abort()
+
+    asked, gone = asyncio.Event(), asyncio.Event()
+    body = b"x" * (16 * 1024 * 1024)  # more than sockets' buffers take
+    async with (
+        serving(answers_blindly) as upstream,
+        running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh,
+    ):
+        reader, writer = await mesh.connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await settled(lambda: endpoint_of(mesh).requests == 1)
+        await asyncio.sleep(0.1)
+        asked.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+        await settled(lambda: mesh.live.clusters["a"].connections == 0)  # although the peer reads nothing
+        gone.set()
+        writer.transport.abort()
+
+
+async def test_a_client_that_never_takes_its_answers_is_cut_off():
+    async with (
+        serving(answering(ok(b"x" * 60_000))) as upstream,
+        running(
+            snapshot(http_listener(A, stream_idle_timeout=0.05), static_cluster("a", upstream.endpoint))
+        ) as mesh,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", mesh.port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 400)
+
+        def is_cut() -> bool:
+            mesh.worker._sweep(mesh.services.clock.monotonic())
+            return mesh.worker.open_connections == 0
+
+        await settled(lambda: mesh.worker.open_connections == 1)
+        await settled(is_cut)
+        assert endpoint_of(mesh).requests < 400
+        writer.transport.abort()
