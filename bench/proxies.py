@@ -54,7 +54,7 @@ class Surroundings:
 
 
 def start_meshproxy(
-    who: PodIdentity, where: Surroundings, *, module: str = "meshproxy", flags: Sequence[str] = ()
+    who: PodIdentity, where: Surroundings, *, module: str = "meshproxy", workers: int = 1
 ) -> Process:
     """Our sidecar; `module` may be one that wraps it."""
     where.folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,14 @@ def start_meshproxy(
     command += ["--pod-ip", who.address, "--service-account", who.account, "--labels-file", str(labels)]
     command += ["--discovery-address", XDS_ADDRESS, "--signing-address", SIGNING_ADDRESS]
     command += ["--token-file", str(token), "--root-bundle", str(where.control.root_bundle)]
-    command += ["--log-level", "warning", "--drain-timeout", "0", *flags]
+    command += ["--log-level", "warning", "--drain-timeout", "0"]
+    if workers > 1:
+        command += ["--concurrency", str(workers)]
     return _start(command, who, where)
 
 
-def start_envoy(who: PodIdentity, where: Surroundings) -> Process:
-    """Envoy with one worker, as ours has one."""
+def start_envoy(who: PodIdentity, where: Surroundings, *, workers: int = 1) -> Process:
+    """Envoy with as many workers as ours."""
     where.folder.mkdir(parents=True, exist_ok=True)
     secrets = where.folder / f"{who.pod}-sds"
     secrets.mkdir(exist_ok=True)
@@ -90,7 +92,7 @@ def start_envoy(who: PodIdentity, where: Surroundings) -> Process:
     )
     config = where.folder / f"{who.pod}-envoy.yaml"
     config.write_text(yaml.safe_dump(bootstrap(node)))
-    command = [str(packages.envoy_binary()), "-c", str(config), "--concurrency", "1"]
+    command = [str(packages.envoy_binary()), "-c", str(config), "--concurrency", str(workers)]
     return _start([*command, "--disable-hot-restart", "--log-level", "error"], who, where)
 
 

@@ -63,11 +63,10 @@ class Plan:
     side: Side
     layout: Layout
     services: int = SERVICES
-    control_flags: tuple[str, ...] = ()
+    workers: int = 1
+    """Of each sidecar."""
     sidecar_module: str = "meshproxy"
     """Of ours: what `python -m` runs; it may wrap the sidecar."""
-    sidecar_flags: tuple[str, ...] = ()
-    """Of ours."""
     cgroups: Callable[[str], tuple[Path, ...]] = lambda pod: ()
     """Control groups by pod."""
 
@@ -123,9 +122,7 @@ class Testbed:
     def _build_mesh(self) -> None:
         plan, network = self.plan, self.network
         data_dir = self._seeds.copy(self.folder / "control", plan.services, meshed=plan.layout.is_meshed)
-        self.control = ControlPlane(
-            data_dir, network.control, self.folder / "control-plane.log", plan.control_flags
-        )
+        self.control = ControlPlane(data_dir, network.control, self.folder / "control-plane.log")
         self._stack.callback(self._stop_control)
         if not (plan.layout.has_client_proxy and plan.layout.has_server_proxy) and plan.layout.is_meshed:
             self.restart_peer(resumption=True)
@@ -151,10 +148,10 @@ class Testbed:
         namespace = self.network.client if who is CLIENT else self.network.server
         where = Surroundings(namespace, self.control, self.folder, cgroups=self.plan.cgroups(who.pod))
         if self.plan.side is Side.MESHPROXY:
-            module, flags = self.plan.sidecar_module, self.plan.sidecar_flags
-            process = proxies.start_meshproxy(who, where, module=module, flags=flags)
+            module, workers = self.plan.sidecar_module, self.plan.workers
+            process = proxies.start_meshproxy(who, where, module=module, workers=workers)
         else:
-            process = proxies.start_envoy(who, where)
+            process = proxies.start_envoy(who, where, workers=self.plan.workers)
         self.proxies[who.pod] = self._keep(process)
         self.ready_seconds[who.pod] = proxies.wait_ready(self.plan.side, process, namespace)
         return process

@@ -1,4 +1,4 @@
-"""(9) A rule written by REST, until the last of 100 sidecars has it: real ADS streams over mTLS, 100 services.
+"""(9) A rule written by REST, until the last of 100 sidecars has it: ADS streams over mTLS, 100 services.
 
 From just before the PUT is sent; the control plane's debounce (0.1 s) is part of it.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.result import Outcome
-from bench.workload import connections, http1, latency, propagation, relay
+from bench.workload import connections, http1, latency, memory, propagation, relay, start
 from bench.workload.context import Context
 
 
@@ -26,6 +26,8 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
         connections.NAME: Workload("a new connection for each request", connections.new_connections),
         propagation.NAME: Workload("a rule, from REST to 100 sidecars", propagation.propagation),
+        memory.NAME: Workload("memory by number of services", memory.memory),
+        start.NAME: Workload("start to ready with half a core", start.start),
         relay.NAME: Workload("TCP relay, plain and mTLS", relay.relay),
     }
 )
