@@ -54,10 +54,27 @@ class TypeState:
 class Cursor:
     """One stream's place."""
 
+    number: int = 0
+    """Streams in the order in which they were opened."""
     nonces: dict[str, str] = field(default_factory=dict)
     """Last nonce received, by type URL."""
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Last names sent, by type URL; absent while the type was not asked for."""
+    answered: dict[str, set[str]] = field(default_factory=dict)
+    """Names of the resources received, by the type URLs that were answered at all."""
+    refused: set[str] = field(default_factory=set)
+    """Type URLs of which a response was refused."""
+    is_complete: bool = False
+    """Whether everything that is needed has once been told on this stream."""
+
+    def has_told(self, type_url: str, names: frozenset[str] | None) -> bool:
+        """Whether all of `names` came on this stream, or any answer where `names` is None; a refusal counts,
+        because what was refused is not sent again."""
+        if type_url in self.refused:
+            return True
+        if names is None:
+            return type_url in self.answered
+        return names <= self.answered.get(type_url, set())
 
 
 class AdsState:
@@ -65,12 +82,16 @@ class AdsState:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._streams = 0
+        self._newest: Cursor | None = None
+        """Of the stream that was opened last, of those that have been answered."""
         self.types: dict[str, TypeState] = {type_url: TypeState() for type_url in SHORT_NAMES}
         """By type URL, for reading only."""
 
     def open_stream(self) -> tuple[Cursor, list[DiscoveryRequest]]:
         """A new stream and its first requests; only the very first names the node."""
-        cursor = Cursor()
+        self._streams += 1
+        cursor = Cursor(self._streams)
         requests = [
             self._request(cursor, type_url)
             for type_url in SHORT_NAMES
@@ -94,6 +115,8 @@ class AdsState:
         state.version, state.has_response, state.last_rejection = response.version_info, True, ""
         state.updates += 1
         cursor.nonces[type_url] = response.nonce
+        cursor.answered.setdefault(type_url, set()).update(resources)
+        self._note(cursor)
         return [self._request(cursor, type_url), *self._follow_up(cursor, type_url)]
 
     def reject(self, cursor: Cursor, response: DiscoveryResponse, reason: str) -> list[DiscoveryRequest]:
@@ -102,6 +125,8 @@ class AdsState:
         state.rejected += 1
         state.last_rejection = reason[:_MAX_REASON_LENGTH]
         cursor.nonces[response.type_url] = response.nonce
+        cursor.refused.add(response.type_url)
+        self._note(cursor)
         nack = self._request(cursor, response.type_url)
         nack.error_detail.CopyFrom(Status(code=INVALID_ARGUMENT, message=state.last_rejection))
         return [nack]
@@ -113,6 +138,25 @@ class AdsState:
             return ()
         values = (item.value for item in self.types[parent].accepted.values())
         return tuple(sorted({name for value in values for name in references(value)}))
+
+    def is_complete(self) -> bool:
+        """Whether the newest stream has told everything once.
+
+        A control plane that was away knows nothing of what we hold: it answers each type at once and in any
+        order, so that clusters go before the routes that used them. Until it has told all, there is nothing
+        consistent to take over.
+        """
+        return self._newest is None or self._newest.is_complete
+
+    def _note(self, cursor: Cursor) -> None:
+        if self._newest is None or cursor.number > self._newest.number:
+            self._newest = cursor
+        cursor.is_complete = cursor.is_complete or all(map(cursor.has_told, SHORT_NAMES, self._needs()))
+
+    def _needs(self) -> Iterator[frozenset[str] | None]:
+        """Names needed of each type; None where whatever is told is all."""
+        for type_url in SHORT_NAMES:
+            yield None if type_url in _CHILD else frozenset(self.wanted(type_url))
 
     def _prune(self, type_url: str) -> None:
         """Forget resources that nothing accepted refers to any more."""

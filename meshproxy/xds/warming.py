@@ -1,9 +1,9 @@
 """Accepted resources -> what the proxy is given, never half of it (pure).
 
-A cluster whose endpoints have not arrived is warming: until they do, the cluster that was published under
-its name stays, or none. The same holds for a listener and its route tables. The first snapshot waits for
-everything. Nobody is waited for longer than `PATIENCE`, Envoy's `initial_fetch_timeout`: the control plane
-may have nothing to say.
+A cluster whose endpoints have not arrived is warming: until they do, the cluster that was published under its
+name stays, or none. The same holds for a listener and its route tables. The first snapshot waits for
+everything, and so does the first one after each reconnect. Nobody is waited for longer than `PATIENCE`,
+Envoy's `initial_fetch_timeout`: the control plane may have nothing to say.
 """
 
 from __future__ import annotations
@@ -33,13 +33,17 @@ class Warming:
         self._patience = patience
         self._waiting: dict[tuple[str, str], float] = {}
         """(type URL, name) -> since when; those given up on stay, so that they are not waited for anew."""
+        self._behind_since: float | None = None
+        """When a new stream began to tell; None once it has told everything."""
         self.published: ConfigSnapshot | None = None
 
     def advance(self, state: AdsState, now: float) -> ConfigSnapshot | None:
         """The snapshot to publish now; None while nothing differs from the one before."""
         types = state.types
-        blocked = self._blocked(state, now)
+        blocked, is_behind = self._blocked(state, now), self._is_behind(state, now)
         if self.published is None and (blocked or not _has_both(types)):
+            return None
+        if is_behind:
             return None
         snapshot = self._assemble(types, blocked)
         if self.published is not None and _is_same(snapshot, self.published):
@@ -49,8 +53,19 @@ class Warming:
 
     def next_deadline(self, now: float) -> float | None:
         """When waiting for somebody ends; None when nobody is waited for."""
-        deadlines = [since + self._patience for since in self._waiting.values()]
+        waits = [*self._waiting.values()]
+        if self._behind_since is not None:
+            waits.append(self._behind_since)
+        deadlines = [since + self._patience for since in waits]
         return min((deadline for deadline in deadlines if deadline > now), default=None)
+
+    def _is_behind(self, state: AdsState, now: float) -> bool:
+        if state.is_complete():
+            self._behind_since = None
+            return False
+        if self._behind_since is None:
+            self._behind_since = now
+        return now < self._behind_since + self._patience
 
     def _blocked(self, state: AdsState, now: float) -> set[tuple[str, str]]:
         """What is referred to, has not arrived, and is still worth waiting for."""

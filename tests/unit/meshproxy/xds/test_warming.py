@@ -126,3 +126,36 @@ def test_nobody_is_waited_for_longer_than_fifteen_seconds_and_only_once() -> Non
     assert (dict(published.endpoints), dict(published.routes)) == ({}, {})
     assert not sidecar.advance(18.0)
     assert sidecar.receive(ENDPOINT_TYPE, message.endpoints("a"), now=19.0)
+
+
+def test_a_new_stream_is_taken_over_when_it_has_told_everything() -> None:
+    sidecar = warm()
+    sidecar.cursor, _ = sidecar.state.open_stream()
+    assert not sidecar.receive(CLUSTER_TYPE, message.cluster("b"))
+    assert not sidecar.receive(ENDPOINT_TYPE, message.endpoints("b"))
+    assert not sidecar.receive(LISTENER_TYPE, message.listener())
+    assert sidecar.warming.published is not None
+    assert set(sidecar.warming.published.clusters) == {"a"}, "its route still sends there"
+    assert sidecar.receive(ROUTE_TYPE, message.routes("80", "b"))
+    assert set(sidecar.warming.published.clusters) == {"b"}
+
+
+def test_a_new_stream_that_tells_only_a_part_is_waited_for_fifteen_seconds() -> None:
+    sidecar = warm()
+    sidecar.cursor, _ = sidecar.state.open_stream()
+    assert not sidecar.advance(99.0), "a stream that says nothing holds up nothing"
+    sidecar.receive(CLUSTER_TYPE, message.cluster("a"), message.cluster("b"), now=100.0)
+    sidecar.receive(ENDPOINT_TYPE, message.endpoints("b"), now=100.0)
+    assert sidecar.warming.next_deadline(100.0) == 115.0
+    assert not sidecar.advance(114.0)
+    assert sidecar.advance(115.0)
+
+
+def test_what_a_new_stream_has_refused_is_not_waited_for() -> None:
+    sidecar = warm()
+    sidecar.cursor, _ = sidecar.state.open_stream()
+    response = DiscoveryResponse(type_url=ROUTE_TYPE, version_info="2", nonce="1")
+    sidecar.state.reject(sidecar.cursor, response, "no")
+    sidecar.receive(CLUSTER_TYPE, message.cluster("a"))
+    sidecar.receive(ENDPOINT_TYPE, message.endpoints("a", 9090))
+    assert sidecar.receive(LISTENER_TYPE, message.listener())
