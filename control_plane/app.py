@@ -20,6 +20,7 @@ from typing import Final, Self
 import grpc
 import grpc.aio
 
+from certs.errors import KeyStoreError
 from certs.store import load_or_create_authority, make_private_directory, write_private
 from certs.svid import certificate_to_pem
 from control_plane.ads import SERVER_OPTIONS, AdsServicer
@@ -276,7 +277,10 @@ def _admin_token(path: Path) -> str:
     """The administrator's bearer token, made at the first start."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(_TOKEN_BYTES).encode())
-    return path.read_text().strip()
+    token = path.read_bytes().strip()
+    if not token or not token.isascii():
+        raise KeyStoreError(f"{path} holds no token; remove it, and a new one is made at the next start")
+    return token.decode()
 
 
 def _endpoint(host: str, port: int) -> str:

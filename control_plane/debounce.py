@@ -7,6 +7,7 @@ so that an endless stream of changes cannot hold configuration back. Istio's def
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -18,10 +19,12 @@ class DebounceSettings:
     longest: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.quiet < 0:
-            raise ValueError(f"debounce quiet time {self.quiet} s is negative; give 0 or more")
-        if self.longest < self.quiet:
-            raise ValueError(f"debounce maximum {self.longest} s is below the quiet time {self.quiet} s")
+        if not self.quiet >= 0:
+            raise ValueError(f"debounce quiet time {self.quiet} s is negative or no number; give 0 or more")
+        if not self.quiet <= self.longest < math.inf:
+            raise ValueError(
+                f"debounce maximum {self.longest} s is below the quiet time {self.quiet} s, or has no end"
+            )
 
 
 class Debounce:

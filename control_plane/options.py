@@ -1,6 +1,7 @@
 """The control plane's command line (pure): flags to one frozen value, every wrong one refused by name."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -13,6 +14,11 @@ from control_plane.translate.settings import MeshSettings, MtlsMode, OutboundTra
 
 MIN_LEAF_TTL = 5.0
 """Seconds: below, a certificate would end before everybody had its successor."""
+
+MAX_LEAF_TTL = 90 * 86_400.0
+"""Seconds, 90 days: a leaf must end long before its CA, and a leaked one must end some day."""
+_HIGHEST_PORT = 65_535
+_DNS_NAME = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,12 @@ def parse_options(arguments: Sequence[str]) -> Options:
 
 
 def _options(given: argparse.Namespace) -> Options:
-    if given.leaf_ttl < MIN_LEAF_TTL:
-        raise ValueError(f"--leaf-ttl {given.leaf_ttl:g}: must be at least {MIN_LEAF_TTL:g} seconds")
+    if not MIN_LEAF_TTL <= given.leaf_ttl <= MAX_LEAF_TTL:
+        raise ValueError(
+            f"--leaf-ttl {given.leaf_ttl:g}: must be from {MIN_LEAF_TTL:g} to {MAX_LEAF_TTL:g} seconds"
+        )
+    for flag in ("xds_port", "signing_port", "metrics_port"):
+        _check_port(getattr(given, flag), f"--{flag.replace('_', '-')}")
     _host_of(given.rest_address, "--rest-address")
     _check_loopback(given.plaintext_xds_address)
     return Options(
@@ -68,7 +78,7 @@ def _options(given: argparse.Namespace) -> Options:
         ),
         leaf_ttl=given.leaf_ttl,
         debounce=DebounceSettings(given.debounce_after, given.debounce_max),
-        extra_sans=tuple(given.extra_san),
+        extra_sans=tuple(map(_checked_san, given.extra_san)),
         log_level=given.log_level.upper(),
     )
 
@@ -76,9 +86,27 @@ def _options(given: argparse.Namespace) -> Options:
 def _host_of(address: str, flag: str) -> str:
     """The host of `host:port`; an IPv6 one stands in brackets."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not (port.isascii() and port.isdecimal() and len(port) <= len(str(_HIGHEST_PORT))):
         raise ValueError(f"{flag} {address}: must be host:port, such as 127.0.0.1:15015")
+    _check_port(int(port), f"{flag} {address}: port")
     return host.removeprefix("[").removesuffix("]")
+
+
+def _check_port(port: int, place: str) -> None:
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise ValueError(f"{place} {port}: must be from 0 to {_HIGHEST_PORT}")
+
+
+def _checked_san(san: str) -> str:
+    """An address, or a name as it stands in a certificate. Raises ValueError."""
+    try:
+        return str(ip_address(san))
+    except ValueError:
+        if not _DNS_NAME.fullmatch(san):
+            raise ValueError(
+                f"--extra-san {san!r}: must be a DNS name (IDNA form) or an IP address"
+            ) from None
+        return san
 
 
 def _check_loopback(address: str) -> None:

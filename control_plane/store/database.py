@@ -71,7 +71,10 @@ class Database:
                     f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;"
                 )
         except sqlite3.Error as exc:
-            raise DatabaseError(f"store {self._path}: {exc}") from exc
+            raise DatabaseError(
+                f"store {self._path}: {exc}; if no other control plane uses it, restore it from a backup, or "
+                "move it away to begin anew"
+            ) from exc
         if version not in (0, _SCHEMA_VERSION):
             raise DatabaseError(f"store {self._path}: schema {version}, this version reads {_SCHEMA_VERSION}")
 

@@ -5,6 +5,7 @@ and committed by the writer thread; only then does it appear in memory, to reade
 order. So a read after a write sees it, and nothing is ever told that could still be lost.
 """
 
+import sqlite3
 import time
 import uuid
 from bisect import insort
@@ -29,7 +30,7 @@ from control_plane.store.api import (
     Store,
     StoreEvent,
 )
-from control_plane.store.database import Database
+from control_plane.store.database import Database, DatabaseError
 from control_plane.store.event_log import RETAINED_EVENTS, EventCursor, EventLog
 from control_plane.store.writer import Transaction, Writer
 
@@ -62,7 +63,14 @@ class SqliteStore(Store):
 
         `retained` is how many changes can be followed back at least. Raises DatabaseError.
         """
-        return cls(Database(path), now, retained=retained)
+        database = Database(path)
+        try:
+            return cls(database, now, retained=retained)
+        except (sqlite3.Error, ValueError, KeyError) as exc:  # pages or objects in it that cannot be read
+            database.close()
+            raise DatabaseError(
+                f"store {path} is damaged ({exc}); restore it from a backup, or move it away to begin anew"
+            ) from exc
 
     async def close(self) -> None:
         """Finish pending writes, end all event streams and close the file. Idempotent."""

@@ -49,6 +49,16 @@ def test_every_flag_arrives() -> None:
         ("--data-dir d --plaintext-xds-address nonsense:1", "does not appear to be"),
         ("--data-dir d --rest-address :1", "--rest-address :1"),
         ("--data-dir d --debounce-after -1", "-1"),
+        ("--data-dir d --debounce-after nan", "nan"),
+        ("--data-dir d --debounce-max inf", "inf"),
+        ("--data-dir d --leaf-ttl nan", "--leaf-ttl nan"),
+        ("--data-dir d --leaf-ttl inf", "--leaf-ttl inf"),
+        ("--data-dir d --xds-port 65536", "--xds-port 65536"),
+        ("--data-dir d --metrics-port -1", "--metrics-port -1"),
+        ("--data-dir d --rest-address 127.0.0.1:70000", "port 70000"),
+        ("--data-dir d --rest-address 127.0.0.1:" + "1" * 5000, "must be host:port"),
+        ("--data-dir d --extra-san bäd", "--extra-san 'bäd'"),
+        ("--data-dir d --extra-san -x", "--extra-san"),
     ],
 )
 def test_a_wrong_flag_is_refused_by_name(
