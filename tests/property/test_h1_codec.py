@@ -16,152 +16,10 @@ from hypothesis import strategies as st
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import Request, Response, Trailers
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory, RequestReader, ResponseReader
-from meshproxy.http.h1_writer import chunk, last_chunk
+from tests.property.h1_messages import ANY_BYTES, DROPPED, SEEDS, request, response
 
 LIMITS = HeadLimits()
 CODEC = settings(derandomize=True, deadline=None, max_examples=200)
-
-# --- messages ---
-
-_TOKEN = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=8).map(str.encode)
-_VALUE = st.binary(max_size=12).map(
-    lambda raw: bytes(b for b in raw if b == 9 or 0x20 <= b != 0x7F).strip(b" \t")
-)
-_TARGET = st.text("/abc019?=&%._-~:@!$'()*+,;|{}", max_size=20).map(lambda text: b"/" + text.encode())
-_BLANK = st.sampled_from([b"", b" ", b"\t", b"  "])
-_SPECIAL_NAMES = frozenset(
-    b"host content-length transfer-encoding connection upgrade expect te keep-alive trailer".split()
-)
-_DROPPED = frozenset(
-    b"transfer-encoding connection upgrade te keep-alive proxy-connection x-request-id".split()
-) | {b"x-envoy-peer-metadata", b"x-forwarded-client-cert"}
-
-
-@st.composite
-def _fields(draw):
-    pairs = draw(st.lists(st.tuples(_TOKEN, _VALUE), max_size=5))
-    return [(name, value) for name, value in pairs if name.lower() not in _SPECIAL_NAMES]
-
-
-def _lowered(pairs):
-    return tuple((name.lower(), value) for name, value in pairs)
-
-
-def _serialise(draw, start, pairs):
-    lines = [start]
-    for name, value in pairs:
-        blank = st.sampled_from([b"", b" "]) if name.lower() in _SPECIAL_NAMES else _BLANK
-        lines.append(b"%b:%b%b%b" % (name, draw(blank), value, draw(blank)))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-@st.composite
-def _body(draw):
-    """(fields that frame it, bytes on the wire, content, trailers)."""
-    content = draw(st.binary(max_size=40))
-    kind = draw(st.sampled_from(["none", "length", "chunked"]))
-    if kind == "none":
-        return [], b"", b"", ()
-    if kind == "length":
-        return [(b"Content-Length", b"%d" % len(content))], content, content, ()
-    pieces, rest = [], content
-    while rest:
-        size = draw(st.integers(1, len(rest)))
-        piece = chunk(rest[:size])
-        if draw(st.booleans()):
-            piece = piece.replace(b"\r\n", draw(st.sampled_from([b";a=b\r\n", b";q\r\n"])), 1)
-        pieces.append(piece)
-        rest = rest[size:]
-    trailers = tuple((name.lower(), value) for name, value in draw(_fields()))
-    name = draw(st.sampled_from([b"Transfer-Encoding", b"transfer-encoding"]))
-    wire = b"".join(pieces) + last_chunk(trailers)
-    return [(name, draw(st.sampled_from([b"chunked", b"Chunked"])))], wire, content, trailers
-
-
-@st.composite
-def _request(draw):
-    """(bytes, method, target, headers as a reader should see them, content, trailers)."""
-    method = draw(st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PURGE"]))
-    target = draw(_TARGET)
-    framing, wire, content, trailers = draw(_body())
-    pairs = [(b"Host", b"catalog:8080"), *draw(_fields()), *framing]
-    if draw(st.booleans()):
-        pairs.append((b"Connection", draw(st.sampled_from([b"close", b"keep-alive", b"te, close"]))))
-    if draw(st.booleans()):
-        pairs.append((b"x-request-id", draw(st.sampled_from([b"1", b"a b", b"%036d" % 7, b""]))))
-    head = _serialise(draw, b"%b %b HTTP/1.1" % (method, target), pairs)
-    return (
-        head + wire,
-        method,
-        target,
-        tuple((name.lower(), value) for name, value in pairs),
-        content,
-        trailers,
-    )
-
-
-@st.composite
-def _response(draw):
-    """(bytes, method it answers, status, headers, content, trailers)."""
-    method = draw(st.sampled_from([b"GET", b"GET", b"POST", b"HEAD"]))
-    status = draw(st.sampled_from([200, 200, 201, 204, 304, 404, 503]))
-    framing, wire, content, trailers = draw(_body())
-    if status == 204 or not framing:
-        framing = [] if status in {204, 304} or method == b"HEAD" else [(b"Content-Length", b"0")]
-        wire, content, trailers = b"", b"", ()
-    elif status == 304 or method == b"HEAD":
-        wire, content, trailers = b"", b"", ()
-    pairs = [*draw(_fields()), *framing]
-    head = _serialise(
-        draw, b"HTTP/1.1 %d %b" % (status, draw(st.sampled_from([b"OK", b"", b"No Way"]))), pairs
-    )
-    return (
-        head + wire,
-        method,
-        status,
-        tuple((name.lower(), value) for name, value in pairs),
-        content,
-        trailers,
-    )
-
-
-_SEEDS = [
-    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"\r\nGET http://a/b?c HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a\r\nhello\r\n0\r\nT: 1\r\n\r\n",
-    b"GET / HTTP/1.0\r\nConnection: keep-alive, foo\r\nfoo: b\r\nx-request-id: 1\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nx-request-id: 0af76519-16cd-43dd-8448-eb211c80319c\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-    b"HTTP/1.1 100 Continue\r\n\r\n"
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    b"HTTP/1.0 200 OK\r\n\r\nuntil close",
-]
-_PIECES = st.sampled_from(
-    [
-        *[b"\r\n", b"\n", b"\r", b" ", b"\t", b"\x00", b":", b",", b"#", b"0", b"5", b"\xff", b"\r\n\r\n"],
-        *[
-            b"Content-Length: 5\r\n",
-            b"Transfer-Encoding: chunked\r\n",
-            b"Host: b\r\n",
-            b"x-request-id: 2\r\n",
-        ],
-        *[b"HTTP/1.0", b"chunked", b" folded\r\n", b"Connection: close\r\n", b"x-request-id: 2\r\n"],
-    ]
-)
-
-
-@st.composite
-def _mutated(draw):
-    data = bytearray(draw(st.sampled_from(_SEEDS)))
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(data)))
-        removed = draw(st.integers(0, 3))
-        data[place : place + removed] = draw(_PIECES)
-    return bytes(data)
-
-
-_ANY_BYTES = st.one_of(st.binary(max_size=60), _mutated(), _mutated(), st.sampled_from(_SEEDS))
 
 # --- what our readers make of bytes ---
 
@@ -315,13 +173,13 @@ def _messages(transcript):
 
 
 def _request_slots():
-    return type(RequestReader(HeadMemory(), LIMITS).receive(_SEEDS[0])[0].head).__slots__
+    return type(RequestReader(HeadMemory(), LIMITS).receive(SEEDS[0])[0].head).__slots__
 
 
 def _response_slots():
     reader = ResponseReader(HeadMemory(), LIMITS)
     reader.expect(b"GET")
-    return type(reader.receive(_SEEDS[6])[0].head).__slots__
+    return type(reader.receive(SEEDS[6])[0].head).__slots__
 
 
 def _without_ids(headers):
@@ -337,7 +195,7 @@ def _lower_te(headers):
 
 
 @CODEC
-@given(_request())
+@given(request())
 def test_valid_requests_are_read_as_h11_and_llhttp_read_them(made):
     data, method, target, headers, content, trailers = made
     transcript, error = _read_requests(data)
@@ -356,7 +214,7 @@ def test_valid_requests_are_read_as_h11_and_llhttp_read_them(made):
 
 
 @CODEC
-@given(_response())
+@given(response())
 def test_valid_responses_are_read_as_h11_reads_them(made):
     data, method, status, headers, content, trailers = made
     transcript, error = _read_response(data, method)
@@ -368,7 +226,7 @@ def test_valid_responses_are_read_as_h11_reads_them(made):
 
 
 @settings(CODEC, max_examples=1000)
-@given(_ANY_BYTES)
+@given(ANY_BYTES)
 def test_what_we_take_h11_takes_and_reads_the_same(data):
     transcript, error = _read_requests(data)
     if error is not None or not transcript:
@@ -390,7 +248,7 @@ def test_what_we_take_h11_takes_and_reads_the_same(data):
 
 
 @settings(CODEC, max_examples=1000)
-@given(_ANY_BYTES, st.sampled_from([b"GET", b"HEAD"]))
+@given(ANY_BYTES, st.sampled_from([b"GET", b"HEAD"]))
 def test_responses_we_take_h11_takes_and_reads_the_same(data, method):
     transcript, error = _read_response(data, method)
     if error is not None or any(kind == "excess" for kind, *_ in transcript):
@@ -402,7 +260,7 @@ def test_responses_we_take_h11_takes_and_reads_the_same(data, method):
 
 
 @settings(CODEC, max_examples=1000)
-@given(_ANY_BYTES, st.integers(0, 1000))
+@given(ANY_BYTES, st.integers(0, 1000))
 def test_however_bytes_are_split_the_result_is_the_same(data, seed):
     for read in (_read_requests, _read_response):
         whole, whole_error = read(data)
@@ -415,7 +273,7 @@ def test_however_bytes_are_split_the_result_is_the_same(data, seed):
 
 
 @settings(CODEC, max_examples=500)
-@given(st.lists(_ANY_BYTES, min_size=1, max_size=6), st.integers(0, 1000))
+@given(st.lists(ANY_BYTES, min_size=1, max_size=6), st.integers(0, 1000))
 def test_a_warm_memory_changes_nothing(inputs, seed):
     memory = HeadMemory()
     for data in [*inputs, *inputs, *inputs]:
@@ -431,7 +289,7 @@ def test_a_warm_memory_changes_nothing(inputs, seed):
 
 
 @CODEC
-@given(st.lists(_request(), min_size=1, max_size=5))
+@given(st.lists(request(), min_size=1, max_size=5))
 def test_pipelined_requests_are_told_apart(made):
     memory = HeadMemory()
     data = b"".join(one[0] for one in made)
@@ -443,8 +301,8 @@ def test_pipelined_requests_are_told_apart(made):
 
 
 @CODEC
-@given(_request())
-def test_what_is_sent_on_reads_back_as_the_same_request(made):
+@given(request())
+def test_what_is_sent_on_reads_back_as_the_samerequest(made):
     """`forward` is valid, loses exactly the hop-by-hop fields, and is stable."""
     transcript, _ = _read_requests(made[0])
     head = dict(zip(_request_slots(), transcript[0][1], strict=True))
@@ -453,12 +311,12 @@ def test_what_is_sent_on_reads_back_as_the_same_request(made):
     again, error = _read_requests(head["forward"] + b"\r\n" + content)
     assert error is None
     sent = dict(zip(_request_slots(), again[0][1], strict=True))
-    kept = tuple(pair for pair in head["headers"] if pair[0] not in _DROPPED)
+    kept = tuple(pair for pair in head["headers"] if pair[0] not in DROPPED)
     assert (sent["method"], sent["target"], sent["headers"]) == (head["method"], head["target"], kept)
     assert sent["forward"] == head["forward"]
 
 
-@pytest.mark.parametrize("seed", _SEEDS)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_prefix_of_a_message_is_taken_or_refused_cleanly(seed):
     for size in range(len(seed)):
         _read_requests(seed[:size])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from meshproxy.http.codec import scan_codec
@@ -55,3 +57,9 @@ def test_nothing_refused_is_remembered(case):
 def test_every_case_has_its_verdicts_and_every_verdict_its_case():
     assert set(VERDICTS) == set(CORPUS)
     assert all({"ours", "envoy"} <= set(verdict) for verdict in VERDICTS.values())
+
+
+def test_every_exception_is_told():
+    told = (Path(__file__).parents[5] / "docs" / "http1.md").read_text()
+    for case, verdict in VERDICTS.items():
+        assert "exception" not in verdict or f"`{case}`" in told, case
