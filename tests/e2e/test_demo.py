@@ -1,6 +1,7 @@
 """Each line of the demo's report, over one lab with the shop in it."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ START_TIMEOUT = 90.0
 @pytest.fixture(scope="module")
 def paths() -> Iterator[LabPaths]:
     """A lab with the shop, every pod ready."""
-    found = LabPaths.of("e2e-demo")
+    found = LabPaths.of(f"e2e-demo-{os.getpid()}")
     lifecycle.stop(found)
     try:
         daemon = lifecycle.start(found, LabOptions(leaf_ttl=scenario.LEAF_TTL))
