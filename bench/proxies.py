@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,7 +54,12 @@ class Surroundings:
 
 
 def start_meshproxy(
-    who: PodIdentity, where: Surroundings, *, module: str = "meshproxy", workers: int = 1
+    who: PodIdentity,
+    where: Surroundings,
+    *,
+    module: str = "meshproxy",
+    environment: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> Process:
     """Our sidecar; `module` may be one that wraps it."""
     where.folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +73,7 @@ def start_meshproxy(
     command += ["--log-level", "warning", "--drain-timeout", "0"]
     if workers > 1:
         command += ["--concurrency", str(workers)]
-    return _start(command, who, where)
+    return _start(command, who, where, environment)
 
 
 def start_envoy(who: PodIdentity, where: Surroundings, *, workers: int = 1) -> Process:
@@ -96,7 +101,12 @@ def start_envoy(who: PodIdentity, where: Surroundings, *, workers: int = 1) -> P
     return _start([*command, "--disable-hot-restart", "--log-level", "error"], who, where)
 
 
-def _start(command: Sequence[str], who: PodIdentity, where: Surroundings) -> Process:
+def _start(
+    command: Sequence[str],
+    who: PodIdentity,
+    where: Surroundings,
+    environment: Mapping[str, str] | None = None,
+) -> Process:
     return Process(
         command,
         namespace=where.namespace,
@@ -104,6 +114,7 @@ def _start(command: Sequence[str], who: PodIdentity, where: Surroundings) -> Pro
         log=where.folder / f"{who.pod}-proxy.log",
         is_proxy=True,
         cgroups=where.cgroups,
+        environment=environment,
     )
 
 

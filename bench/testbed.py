@@ -67,6 +67,8 @@ class Plan:
     """Of each sidecar."""
     sidecar_module: str = "meshproxy"
     """Of ours: what `python -m` runs; it may wrap the sidecar."""
+    sidecar_environment: tuple[tuple[str, str], ...] = ()
+    """Of ours, for that module."""
     cgroups: Callable[[str], tuple[Path, ...]] = lambda pod: ()
     """Control groups by pod."""
 
@@ -148,8 +150,13 @@ class Testbed:
         namespace = self.network.client if who is CLIENT else self.network.server
         where = Surroundings(namespace, self.control, self.folder, cgroups=self.plan.cgroups(who.pod))
         if self.plan.side is Side.MESHPROXY:
-            module, workers = self.plan.sidecar_module, self.plan.workers
-            process = proxies.start_meshproxy(who, where, module=module, workers=workers)
+            process = proxies.start_meshproxy(
+                who,
+                where,
+                module=self.plan.sidecar_module,
+                environment=dict(self.plan.sidecar_environment),
+                workers=self.plan.workers,
+            )
         else:
             process = proxies.start_envoy(who, where, workers=self.plan.workers)
         self.proxies[who.pod] = self._keep(process)

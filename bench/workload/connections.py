@@ -90,12 +90,13 @@ def _watched_load(context: Context, testbed: Testbed) -> tuple[wrk.Load, float]:
 
 
 def _load(context: Context, testbed: Testbed, seconds: int) -> wrk.Load:
-    target = wrk.Target(testbed.network.client, _url(testbed), testbed.folder, keep_alive=False)
+    target = wrk.Target(testbed.network.client, url(testbed), testbed.folder, keep_alive=False)
     with testbed.judged():
         return wrk.run(SMALL, target, seconds, context.next_salt())
 
 
-def _url(testbed: Testbed) -> str:
+def url(testbed: Testbed) -> str:
+    """Where each request makes the proxy take or make a new connection."""
     if testbed.plan.layout is Layout.ONE_HOP:
         return testbed.url
     if testbed.plan.layout is Layout.CLIENT_HALF:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.result import Outcome
-from bench.workload import connections, http1, latency, memory, propagation, relay, start
+from bench.workload import connections, http1, latency, memory, propagation, relay, stall, start
 from bench.workload.context import Context
 
 
@@ -28,6 +28,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         propagation.NAME: Workload("a rule, from REST to 100 sidecars", propagation.propagation),
         memory.NAME: Workload("memory by number of services", memory.memory),
         start.NAME: Workload("start to ready with half a core", start.start),
+        stall.NAME: Workload("longest stall of the event loop", stall.stall),
         relay.NAME: Workload("TCP relay, plain and mTLS", relay.relay),
     }
 )
