@@ -9,6 +9,8 @@ import uvicorn
 
 from control_plane.apiserver.app import RestApp
 
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's line and headers; it is read before anybody has said who they are."""
 GRACEFUL_TIMEOUT = 5
 """Seconds that requests in flight have to end when the server stops."""
 _CLOSE_TIMEOUT = 0.5
@@ -25,7 +27,8 @@ class RestServer:
         self._app = app
         self._config = uvicorn.Config(
             app.asgi,
-            http="httptools",
+            http="h11",  # uvicorn does not bound a request's head with its other parser
+            h11_max_incomplete_event_size=MAX_HEAD,
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.apiserver.server import bind, inherit
+from control_plane.apiserver.server import MAX_HEAD, bind, inherit
 from control_plane.apiserver.watch import WatchStreams
 from control_plane.client import ApiClient
 from control_plane.store.api import EventStream
@@ -96,3 +96,15 @@ def test_addresses() -> None:
     for wrong in ("127.0.0.1", ":80", "localhost:http"):
         with pytest.raises(ValueError, match="is not host:port"):
             bind(wrong)
+
+
+async def test_a_head_without_end_is_cut(tmp_path: Path) -> None:
+    """It comes before the token: whoever reaches the port could fill the memory."""
+    async with serving(tmp_path) as serve:
+        context = ssl.create_default_context(cadata=serve.config.ca_pem)
+        port = int(serve.config.server.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"a" * MAX_HEAD)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        writer.close()
