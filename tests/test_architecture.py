@@ -17,6 +17,7 @@ PACKAGES = {
     "injector": {"certs", "control_plane.api", "control_plane.client"},
     "lab": {"control_plane.client", "control_plane.kubeconfig", "control_plane.resources", "injector"},
     "meshctl": {"certs", "meshproxy", "control_plane", "injector", "lab"},
+    "bench": {"certs", "meshproxy", "control_plane", "lab"},
 }
 """Package → what else of ours it may import. The API a package offers others is named to the module."""
 
