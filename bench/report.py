@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from bench.result import MESHES, Measurement, Report
 from bench.statistic import ratio, spread
 
-_SHARE = "share"
+_NOT_COMPARED = ("share", "count")
+"""Units of which a ratio would say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def terminal(report: Report) -> str:
     parts = []
     for workload in _workloads(report.measurements):
         parts.append(f"{workload}\n{_aligned(_pivot(report.measurements, workload))}")
-    parts.append("against the targets\n" + _aligned([_TARGET_HEAD, *_target_rows(report)]))
+    if rows := list(_target_rows(report)):
+        parts.append("against the targets\n" + _aligned([_TARGET_HEAD, *rows]))
     parts.extend(f"note: {note}" for note in report.notes)
     return "\n\n".join(parts)
 
@@ -124,7 +126,7 @@ def _pivot(measurements: Iterable[Measurement], workload: str) -> list[tuple[str
     rows = [("case", "what", "unit", *sides, "ours ÷ Envoy")]
     for (case, metric, unit), row in cells.items():
         shown = (_cell(row[side]) if side in row else "" for side in sides)
-        rows.append((case, metric, unit, *shown, "" if unit == _SHARE else _to_envoy(row)))
+        rows.append((case, metric, unit, *shown, "" if unit in _NOT_COMPARED else _to_envoy(row)))
     return rows
 
 

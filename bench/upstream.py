@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from bench.dataset import CONNECTION_TARGET
 from bench.network import DIRECT_PORT
 from bench.process import LOAD_CORE, Process
 from bench.shape import RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
 
+RESET_LOG: Final = "resets.log"
+"""A line for each request to `/resetting` that was reset."""
+
 
 def start_upstream(namespace: Path, folder: Path) -> Process:
-    """Serves `/small`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the proxies."""
+    """Serves `/small`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the proxies.
+
+    `/closing` ends its connection after each answer, `/resetting` ends it instead of 1 % of the answers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "16k").write_bytes(RESPONSE_16K)
     (folder / "post").touch()
@@ -43,6 +50,8 @@ http {{
   sendfile on;
   tcp_nopush on;
   open_file_cache max=10;
+  split_clients $request_id $fault {{ 1% 1; * 0; }}
+  log_format fault $request_id;
   default_type application/octet-stream;
   server {{
 {listen}
@@ -51,6 +60,12 @@ http {{
     # `return` would answer before the body is there, as no application does; `mirror` waits for it, then
     # the static handler refuses POST, which is turned into the small answer.
     location = /post {{ mirror /nowhere; error_page 405 =200 /small; }}
+    location /closing {{ keepalive_timeout 0; return 200 "{SMALL_BODY.decode()}"; }}
+    location /resetting {{
+      access_log {folder}/{RESET_LOG} fault if=$fault;
+      if ($fault) {{ return 444; }}
+      return 200 "{SMALL_BODY.decode()}";
+    }}
     location = /nowhere {{ internal; return 204; }}
     location / {{ }}
   }}

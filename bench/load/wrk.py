@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from bench.errors import BenchError, WrongAnswer
 from bench.process import LOAD_CORE, Process
@@ -54,6 +54,15 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of the requests of a load in which some may fail."""
+
+    requests: int
+    failed: int
+    """Answered with 400 or above."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where wrk runs and what it calls."""
 
@@ -84,11 +93,20 @@ def script(shape: Shape, *, services: int, keep_alive: bool) -> str:
 
 def run(shape: Shape, target: Target, seconds: int, salt: int) -> Load:
     """Raises WrongAnswer when any request did not succeed."""
+    return summary(_run(shape, target, seconds, salt), shape)
+
+
+def count(shape: Shape, target: Target, seconds: int, salt: int) -> Counted:
+    """As `run`, but statuses may be bad. Raises WrongAnswer when connections failed."""
+    return tolerant_summary(_run(shape, target, seconds, salt), shape)
+
+
+def _run(shape: Shape, target: Target, seconds: int, salt: int) -> str:
     lua = target.folder / f"{shape.key}{'' if target.keep_alive else '-close'}.lua"
     lua.write_text(script(shape, services=target.services, keep_alive=target.keep_alive))
     options = ["-t1", f"-c{target.connections}", f"-d{seconds}s", "--timeout", "20s"]
     command = ["wrk", *options, "-s", str(lua), target.url, "--", f"{salt:08x}"]
-    return summary(_output(command, target, seconds), shape)
+    return _output(command, target, seconds)
 
 
 def _output(command: Sequence[str], target: Target, seconds: int) -> str:
@@ -107,10 +125,8 @@ def _output(command: Sequence[str], target: Target, seconds: int) -> str:
 
 def summary(text: str, shape: Shape) -> Load:
     """What wrk printed, judged (pure). Raises WrongAnswer."""
-    found = json.loads(text.rstrip().rpartition("\n")[2])
-    errors = {name: found[name] for name in ("connect", "read", "write", "status", "timeout") if found[name]}
-    if errors:
-        raise WrongAnswer(f"{shape.key}: {found['requests']} requests, of which failed: {errors}")
+    found = _found(text)
+    _require_none(("connect", "read", "write", "status", "timeout"), found, shape)
     requests = int(found["requests"])
     if not requests:
         raise WrongAnswer(f"{shape.key}: not one request was answered")
@@ -119,6 +135,23 @@ def summary(text: str, shape: Shape) -> Load:
         expected = len(shape.response_body)
         raise WrongAnswer(f"{shape.key}: {found['bytes']} bytes in {requests} answers of {expected}")
     return Load(requests, found["microseconds"] / 1e6, int(found["p99"]))
+
+
+def tolerant_summary(text: str, shape: Shape) -> Counted:
+    """As `summary`, with failed requests counted."""
+    found = _found(text)
+    _require_none(("connect", "read", "write", "timeout"), found, shape)
+    return Counted(found["requests"], found["status"])
+
+
+def _found(text: str) -> dict[str, int]:
+    return cast("dict[str, int]", json.loads(text.rstrip().rpartition("\n")[2]))
+
+
+def _require_none(errors: Sequence[str], found: dict[str, int], shape: Shape) -> None:
+    seen = {name: found[name] for name in errors if found[name]}
+    if seen:
+        raise WrongAnswer(f"{shape.key}: {found['requests']} requests, of which failed: {seen}")
 
 
 def _lua(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.result import Outcome
-from bench.workload import connections, http1, latency, memory, propagation, relay, stall, start
+from bench.workload import connections, fault, http1, latency, memory, propagation, relay, stall, start
 from bench.workload.context import Context
 
 
@@ -21,6 +21,7 @@ class Workload:
 
 WORKLOADS: Mapping[str, Workload] = MappingProxyType(
     {
+        fault.NAME: Workload("proof of the features: faults are found again in the counters", fault.faults),
         "http1_one_hop": Workload("HTTP/1.1 keep-alive, one hop", http1.one_hop),
         "http1_two_hops_mtls": Workload("HTTP/1.1 keep-alive, two hops, mTLS", http1.two_hops_mtls),
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
