@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from meshproxy.identity.agent import AgentCounters
 from meshproxy.identity.identity import Identity
 from meshproxy.transport.listener import ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime
+
+if TYPE_CHECKING:
+    from meshproxy.identity.agent import AgentCounters  # brings grpc, which worker processes do without
 
 
 def clusters(live: Mapping[str, ClusterRuntime]) -> list[dict[str, object]]:

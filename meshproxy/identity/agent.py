@@ -24,7 +24,8 @@ from certs.rotation import renew_at
 from certs.spiffe_id import SpiffeId
 from meshproxy.clock import Clock
 from meshproxy.errors import MeshproxyError, UpstreamError
-from meshproxy.identity.identity import Identity, IdentityBuilder
+from meshproxy.identity.builder import IdentityBuilder
+from meshproxy.identity.identity import Identity
 from meshproxy.identity.signing_client import SigningClient
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.tasks import TaskGroupRegistry

@@ -19,7 +19,8 @@ from control_plane.issuer import CertificateService, PeerAuthenticator, TokenAut
 from control_plane.serving_certificate import ServingCertificate, ServingNames, grpc_credentials
 from control_plane.tokens import TOKEN_AUDIENCE, TokenAuthority
 from meshproxy.errors import UpstreamError
-from meshproxy.identity.identity import Identity, IdentityBuilder
+from meshproxy.identity.builder import IdentityBuilder
+from meshproxy.identity.identity import Identity
 from meshproxy.identity.signing_client import GrpcSigningClient
 
 MESH = TrustDomain("cluster.local")

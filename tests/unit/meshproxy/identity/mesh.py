@@ -13,7 +13,8 @@ from certs.csr import create_csr, generate_key, key_to_pem, parse_csr
 from certs.spiffe_id import SpiffeId, TrustDomain
 from certs.svid import certificate_to_pem
 from meshproxy.errors import UpstreamError
-from meshproxy.identity.identity import Identity, IdentityBuilder
+from meshproxy.identity.builder import IdentityBuilder
+from meshproxy.identity.identity import Identity
 
 MESH = TrustDomain("cluster.local")
 WEB = SpiffeId.for_workload(MESH, "shop", "web")

@@ -7,7 +7,7 @@ import pytest
 from certs.bundle import TrustBundle
 from certs.csr import create_csr, generate_key, key_to_pem
 from certs.errors import CertificateError
-from meshproxy.identity.identity import IdentityBuilder
+from meshproxy.identity.builder import IdentityBuilder
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, chain_texts, new_authority
 
 NOW = 1_800_000_000.0
