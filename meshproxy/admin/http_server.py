@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import cast
@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import h11
 
 from meshproxy.routing.table import without_port
+from meshproxy.tasks import TaskGroupRegistry
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class HttpRoute:
     handler: Handler
     method: str = "GET"
     help: str = ""
+    prepare: Callable[[], Awaitable[None]] | None = None
+    """Awaited before the handler: gathers what it shows from other processes. None: it is all here."""
 
 
 class HttpServer:
@@ -92,6 +95,7 @@ class HttpServer:
         self.allowed_hosts = allowed_hosts
         self.limits = limits or HttpServerLimits()
         self.connections: set[_Connection] = set()
+        self.tasks = TaskGroupRegistry()
         self._server: asyncio.Server | None = None
         self._without_connections = asyncio.Event()
         self._without_connections.set()
@@ -108,6 +112,7 @@ class HttpServer:
         if self._server is None:
             return
         self._server.close()
+        await self.tasks.close()
         for connection in list(self.connections):
             connection.abort()
         await self._without_connections.wait()
@@ -168,6 +173,8 @@ class _Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._slices: Iterator[str] | None = None
         self._is_writable = True
+        self._is_preparing = False
+        """The answer waits for what `HttpRoute.prepare` gathers; nothing more is read meanwhile."""
 
     # --- transport callbacks ---
 
@@ -214,7 +221,12 @@ class _Connection(asyncio.Protocol):
     def _read(self) -> None:
         """Take h11's events until a request is complete or bytes are missing."""
         try:
-            while self._slices is None and self._transport is not None and self._take_event():
+            while (
+                self._slices is None
+                and not self._is_preparing
+                and self._transport is not None
+                and self._take_event()
+            ):
                 pass
         except h11.RemoteProtocolError as error:
             self._refuse(error.error_status_hint, str(error))
@@ -248,8 +260,33 @@ class _Connection(asyncio.Protocol):
         headers = dict(self._request.headers)
         path, _, query = self._request.target.decode("latin-1").partition("?")
         request = HttpRequest(self._request.method.decode("latin-1"), path, dict(parse_qsl(query)))
-        host, origin = headers.get(b"host", b""), headers.get(b"origin", b"")
-        self._start(self._server.respond(request, host.decode("latin-1"), origin.decode("latin-1")))
+        host, origin = (
+            headers.get(b"host", b"").decode("latin-1"),
+            headers.get(b"origin", b"").decode("latin-1"),
+        )
+        route = self._server.routes.get(request.path)
+        if route is None or route.prepare is None:
+            self._start(self._server.respond(request, host, origin))
+        else:
+            self._is_preparing = True
+            self._disarm()
+            self._server.tasks.start(self._prepare(route.prepare, request, host, origin), request.path)
+
+    async def _prepare(
+        self, prepare: Callable[[], Awaitable[None]], request: HttpRequest, host: str, origin: str
+    ) -> None:
+        """Answer once `prepare` has gathered what the page shows."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+        try:
+            await prepare()
+        except Exception:
+            _log.exception("page %s failed while it was prepared", request.path)
+            self.abort()
+            return
+        self._is_preparing = False
+        if self._transport is not None:
+            self._start(self._server.respond(request, host, origin))
 
     def _start(self, response: HttpResponse) -> None:
         """Send the head, then the body slice by slice."""

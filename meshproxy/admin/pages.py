@@ -24,7 +24,10 @@ def clusters(live: Mapping[str, ClusterRuntime]) -> list[dict[str, object]]:
             "active_requests": runtime.active_requests,
             "pending_requests": runtime.pending_requests,
             "connections": runtime.connections,
+            "active_retries": runtime.active_retries,
             "overflows": runtime.overflows,
+            "ejected_endpoints": runtime.ejected,
+            "is_panicking": runtime.is_panicking,
             "endpoints": [
                 {
                     "address": f"{endpoint.target.address}:{endpoint.target.port}",
@@ -37,6 +40,9 @@ def clusters(live: Mapping[str, ClusterRuntime]) -> list[dict[str, object]]:
                     "connections": endpoint.connections,
                     "idle_connections": len(endpoint.idle),
                     "connect_failures": endpoint.connect_failures,
+                    "consecutive_failures": endpoint.health.failures,
+                    "is_ejected": endpoint.health.is_ejected,
+                    "ejections": endpoint.health.ejections,
                 }
                 for endpoint in runtime.endpoints
             ],

@@ -7,7 +7,7 @@ meanings follow Envoy's admin interface; structured pages are JSON. What changes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshproxy.admin.http_server import LOOPBACK_HOSTS, HttpRequest, HttpResponse, HttpRoute, HttpServer
@@ -16,6 +16,7 @@ from meshproxy.telemetry.exposition import CONTENT_TYPE
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
+Prepare = Callable[[], Awaitable[None]]
 Document = Callable[[], Mapping[str, object] | Sequence[object]]
 """Gives what `json_text` can write: dataclasses, mappings, sequences, enums. Secrets are never in it."""
 
@@ -39,6 +40,10 @@ class AdminSources:
     """Given one of `LOG_LEVELS`."""
     drain: Callable[[], None]
     """Start to drain: finish exchanges, close idle connections; returns at once."""
+    refresh_metrics: Prepare | None = None
+    """Awaited before `metrics` and `stats`: brings in what worker processes counted. None: there are none."""
+    refresh_pages: Prepare | None = None
+    """Awaited before `clusters` and `listeners`, likewise."""
 
 
 def admin_server(sources: AdminSources) -> HttpServer:
@@ -53,7 +58,7 @@ def readiness_server(sources: AdminSources) -> HttpServer:
 
 def prometheus_server(sources: AdminSources) -> HttpServer:
     """`/stats/prometheus` and `/metrics`."""
-    route = HttpRoute(_metrics(sources.metrics))
+    route = HttpRoute(_metrics(sources.metrics), prepare=sources.refresh_metrics)
     return HttpServer({"/stats/prometheus": route, "/metrics": route})
 
 
@@ -62,12 +67,22 @@ def admin_routes(sources: AdminSources) -> dict[str, HttpRoute]:
     routes = {
         "/ready": HttpRoute(_ready(sources.not_ready), help="200 when ready, else 503 and why not"),
         "/config_dump": HttpRoute(_json(sources.config_dump), help="configuration in force"),
-        "/clusters": HttpRoute(_json(sources.clusters), help="clusters and their endpoints, with counters"),
-        "/listeners": HttpRoute(_json(sources.listeners), help="listeners and their addresses"),
+        "/clusters": HttpRoute(
+            _json(sources.clusters),
+            help="clusters and their endpoints, with counters",
+            prepare=sources.refresh_pages,
+        ),
+        "/listeners": HttpRoute(
+            _json(sources.listeners), help="listeners and their addresses", prepare=sources.refresh_pages
+        ),
         "/certs": HttpRoute(_json(sources.certs), help="workload certificate and trust bundle"),
         "/server_info": HttpRoute(_json(sources.server_info), help="version, state, uptime"),
-        "/stats": HttpRoute(_text(sources.stats), help="own counters and gauges"),
-        "/stats/prometheus": HttpRoute(_metrics(sources.metrics), help="all metrics, for Prometheus"),
+        "/stats": HttpRoute(
+            _text(sources.stats), help="own counters and gauges", prepare=sources.refresh_metrics
+        ),
+        "/stats/prometheus": HttpRoute(
+            _metrics(sources.metrics), help="all metrics, for Prometheus", prepare=sources.refresh_metrics
+        ),
         "/logging": HttpRoute(_logging(sources.set_log_level), "POST", f"?level={'|'.join(LOG_LEVELS)}"),
         "/drain": HttpRoute(_drain(sources.drain), "POST", "finish exchanges, take no new connections"),
     }

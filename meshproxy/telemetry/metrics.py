@@ -60,7 +60,7 @@ class MeshMetrics:
         self._readings: dict[str, dict[_Values, Callable[[], float]]] = {}
         self.read_from(names.RESIDENT_MEMORY.name, own_resident_bytes)
         self.read_from(names.CPU_SECONDS.name, own_cpu_seconds)
-        self.read_from(names.SERIES_OVERFLOWED.name, self._overflowed)
+        self.read_from(names.SERIES_OVERFLOWED.name, lambda: float(self.overflowed))
 
     # --- finding series ---
 
@@ -76,11 +76,15 @@ class MeshMetrics:
         """One label set of an own counter. Raises ValueError for a name or labels that `names` does not
         know.
         """
-        family, values = _checked(name, MetricKind.COUNTER, labels)
+        _, values = _checked(name, MetricKind.COUNTER, labels)
+        return self.counter_of(name, values)
+
+    def counter_of(self, name: str, values: tuple[str, ...]) -> Counter:
+        """As `counter`, with label values in the family's order, from whoever has them checked already."""
         table = self._counters.get(name)
         if table is None:
             table = self._counters[name] = SeriesTable(
-                _maker(family, Counter), _overflow_values, self._max_series
+                _maker(OWN_FAMILIES[name], Counter), _overflow_values, self._max_series
             )
         return table.get(values)
 
@@ -106,6 +110,29 @@ class MeshMetrics:
         Own counters and gauges stay: configuration, not peers, decides how many they are.
         """
         return self._requests.expire_idle(now, retain_idle) + self._tcp.expire_idle(now, retain_idle)
+
+    # --- reading ---
+
+    def all_requests(self) -> Iterator[RequestSeries]:
+        """Every request series that exists now."""
+        return iter(self._requests)
+
+    def all_tcp(self) -> Iterator[TcpSeries]:
+        """Every TCP series that exists now."""
+        return iter(self._tcp)
+
+    def all_counters(self) -> Iterator[tuple[str, tuple[str, ...], Counter]]:
+        """(family, label values, counter) of every own counter that exists now."""
+        for name, table in list(self._counters.items()):
+            for values, counter in table.items():
+                yield name, values, counter
+
+    @property
+    def overflowed(self) -> int:
+        """Look-ups that were answered with an overflow series."""
+        total = self._requests.overflowed + self._tcp.overflowed
+        total += sum(table.overflowed for table in self._counters.values())
+        return total + sum(table.overflowed for table in self._gauges.values())
 
     # --- writing out ---
 
@@ -150,11 +177,6 @@ class MeshMetrics:
                 yield series.label_text, series.value
         for values, read in self._readings.get(family.name, {}).items():
             yield label_text(family.labels, values), read()
-
-    def _overflowed(self) -> float:
-        total = self._requests.overflowed + self._tcp.overflowed
-        total += sum(table.overflowed for table in self._counters.values())
-        return total + sum(table.overflowed for table in self._gauges.values())
 
 
 def _new_request_series(labels: RequestLabels) -> RequestSeries:

@@ -139,6 +139,30 @@ UPSTREAM_RETRIES: Final = MetricFamily(
     "Attempts made again, by how the one before failed.",
     ("cluster", "reason"),
 )
+RETRIES_OVERFLOWED: Final = MetricFamily(
+    "meshproxy_upstream_retries_overflowed_total",
+    MetricKind.COUNTER,
+    "Retries not made because as many as `max_retries` allows were under way.",
+    ("cluster",),
+)
+OUTLIER_ACTIVE: Final = MetricFamily(
+    "meshproxy_outlier_ejections_active", MetricKind.GAUGE, "Endpoints ejected now.", ("cluster",)
+)
+OUTLIER_ENFORCED: Final = MetricFamily(
+    "meshproxy_outlier_ejections_enforced_total", MetricKind.COUNTER, "Endpoints ejected.", ("cluster",)
+)
+OUTLIER_CAPPED: Final = MetricFamily(
+    "meshproxy_outlier_ejections_overflowed_total",
+    MetricKind.COUNTER,
+    "Ejections not made because as many as `max_ejection_percent` allows were ejected.",
+    ("cluster",),
+)
+HEALTHY_PANIC: Final = MetricFamily(
+    "meshproxy_upstream_healthy_panic_total",
+    MetricKind.COUNTER,
+    "Endpoints chosen among all, ejected ones too, because too few were left.",
+    ("cluster",),
+)
 XDS_CONNECTED: Final = MetricFamily(
     "meshproxy_xds_connected", MetricKind.GAUGE, "1 while the stream to the control plane is up."
 )
@@ -163,19 +187,28 @@ SERIES_OVERFLOWED: Final = MetricFamily(
     MetricKind.COUNTER,
     "Label sets counted in an overflow series because a family had reached its bound.",
 )
+WORKERS_SERVING: Final = MetricFamily(
+    "meshproxy_workers_serving", MetricKind.GAUGE, "Worker processes that serve the configuration in force."
+)
+WORKER_RESTARTS: Final = MetricFamily(
+    "meshproxy_worker_restarts_total", MetricKind.COUNTER, "Worker processes started in place of dead ones."
+)
 RESIDENT_MEMORY: Final = MetricFamily(
-    "process_resident_memory_bytes", MetricKind.GAUGE, "Resident memory of this process."
+    "process_resident_memory_bytes", MetricKind.GAUGE, "Resident memory of the sidecar, all its processes."
 )
 CPU_SECONDS: Final = MetricFamily(
-    "process_cpu_seconds_total", MetricKind.COUNTER, "User and system CPU time of this process."
+    "process_cpu_seconds_total",
+    MetricKind.COUNTER,
+    "User and system CPU time of the sidecar, all its processes.",
 )
 
 OWN_FAMILIES: Final = {
     family.name: family
     for family in (
         CONNECTIONS_REFUSED, PROTOCOL_DETECTION, DOWNSTREAM_ACTIVE, UPSTREAM_CONNECT_FAILURES,
-        UPSTREAM_RETRIES, XDS_CONNECTED, XDS_UPDATE_REJECTED, CERTIFICATE_EXPIRY, CERTIFICATE_RENEWALS,
-        SERIES_OVERFLOWED, RESIDENT_MEMORY, CPU_SECONDS,
+        UPSTREAM_RETRIES, RETRIES_OVERFLOWED, OUTLIER_ACTIVE, OUTLIER_ENFORCED, OUTLIER_CAPPED,
+        HEALTHY_PANIC, XDS_CONNECTED, XDS_UPDATE_REJECTED, CERTIFICATE_EXPIRY, CERTIFICATE_RENEWALS,
+        SERIES_OVERFLOWED, WORKERS_SERVING, WORKER_RESTARTS, RESIDENT_MEMORY, CPU_SECONDS,
     )
 }  # fmt: skip
 """By metric name: everything that `MeshMetrics.counter`, `gauge` and `observe` accept."""

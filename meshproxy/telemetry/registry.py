@@ -50,6 +50,10 @@ class SeriesTable(Generic[K, S]):
         """Every series that exists now, a copy: counting may go on meanwhile."""
         return iter([*self._series.values(), *self._overflow_series.values()])
 
+    def items(self) -> Iterator[tuple[K, S]]:
+        """As iteration, with the keys."""
+        return iter([*self._series.items(), *self._overflow_series.items()])
+
     def get(self, key: K) -> S:
         """The series of `key`, made when new."""
         series = self._series.get(key)

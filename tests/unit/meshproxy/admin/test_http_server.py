@@ -1,6 +1,7 @@
 """The small HTTP server on a real loopback socket: requests written as bytes, answers read as bytes."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -34,7 +35,21 @@ def _fail_later(request: HttpRequest) -> HttpResponse:
     return HttpResponse(body())
 
 
+_gathered: list[str] = []
+
+
+async def _gather() -> None:
+    await asyncio.sleep(0)
+    _gathered.append("more")
+
+
+async def _fail_to_gather() -> None:
+    raise RuntimeError("nobody answers")
+
+
 ROUTES = {
+    "/gathered": HttpRoute(lambda request: HttpResponse(str(len(_gathered))), prepare=_gather),
+    "/ungathered": HttpRoute(_echo, prepare=_fail_to_gather),
     "/echo": HttpRoute(_echo),
     "/change": HttpRoute(_echo, "POST"),
     "/slices": HttpRoute(lambda request: HttpResponse(iter(SLICES))),
@@ -142,6 +157,19 @@ async def test_a_connection_is_kept_for_further_requests_also_pipelined(client: 
     assert rest.count(b"HTTP/1.1 200") == 3
     assert rest.index(b"third") < rest.index(b"{'3': '3'}")
     writer.close()
+
+
+async def test_a_page_waits_for_what_it_shows_also_pipelined(client: _Client) -> None:
+    _gathered.clear()
+    answer = await client.ask(_get("/gathered", headers="") + _get("/echo", headers="") + _get("/gathered"))
+    bodies = [part.partition(b"HTTP/1.1")[0] for part in answer.split(b"\r\n\r\n")[1:]]
+    assert bodies == [b"1", b"GET /echo {}", b"2"]
+
+
+async def test_a_page_that_cannot_be_gathered_ends_its_connection(client: _Client) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        assert await client.ask(_get("/ungathered")) == b""
+    assert not client.server.connections
 
 
 async def test_a_client_that_half_closes_gets_its_answer(client: _Client) -> None:
