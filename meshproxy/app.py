@@ -26,6 +26,7 @@ from meshproxy.errors import ConfigError
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.identity import contexts
 from meshproxy.identity.agent import AgentSettings, IdentityAgent
+from meshproxy.identity.peer_identity import PeerIdentities
 from meshproxy.identity.signing_client import GrpcSigningClient
 from meshproxy.interception.original_dst import original_destination
 from meshproxy.policy.timeout_wheel import TimeoutWheel
@@ -36,6 +37,7 @@ from meshproxy.proxy.services import ProxyServices
 from meshproxy.proxy.worker import LiveConfig, Worker
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
 from meshproxy.upstream.cluster import UpstreamServices
 from meshproxy.upstream.connector import Connector
@@ -99,7 +101,8 @@ class Sidecar:
             self._own_principal,
             lambda address: live.workloads.get(address),  # noqa: PLW0108  the table is replaced by updates
         )
-        connector = Connector(self._client_context, _peer_identity)
+        gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
+        connector = Connector(self._client_context, peer_identity, gate, reporter.upstream_handshake)
         upstream = UpstreamServices(
             connector=connector,
             clock=clock,
@@ -126,10 +129,12 @@ class Sidecar:
         listener_services = ListenerServices(
             make_protocol=lambda accepted: worker.make_protocol(accepted),  # noqa: PLW0108  made below
             server_context=self._server_context,
-            peer_identity=_peer_identity,
+            peer_identity=peer_identity,
             original_dst=_original_dst,
             on_refused=reporter.refused,
             on_detected=reporter.detected,
+            on_handshake=reporter.downstream_handshake,
+            gate=gate,
         )
         worker = Worker(live, services, upstream, listener_services, str(self._bootstrap.spiffe_id))
         return worker
@@ -147,7 +152,9 @@ class Sidecar:
 
     def _client_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
         identity = self._agent.current
-        return None if identity is None else contexts.client_context(identity, alpn=alpn)
+        if identity is None or not identity.is_valid(self._clock.wall()):
+            return None  # a session made while it was valid must not be resumed with it
+        return contexts.client_context(identity, alpn=alpn)
 
     # --- configuration ---
 
@@ -314,12 +321,6 @@ class Sidecar:
             "uptime_seconds": int(time.time() - self._started_at),
             "pid": os.getpid(),
         }
-
-
-def _peer_identity(ssl_object: ssl.SSLObject) -> str:
-    """The verified peer's SPIFFE id; "" is nobody."""
-    identity = contexts.peer_spiffe_id(ssl_object)
-    return "" if identity is None else str(identity)
 
 
 def _original_dst(transport: asyncio.BaseTransport) -> tuple[str, int] | None:

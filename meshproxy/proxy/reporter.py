@@ -195,6 +195,17 @@ class Reporter:
     def detected(self, listener: str, outcome: str) -> None:
         self._metrics.counter("meshproxy_protocol_detection_total", listener=listener, outcome=outcome).add()
 
+    def downstream_handshake(self, resumed: bool) -> None:
+        self._handshake("downstream", resumed)
+
+    def upstream_handshake(self, resumed: bool) -> None:
+        self._handshake("upstream", resumed)
+
+    def _handshake(self, side: str, resumed: bool) -> None:
+        self._metrics.counter(
+            "meshproxy_tls_handshakes_total", side=side, resumed="true" if resumed else "false"
+        ).add()
+
     def protocol_error(self, direction: Direction, reason: str) -> None:
         """A downstream sent what is not HTTP we accept."""
         self.refused(direction.value, reason)

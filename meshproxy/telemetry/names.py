@@ -127,6 +127,12 @@ DOWNSTREAM_ACTIVE: Final = MetricFamily(
     "Downstream connections open now.",
     ("listener",),
 )
+TLS_HANDSHAKES: Final = MetricFamily(
+    "meshproxy_tls_handshakes_total",
+    MetricKind.COUNTER,
+    "TLS handshakes that succeeded, by the side they were made with and whether they resumed a session.",
+    ("side", "resumed"),
+)
 UPSTREAM_CONNECT_FAILURES: Final = MetricFamily(
     "meshproxy_upstream_connect_failures_total",
     MetricKind.COUNTER,
@@ -205,7 +211,7 @@ CPU_SECONDS: Final = MetricFamily(
 OWN_FAMILIES: Final = {
     family.name: family
     for family in (
-        CONNECTIONS_REFUSED, PROTOCOL_DETECTION, DOWNSTREAM_ACTIVE, UPSTREAM_CONNECT_FAILURES,
+        CONNECTIONS_REFUSED, PROTOCOL_DETECTION, DOWNSTREAM_ACTIVE, TLS_HANDSHAKES, UPSTREAM_CONNECT_FAILURES,
         UPSTREAM_RETRIES, RETRIES_OVERFLOWED, OUTLIER_ACTIVE, OUTLIER_ENFORCED, OUTLIER_CAPPED,
         HEALTHY_PANIC, XDS_CONNECTED, XDS_UPDATE_REJECTED, CERTIFICATE_EXPIRY, CERTIFICATE_RENEWALS,
         SERIES_OVERFLOWED, WORKERS_SERVING, WORKER_RESTARTS, RESIDENT_MEMORY, CPU_SECONDS,

@@ -11,13 +11,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from meshproxy.config.model import DownstreamTls, FilterChain, Listener
 from meshproxy.transport import socket_option
 from meshproxy.transport.detect import Detected, DetectedKind, detect
 from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
+from meshproxy.transport.handshake_gate import Admission, HandshakeGate
 from meshproxy.transport.tls import TlsConnection
 
 _HANDSHAKE_TIMEOUT: Final = 10.0
@@ -53,6 +54,10 @@ class ListenerServices:
     """(listener, reason): for counting."""
     on_detected: Callable[[str, str], None]
     """(listener, outcome): for counting."""
+    on_handshake: Callable[[bool], None] = lambda resumed: None
+    """A TLS handshake succeeded: for counting."""
+    gate: HandshakeGate = field(default_factory=HandshakeGate)
+    """The event loop's."""
 
 
 class ListenerSet:
@@ -161,6 +166,7 @@ class _Accepting(asyncio.Protocol):
         self._listener: Listener | None = None
         self._chains: tuple[FilterChain, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
+        self._place: Admission | None = None
 
     # --- asyncio.Protocol ---
 
@@ -207,6 +213,7 @@ class _Accepting(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._leave_place()
 
     # --- detection ---
 
@@ -282,11 +289,26 @@ class _Accepting(asyncio.Protocol):
             return
         transport = self._transport
         assert transport is not None
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(_HANDSHAKE_TIMEOUT, transport.abort)
+        transport.pause_reading()  # what the client sends meanwhile waits in the kernel
+        self._timer = asyncio.get_running_loop().call_later(_HANDSHAKE_TIMEOUT, self._on_handshake_timeout)
+        self._place = self._services.gate.admit(
+            lambda: self._begin_handshake(listener, chain, tls, context), transport.abort
+        )
+        if self._place is None:
+            self._refuse("tls_handshake_limit")
+
+    def _begin_handshake(
+        self, listener: Listener, chain: FilterChain, tls: DownstreamTls, context: ssl.SSLContext
+    ) -> None:
+        transport = self._transport
+        assert transport is not None
+        if transport.is_closing():
+            return
 
         def established(connection: TlsConnection) -> None:
-            timer.cancel()
+            self._stop_timer()
+            self._leave_place()
+            self._services.on_handshake(bool(connection.ssl_object.session_reused))
             principal = self._services.peer_identity(connection.ssl_object)
             if not _is_allowed(tls, principal):
                 self._services.on_refused(self._name, "identity_not_allowed")
@@ -296,17 +318,41 @@ class _Accepting(asyncio.Protocol):
             connection.attach(self._services.make_protocol(accepted))
 
         def failed(error: Exception) -> None:
-            timer.cancel()
+            self._stop_timer()
+            self._leave_place()
             self._services.on_refused(self._name, "tls_handshake")
 
-        connection = TlsConnection(context, server_side=True, on_established=established, on_failed=failed)
+        connection = TlsConnection(
+            context,
+            server_side=True,
+            on_established=established,
+            on_failed=failed,
+            gate=self._services.gate,
+        )
         transport.set_protocol(connection)
         connection.connection_made(transport)
-        if self._buffer:
-            connection.data_received(self._buffer)
+        data, self._buffer = self._buffer, b""
+        if data:
+            connection.data_received(data)
+        else:
+            transport.resume_reading()
+
+    def _on_handshake_timeout(self) -> None:
+        self._timer = None
+        place, transport = self._place, self._transport
+        if place is not None and not place.is_inside:
+            self._refuse("tls_handshake_limit")
+        elif transport is not None:
+            transport.abort()
+
+    def _leave_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
 
     def _refuse(self, reason: str, *, count: bool = True) -> None:
         self._stop_timer()
+        self._leave_place()
         if count:
             self._services.on_refused(self._name, reason)
         if self._transport is not None:

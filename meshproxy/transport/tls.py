@@ -13,6 +13,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+from meshproxy.transport.handshake_gate import HandshakeGate
+
 _READ_SIZE: Final = 16384
 """One TLS record (RFC 8446 section 5.1: 2^14 bytes of plaintext); a larger buffer is allocated in vain."""
 
@@ -42,7 +44,14 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         on_failed: Callable[[Exception], None],
         server_name: str | None = None,
         session: ssl.SSLSession | None = None,
+        gate: HandshakeGate | None = None,
+        on_tickets: Callable[[ssl.SSLObject], None] | None = None,
     ) -> None:
+        """`session` is offered to the server. With a `gate` the handshake's steps wait for their turn.
+
+        `on_tickets(ssl_object)` runs at most once, when the server's session tickets must have come: with its
+        first byte of data, or at the end. Its session is then the one to keep.
+        """
         super().__init__()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -51,6 +60,9 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         )
         self._on_established: Callable[[TlsConnection], None] | None = on_established
         self._on_failed: Callable[[Exception], None] | None = on_failed
+        self._on_tickets = on_tickets
+        self._gate = gate
+        self._is_step_due = False
         self._raw: asyncio.Transport | None = None
         self._protocol: asyncio.Protocol | None = None
         self._established = False
@@ -65,15 +77,16 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass asyncio's
-        self._handshake()
+        if not self._object.server_side:
+            self._advance()
 
     def data_received(self, data: bytes) -> None:
         self._incoming.write(data)
-        if not self._established:
-            self._handshake()
         if self._protocol is not None:
             self._read()
-        elif self._established and not self._closing:
+        elif not self._established:
+            self._advance()
+        elif not self._closing:
             self._early = True  # what came before `attach` waits in the BIO
             self.pause_reading()
 
@@ -106,6 +119,25 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     # --- handshake ---
 
+    def _advance(self) -> None:
+        """Take the next step of the handshake, now or when it is our turn."""
+        if self._gate is None:
+            self._handshake()
+        elif not self._is_step_due:
+            self._is_step_due = True
+            self.pause_reading()  # what the peer sends meanwhile, its end too, waits in the kernel
+            self._gate.run(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_step_due = False
+        try:
+            self._handshake()
+        except BaseException:
+            self.abort()  # what is made of an established connection failed: our bug, its end
+            raise
+        if not self._established and not self._closing:
+            self.resume_reading()
+
     def _handshake(self) -> None:
         if self._closing:
             return
@@ -120,6 +152,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             return
         self._flush()
         self._established = True
+        if self._gate is not None:
+            self._gate = None
+            self._early = True  # reading is paused, also by us: `attach` resumes it
+        elif self._incoming.pending:
+            self._early = True
+            self.pause_reading()
         on_established, self._on_established = self._on_established, None
         self._on_failed = None
         assert on_established is not None
@@ -137,11 +175,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def attach(self, protocol: asyncio.Protocol) -> None:
         """Give the established connection to the protocol above it, with what arrived meanwhile."""
         self._protocol = protocol
+        is_early, self._early = self._early, False
+        if is_early:
+            self.resume_reading()  # first: the protocol may want to pause it
         protocol.connection_made(self)
-        if self._early:
-            self._early = False
+        if is_early and self._incoming.pending:
             self._read()
-            self.resume_reading()
         if self._early_eof and not self._eof_received:
             self._lose(TlsTruncated("TLS stream ended without close_notify"))
 
@@ -182,8 +221,15 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             chunks.append(data)
             data = b"".join(chunks)
         if data and self._protocol is not None:
-            self._received_any = True
+            if not self._received_any:
+                self._received_any = True
+                self._report_tickets()
             self._protocol.data_received(data)
+
+    def _report_tickets(self) -> None:
+        on_tickets, self._on_tickets = self._on_tickets, None
+        if on_tickets is not None:
+            on_tickets(self._object)
 
     def _deliver_eof(self) -> None:
         protocol = self._protocol
@@ -193,6 +239,8 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def _lose(self, exc: Exception | None) -> None:
         protocol, self._protocol = self._protocol, None
         self._closing = True
+        if protocol is not None:
+            self._report_tickets()
         raw = self._raw
         if raw is not None and not raw.is_closing():
             raw.abort()

@@ -13,7 +13,9 @@ from typing import cast
 
 from meshproxy.config.model import UpstreamTls
 from meshproxy.errors import UpstreamError
+from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.tls import TlsConnection, TlsFailure
+from meshproxy.transport.tls_session import SessionStore
 
 
 class ConnectFailed(UpstreamError):
@@ -48,10 +50,18 @@ class Connector:
         self,
         client_context: Callable[[tuple[str, ...]], ssl.SSLContext | None],
         peer_identity: Callable[[ssl.SSLObject], str],
+        gate: HandshakeGate | None = None,
+        on_handshake: Callable[[bool], None] | None = None,
     ) -> None:
-        """`client_context(alpn)` is None while the sidecar has no identity; `peer_identity` "" is nobody."""
+        """`client_context(alpn)` is None while the sidecar has no valid identity; `peer_identity` "" is
+        nobody. `gate` is the event loop's; `on_handshake(resumed)` counts.
+        """
         self._client_context = client_context
         self._peer_identity = peer_identity
+        self._gate = gate or HandshakeGate()
+        self._on_handshake = on_handshake
+        self._sessions: dict[tuple[str, ...], SessionStore] = {}
+        """By ALPN, as contexts are: no more than the configuration names."""
 
     async def connect(self, target: DialTarget, protocol: asyncio.Protocol) -> None:
         """Connect and attach `protocol` (its `connection_made` runs before this returns).
@@ -85,8 +95,11 @@ class Connector:
     async def _connect_tls(self, target: DialTarget, tls: UpstreamTls, protocol: asyncio.Protocol) -> None:
         context = self._client_context(tls.alpn_protocols)
         if context is None:
-            raise ConnectFailed("this sidecar has no certificate yet", "no_identity")
-        established: asyncio.Future[TlsConnection] = asyncio.get_running_loop().create_future()
+            raise ConnectFailed("this sidecar has no valid certificate", "no_identity")
+        loop = asyncio.get_running_loop()
+        sessions = self._sessions.setdefault(tls.alpn_protocols, SessionStore())
+        peer = (target.address, target.port, target.spiffe_id, tls.san_matchers, tls.sni)
+        established: asyncio.Future[TlsConnection] = loop.create_future()
 
         def on_established(done: TlsConnection) -> None:
             if not established.done():
@@ -96,20 +109,30 @@ class Connector:
             if not established.done():
                 established.set_exception(error)
 
+        def on_tickets(ssl_object: ssl.SSLObject) -> None:
+            if sessions.is_wanted(context, peer, loop.time()) and (session := ssl_object.session) is not None:
+                sessions.keep(context, peer, session, loop.time())
+
         connection = TlsConnection(
             context,
             server_side=False,
             server_name=tls.sni or None,
+            session=sessions.find(context, peer),
             on_established=on_established,
             on_failed=on_failed,
+            gate=self._gate,
+            on_tickets=on_tickets,
         )
         try:
             await self._connect_tcp(target, cast("asyncio.Protocol", connection))
             await established
             if connection.is_closing():
                 raise TlsFailure("peer closed the connection right after the TLS handshake")
+            if self._on_handshake is not None:
+                self._on_handshake(bool(connection.ssl_object.session_reused))
             self._check_identity(target, tls, connection.ssl_object)
         except BaseException:
+            sessions.forget(peer)
             connection.abort()
             if established.done() and not established.cancelled():
                 established.exception()  # retrieved: the cause is already on its way up

@@ -35,6 +35,7 @@ from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
+from meshproxy.identity.peer_identity import PeerIdentities
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy import peer
 from meshproxy.proxy.reporter import Reporter
@@ -43,6 +44,7 @@ from meshproxy.proxy.services import ProxyServices
 from meshproxy.proxy.worker import LiveConfig, Worker
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
 from meshproxy.upstream.cluster import UpstreamServices
 from meshproxy.upstream.connector import Connector
@@ -206,7 +208,8 @@ async def running(
     clock, rng, tasks, live = SystemClock(), random.Random(1), TaskGroupRegistry(), LiveConfig()
     memory, metrics = HeadMemory(), MeshMetrics()
     reporter = Reporter(metrics, own, lambda: principal, lambda address: live.workloads.get(address))
-    connector = Connector(client_context, peer_identity)
+    gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
+    connector = Connector(client_context, peer_identity, gate, reporter.upstream_handshake)
     refused: list[tuple[str, str]] = []
     upstream = UpstreamServices(
         connector, clock, tasks, memory, HeadLimits(), rng, PoolSettings(), reporter.connect_failed
@@ -231,6 +234,8 @@ async def running(
         original_dst=lambda transport: original_dst,
         on_refused=lambda listener, reason: refused.append((listener, reason)),
         on_detected=lambda listener, outcome: None,
+        on_handshake=reporter.downstream_handshake,
+        gate=gate,
     )
     worker = Worker(live, services, upstream, listener_services, principal)
     await worker.apply(config)
