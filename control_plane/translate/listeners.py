@@ -42,6 +42,9 @@ from control_plane.translate.tls import ads_source, packed
 DETECTION_TIMEOUT_SECONDS = 10
 """How long a silent client is waited for where the protocol must be guessed; then its bytes are opaque."""
 
+REQUEST_HEADERS_TIMEOUT_SECONDS = 10
+"""How long a request head may take from its first byte: a slow one is answered 408."""
+
 _PLAIN_HTTP = ("http/1.1", "http/1.0")
 """What the HTTP inspector calls HTTP/1; prior-knowledge HTTP/2 (`h2c`) is relayed as opaque bytes."""
 
@@ -230,7 +233,12 @@ def _tcp_proxy(cluster: str) -> Filter:
 
 def _http_manager(stat_prefix: str) -> hcm.HttpConnectionManager:
     router = hcm.HttpFilter(name="envoy.filters.http.router", typed_config=packed(Router()))
-    return hcm.HttpConnectionManager(stat_prefix=stat_prefix, http_filters=[router])
+    return hcm.HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        http_filters=[router],
+        request_headers_timeout=Duration(seconds=REQUEST_HEADERS_TIMEOUT_SECONDS),
+        upgrade_configs=[hcm.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+    )
 
 
 def _http_filter(manager: hcm.HttpConnectionManager) -> Filter:

@@ -87,6 +87,12 @@ class HttpConnectionManager:
     """Seconds from the first byte of a request to the end of its head; 0 disables."""
     max_request_headers_kb: int = 60
     """KiB of a request head, above which the answer is 431. Envoy's default is 60."""
+    max_headers_count: int = 100
+    """Fields of a request head, and of trailers, above which the answer is 431. Envoy's default is 100."""
+    max_requests_per_connection: int = 0
+    """After so many a connection ends with its answer; 0 is no limit, Envoy's default."""
+    upgrade_types: tuple[str, ...] = ()
+    """`upgrade_configs`: protocols, in lower case, that a request may switch its connection to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,3 +309,5 @@ class Cluster:
     max_requests: int = 1024
     max_retries: int = 3
     """`circuit_breakers.thresholds` of the default priority; Envoy's defaults."""
+    max_requests_per_connection: int = 0
+    """After so many a connection is not used again; 0 is no limit, Envoy's default."""

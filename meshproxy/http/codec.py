@@ -46,6 +46,9 @@ class RequestReader(Protocol):
     def start_next(self) -> list[Event]:
         """Go on with the next request: events of what was buffered. Call only when `is_complete`."""
 
+    def switch(self) -> bytes:
+        """Behind a complete request: what came behind it; all that follows passes as data, unread."""
+
 
 class ResponseReader(Protocol):
     """Reads the responses of one upstream connection, each announced by `expect`."""
@@ -70,6 +73,9 @@ class ResponseReader(Protocol):
 
     def take_remainder(self) -> bytes:
         """Bytes that came behind a 101 (or a 2xx to CONNECT): they belong to the protocol switched to."""
+
+    def switch(self) -> bytes:
+        """`take_remainder`; all that follows passes as data, unread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ from meshproxy.errors import LocalProtocolError, RemoteProtocolError
 from meshproxy.http.events import END, Event, Framing, Request, RequestHead, Response
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
-from meshproxy.http.message_reader import DONE, FAILED, HEAD, SWITCHED, UNTIL_CLOSE, RememberingReader
+from meshproxy.http.message_reader import (
+    DONE,
+    FAILED,
+    HEAD,
+    RELAYED,
+    SWITCHED,
+    UNTIL_CLOSE,
+    RememberingReader,
+)
 from meshproxy.http.response_head import KnownResponse
 from meshproxy.http.syntax import TOKEN, refuse
 
@@ -81,6 +89,8 @@ class RequestReader(RememberingReader):
         """The peer will send no more. Raises RemoteProtocolError inside a message; else no events."""
         self._raise_failure()
         self._saw_eof = True
+        if self._state == RELAYED:
+            return [END]
         if self._state == DONE or self.is_idle:
             return []
         part = "head" if self._state == HEAD else "body"
@@ -209,6 +219,8 @@ class ResponseReader(RememberingReader):
         self._raise_failure()
         if self._state == UNTIL_CLOSE:
             self._state = DONE
+            return [END]
+        if self._state == RELAYED:
             return [END]
         if self._state in {DONE, SWITCHED}:
             return []

@@ -18,7 +18,7 @@ from meshproxy.http.bounded_memory import BoundedMemory, ParsedMemory
 from meshproxy.http.events import END, Event, Framing, Request, Response
 from meshproxy.http.field_line import parse_request_field, parse_response_field
 from meshproxy.http.limits import HeadLimits
-from meshproxy.http.message_reader import DONE, HEAD, SWITCHED, UNTIL_CLOSE, MessageReader
+from meshproxy.http.message_reader import DONE, HEAD, RELAYED, SWITCHED, UNTIL_CLOSE, MessageReader
 from meshproxy.http.request_head import RequestHeads
 from meshproxy.http.response_head import ResponseHeads
 from meshproxy.http.second_reading import SecondReading
@@ -54,6 +54,8 @@ class _StrictReader(MessageReader):
     def _read_body(self, data: bytes, events: list[Event]) -> None:
         first = len(events)
         super()._read_body(data, events)
+        if self._state == RELAYED:
+            return  # not HTTP any more
         self._second.body(data, events[first:], rest=self._buffer if self._state == DONE else None)
 
 
@@ -106,6 +108,8 @@ class RequestReader(_StrictReader):
         """The peer will send no more. Raises RemoteProtocolError inside a message; else no events."""
         self._raise_failure()
         self._saw_eof = True
+        if self._state == RELAYED:
+            return [END]
         if self._state == DONE or self.is_idle:
             return []
         part = "head" if self._state == HEAD else "body"
@@ -218,6 +222,8 @@ class ResponseReader(_StrictReader):
         if self._state == UNTIL_CLOSE:
             self._state = DONE
             self._second.end()
+            return [END]
+        if self._state == RELAYED:
             return [END]
         if self._state in {DONE, SWITCHED}:
             return []

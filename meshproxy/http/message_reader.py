@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshproxy.errors import RemoteProtocolError
+from meshproxy.errors import LocalProtocolError, RemoteProtocolError
 from meshproxy.http.bounded_memory import MAX_KEPT_HEAD
 from meshproxy.http.chunked import ChunkedDecoder
 from meshproxy.http.events import END, Event
@@ -19,6 +19,7 @@ UNTIL_CLOSE: Final = 3
 DONE: Final = 4
 SWITCHED: Final = 5
 FAILED: Final = 6
+RELAYED: Final = 7
 
 _STOP_AFTER: Final = 16
 """Misses in a row after which a connection stops looking whole heads up: hashing and keeping them is then
@@ -45,6 +46,16 @@ class MessageReader:
     def buffered(self) -> int:
         """Bytes held back: pause reading when they grow past what the connection may hold."""
         return len(self._buffer)
+
+    def switch(self) -> bytes:
+        """The connection goes on in another protocol: from now on bytes pass as data, unread, and the end is
+        `END`. Returns what came behind the message already. Only between a request and the next, or behind
+        a 101 (or a 2xx to CONNECT)."""
+        if self._state not in {DONE, SWITCHED}:
+            raise LocalProtocolError("switch within a message")
+        self._state = RELAYED
+        remainder, self._buffer = self._buffer, b""
+        return remainder
 
     def _begin_body(self, *, chunked: bool, length: int) -> None:
         if chunked:

@@ -15,6 +15,7 @@ from meshproxy.http.h1_writer import local_response
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.services import PAUSED_BY_BODY, PAUSED_BY_PIPELINE, ConnectionFacts
+from meshproxy.proxy.upgrade import UpgradeStream
 from meshproxy.transport import socket_option
 
 _MAX_PIPELINED: Final = 65536
@@ -31,12 +32,14 @@ class HttpServerConnection(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_closing",
+        "_head_began_at",
         "_last_progress",
         "_manager",
         "_moved",
         "_paused",
         "_pumping",
         "_reader",
+        "_requests_left",
         "_services",
         "_stream",
         "_transport",
@@ -57,6 +60,9 @@ class HttpServerConnection(asyncio.Protocol):
         self._closing = False
         self._pumping = False
         self._last_progress = 0.0
+        self._head_began_at = 0.0
+        self._requests_left = manager.config.max_requests_per_connection
+        """Counts down; without a limit it starts at 0, and is never 0 when it is looked at."""
         self._moved = 0
         self.is_write_paused = False
 
@@ -82,7 +88,9 @@ class HttpServerConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client is gone. A half-close looks the same, but one that leaves is the common case: as Envoy,
-        we stop working for it rather than finish for nobody."""
+        we stop working for it rather than finish for nobody. Switched to another protocol, it is one."""
+        if self._stream is not None and self._stream.on_downstream_eof():
+            return True
         self._closing = True
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -127,7 +135,10 @@ class HttpServerConnection(asyncio.Protocol):
     def _dispatch(self, event: Event) -> None:
         if type(event) is Request:
             self._last_progress = now = self._services.clock.monotonic()
-            self._stream = stream = HttpStream(self, self._manager, event, now)
+            self._requests_left -= 1
+            manager = self._manager
+            make = UpgradeStream if event.head.upgrade and manager.may_upgrade(event.head) else HttpStream
+            self._stream = stream = make(self, manager, event, now)
             stream.start()
             return
         current = self._stream
@@ -165,9 +176,36 @@ class HttpServerConnection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(data)
 
+    def switch(self) -> bytes:
+        """From now on all bytes are the exchange's, as they come; returns those that came already."""
+        early = self._reader.switch()
+        if self._paused & PAUSED_BY_PIPELINE:
+            self.unpause_reading(PAUSED_BY_PIPELINE)
+        return early
+
+    def write_eof(self) -> None:
+        """FIN, behind what was written; reading goes on."""
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Both sides have said all they had to say: what is buffered is sent, and it is over."""
+        self._closing = True
+        transport = self._transport
+        assert transport is not None
+        if not transport.is_closing():
+            socket_option.bound_flush(transport)
+            transport.close()
+
     def must_close(self, head: RequestHead) -> bool:
         """Whether the response has to say `connection: close`."""
-        return not head.keep_alive or self._services.is_draining or self._manager.is_retired
+        return (
+            not head.keep_alive
+            or self._services.is_draining
+            or self._manager.is_retired
+            or not self._requests_left
+        )
 
     def on_stream_done(self, *, close: bool) -> None:
         """The exchange is complete on our side."""
@@ -233,16 +271,20 @@ class HttpServerConnection(asyncio.Protocol):
         elif self.is_write_paused:  # it does not take its answer
             if config.stream_idle_timeout and waited > config.stream_idle_timeout:
                 self.abort()
-        elif (
-            not self._reader.is_idle
-            and config.request_headers_timeout
-            and waited > config.request_headers_timeout
-        ):
+        elif config.request_headers_timeout and not self._reader.is_idle:
+            self._check_head(now, config.request_headers_timeout)
+        elif config.idle_timeout and waited > config.idle_timeout:
+            self.close_gracefully()
+
+    def _check_head(self, now: float, timeout: float) -> None:
+        """A head is unfinished. That it began is noticed here, so that no request pays for it: up to a sweep
+        late, and anew when the one that was unfinished last time has become a request."""
+        if self._head_began_at <= self._last_progress:
+            self._head_began_at = now
+        elif now - self._head_began_at > timeout:
             self._refuse(
                 RemoteProtocolError("request head took too long", status=408, reason="header_timeout")
             )
-        elif config.idle_timeout and waited > config.idle_timeout:
-            self.close_gracefully()
 
     @property
     def is_busy(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from meshproxy.config.model import HttpConnectionManager
+from meshproxy.http.events import RequestHead
 from meshproxy.http.h1_scan import HeadLimits
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.routing.table import CompiledRouteTable
@@ -20,10 +21,13 @@ class HttpManager:
     def __init__(self, config: HttpConnectionManager, services: ProxyServices) -> None:
         self.config = config
         self.services = services
-        self.limits = HeadLimits(max_head_bytes=config.max_request_headers_kb * 1024)
+        self.limits = HeadLimits(
+            max_head_bytes=config.max_request_headers_kb * 1024, max_fields=config.max_headers_count
+        )
         self.is_retired = False
         """It is no longer in the configuration: every response ends its connection."""
         self.connections: WeakSet[HttpServerConnection] = WeakSet()
+        self._upgrades = frozenset(name.encode() for name in config.upgrade_types)
         self._own_table = CompiledRouteTable(config.route_table) if config.route_table is not None else None
 
     def routes(self) -> CompiledRouteTable | None:
@@ -32,6 +36,11 @@ class HttpManager:
             return self._own_table
         assert self.config.rds_name is not None
         return self.services.route_table(self.config.rds_name)
+
+    def may_upgrade(self, head: RequestHead) -> bool:
+        """Whether the request may ask its upstream for another protocol. RFC 6455 section 4.1 wants GET, which
+        has no body. A list of protocols is not passed on: one of them may not be allowed."""
+        return head.upgrade.lower() in self._upgrades and head.method == b"GET" and head.end_stream
 
     def forwarded_client_cert(self, facts: ConnectionFacts) -> bytes:
         """`x-forwarded-client-cert` line for the app (SANITIZE_SET), or nothing (SANITIZE)."""

@@ -412,6 +412,10 @@ class HttpStream:
         else:
             self._reply(error.status, str(error).encode("ascii", "replace"), "DPE", True)
 
+    def on_downstream_eof(self) -> bool:
+        """The client sends no more; True: it still reads, and the exchange goes on."""
+        return False
+
     def on_downstream_lost(self) -> None:
         """The client is gone: what it asked for is abandoned."""
         if self.is_done:

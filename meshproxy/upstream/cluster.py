@@ -230,7 +230,10 @@ class ClusterRuntime:
         """A connection can take an exchange: the longest waiting one, else it is pooled."""
         if connection.is_lost:
             return
-        if runtime.waiters:
+        limit = self.cluster.max_requests_per_connection
+        if limit and connection.requests >= limit:
+            connection.close()
+        elif runtime.waiters:
             self.pending_requests -= 1
             runtime.waiters.popleft().on_connection(connection)
         elif runtime.is_removed or not runtime.idle.put(connection, self._services.clock.monotonic()):

@@ -35,6 +35,7 @@ class HttpUpstreamConnection(asyncio.Protocol):
         "_on_gone",
         "_reader",
         "_sink",
+        "_switched",
         "_transport",
         "is_lost",
         "requests",
@@ -53,6 +54,7 @@ class HttpUpstreamConnection(asyncio.Protocol):
         self._on_free = on_free
         self._on_gone = on_gone
         self._is_write_paused = False
+        self._switched = False
         self.requests = 0
         """Exchanges begun; 1 during the first."""
         self.is_lost = False
@@ -106,6 +108,23 @@ class HttpUpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def switch(self) -> bytes:
+        """Behind a 101: from now on all bytes are the sink's, as they come; returns those that came already."""
+        self._switched = True
+        return self._reader.switch()
+
+    def write_eof(self) -> None:
+        """FIN, behind what was written; reading goes on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def reset(self) -> None:
+        """`abort`, so that the peer sees a reset."""
+        self._sink = None
+        self.is_lost = True
+        if self._transport is not None:
+            socket_option.reset(self._transport)
+
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
@@ -144,7 +163,7 @@ class HttpUpstreamConnection(asyncio.Protocol):
                 sink.on_response(events)
             else:
                 self._lose(None)
-        return False
+        return self._switched
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True

@@ -39,7 +39,7 @@ _POLICIES = {
 def translate_cluster(cluster: _Proto, path: str) -> Cluster:
     """`cluster` has passed the strict check. Raises ConfigError."""
     kind = _type(cluster, path)
-    _check_http_options(cluster, path)
+    max_requests = _check_http_options(cluster, path)
     source, source_v6 = _bind_addresses(cluster.upstream_bind_config, f"{path}.upstream_bind_config")
     connections, pending, requests, retries = _limits(cluster, path)
     return Cluster(
@@ -61,6 +61,7 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
         max_pending_requests=pending,
         max_requests=requests,
         max_retries=retries,
+        max_requests_per_connection=max_requests,
     )
 
 
@@ -111,14 +112,22 @@ def _socket_match(match: _Proto.TransportSocketMatch, path: str) -> TransportSoc
     )
 
 
-def _check_http_options(cluster: _Proto, path: str) -> None:
-    """HTTP/1.1 is what we speak upstream; the extension may say so, and nothing else."""
+def _check_http_options(cluster: _Proto, path: str) -> int:
+    """HTTP/1.1 is what we speak upstream; the extension may say so, and how many requests a connection serves
+    (0: any number)."""
+    max_requests = 0
     for key, packed in cluster.typed_extension_protocol_options.items():
         where = f"{path}.typed_extension_protocol_options[{key!r}]"
         require(key == _HTTP_OPTIONS, where, f"this extension is not supported; {_HTTP_OPTIONS} is")
         options = unpack(packed, HttpProtocolOptions, where)
         is_http1 = options.explicit_http_config.HasField("http_protocol_options")
         require(is_http1, f"{where}.explicit_http_config", "must be http_protocol_options")
+        common = options.common_http_protocol_options
+        for field, _ in common.ListFields():
+            place = f"{where}.common_http_protocol_options.{field.name}"
+            require(field.name == "max_requests_per_connection", place, "is not supported for clusters")
+        max_requests = common.max_requests_per_connection.value
+    return max_requests
 
 
 def _bind_addresses(config: BindConfig, path: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from control_plane.api.envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
 from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
@@ -18,6 +19,8 @@ _DEFAULT_STREAM_IDLE_TIMEOUT = 300.0
 _DEFAULT_IDLE_TIMEOUT = 3600.0
 _DEFAULT_MAX_HEADERS_KB = 60
 _MAX_HEADERS_KB = 8192
+_DEFAULT_MAX_HEADERS = 100
+_UPGRADES = frozenset({"websocket"})
 _ROUTER = Router.DESCRIPTOR.full_name
 
 
@@ -41,6 +44,9 @@ def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
         ),
         request_headers_timeout=seconds_or(manager, "request_headers_timeout", 0.0, path),
         max_request_headers_kb=_max_headers_kb(manager, path),
+        max_headers_count=_max_headers_count(options, f"{path}.common_http_protocol_options"),
+        max_requests_per_connection=options.max_requests_per_connection.value,
+        upgrade_types=_upgrade_types(manager.upgrade_configs, f"{path}.upgrade_configs"),
     )
 
 
@@ -100,3 +106,27 @@ def _max_headers_kb(manager: _Proto, path: str) -> int:
     path = f"{path}.max_request_headers_kb"
     require(1 <= value <= _MAX_HEADERS_KB, path, f"{value} is not from 1 to {_MAX_HEADERS_KB}")
     return value
+
+
+def _max_headers_count(options: HttpProtocolOptions, path: str) -> int:
+    if not options.HasField("max_headers_count"):
+        return _DEFAULT_MAX_HEADERS
+    value = options.max_headers_count.value
+    require(value >= 1, f"{path}.max_headers_count", "must be at least 1")
+    return value
+
+
+def _upgrade_types(configs: Sequence[_Proto.UpgradeConfig], path: str) -> tuple[str, ...]:
+    """Protocols a connection may be switched to; one that is listed but not enabled is not among them."""
+    allowed = []
+    for index, config in enumerate(configs):
+        name = config.upgrade_type.lower()
+        require(
+            name in _UPGRADES,
+            f"{path}[{index}].upgrade_type",
+            f"{config.upgrade_type!r} is not supported; websocket is",
+        )
+        require(name not in allowed, f"{path}[{index}].upgrade_type", f"{name} is listed twice")
+        if not config.HasField("enabled") or config.enabled.value:
+            allowed.append(name)
+    return tuple(allowed)

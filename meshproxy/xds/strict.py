@@ -40,7 +40,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "DataSource": "inline_bytes inline_string",
     _CORE + "ExtraSourceAddress": "address",
     _CORE + "Http1ProtocolOptions": "",
-    _CORE + "HttpProtocolOptions": "idle_timeout",
+    _CORE + "HttpProtocolOptions": "idle_timeout max_headers_count max_requests_per_connection",
     _CORE + "Metadata": "filter_metadata",
     _CORE + "SocketAddress": "address port_value",
     _CORE + "TransportSocket": "name typed_config",
@@ -61,7 +61,8 @@ _TABLE: Final[Mapping[str, str]] = {
     _HCM + "HttpConnectionManager": "codec_type stat_prefix rds route_config http_filters"
     " common_http_protocol_options forward_client_cert_details set_current_client_cert_details"
     " stream_idle_timeout request_headers_timeout max_request_headers_kb generate_request_id"
-    " use_remote_address server_header_transformation",
+    " use_remote_address server_header_transformation upgrade_configs",
+    _HCM + "HttpConnectionManager.UpgradeConfig": "upgrade_type enabled",
     _HCM + "HttpConnectionManager.SetCurrentClientCertDetails": "uri",
     _HCM + "HttpFilter": "name typed_config is_optional",
     _HCM + "Rds": "config_source route_config_name",
@@ -92,7 +93,7 @@ _TABLE: Final[Mapping[str, str]] = {
     " transport_socket metadata",
     _CLUSTER + "Cluster.EdsClusterConfig": "eds_config service_name",
     _CLUSTER + "Cluster.TransportSocketMatch": "name match transport_socket",
-    _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config",
+    _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config common_http_protocol_options",
     _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options",
     # endpoints
     _ENDPOINT + "ClusterLoadAssignment": "cluster_name endpoints",

@@ -10,6 +10,7 @@ from control_plane.api.envoy.extensions.filters.network.http_connection_manager.
 from control_plane.api.envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 from control_plane.snapshot import LISTENER_TYPE
+from control_plane.translate import listeners
 from control_plane.translate.settings import MeshSettings
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh
@@ -189,3 +190,12 @@ def test_a_port_taken_out_of_interception_has_no_chain() -> None:
     )
     chains = _chains(mesh.listener(mesh.translate(mesh.shop(excluded), mesh.CATALOG), "virtualInbound"))
     assert {name.partition("-")[0] for name in chains} == {"blocked", "8080", "catch"}
+
+
+def test_websocket_and_a_bound_on_the_time_of_a_head_on_every_http_manager() -> None:
+    chain = next(chain for chain in _inbound().filter_chains if chain.name == "8080-mtls-http")
+    for filters in (chain.filters, listeners.http_listener(8080).filter_chains[0].filters):
+        manager = hcm.HttpConnectionManager()
+        assert filters[0].typed_config.Unpack(manager)
+        assert [config.upgrade_type for config in manager.upgrade_configs] == ["websocket"]
+        assert manager.request_headers_timeout.seconds == 10

@@ -54,13 +54,13 @@ CATALOG_WORKLOAD = WorkloadIdentity("catalog", "shop", "catalog", "v2", "catalog
 MESH_TLS = DownstreamTls(True, ("istio-http/1.1", "istio"), san_prefixes=("spiffe://cluster.local/",))
 
 
-def inbound(app_port: int) -> ConfigSnapshot:
+def inbound(app_port: int, **manager: object) -> ConfigSnapshot:
     """STRICT: mTLS chains for HTTP and TCP, nothing for plaintext."""
     action = RouteAction((WeightedCluster("inbound", 1),))
     table = RouteTable(
         "inbound", (VirtualHost("all", ("*",), (Route("", PathMatch(PathMatchKind.PREFIX, "/"), action),)),)
     )
-    http = HttpConnectionManager("inbound", route_table=table, forward_client_cert=True)
+    http = HttpConnectionManager("inbound", route_table=table, forward_client_cert=True, **manager)  # type: ignore[arg-type]
     chains = (
         FilterChain(
             "http",
@@ -120,14 +120,17 @@ async def sidecars(
     alpn: str = "istio-http/1.1",
     spiffe_id: str = str(CATALOG),
     retry: RetrySettings | None = None,
+    **manager: object,
 ) -> AsyncIterator[Pair]:
     catalog_identity, web_identity = issue(authority, CATALOG), issue(authority, WEB)
     async with running(
-        inbound(app.port), catalog_identity, CATALOG_WORKLOAD, ("127.0.0.1", app.port)
+        inbound(app.port, **manager), catalog_identity, CATALOG_WORKLOAD, ("127.0.0.1", app.port)
     ) as catalog:
         cluster = outbound_cluster(catalog.port, alpn=alpn, spiffe_id=spiffe_id)
         weighted = WeightedCluster("catalog", 1)
-        listener = http_listener(weighted, retry=retry) if alpn != "istio" else tcp_listener("catalog")
+        listener = (
+            http_listener(weighted, retry=retry, **manager) if alpn != "istio" else tcp_listener("catalog")
+        )
         async with running(snapshot(listener, cluster), web_identity, WEB_WORKLOAD) as web:
             yield Pair(web, catalog)
 

@@ -8,7 +8,14 @@ from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster as Pro
 from control_plane.api.envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
-from meshproxy.config.model import Cluster, ClusterType, LbPolicy, ServiceIdentity, UpstreamTls
+from meshproxy.config.model import (
+    Cluster,
+    ClusterType,
+    LbPolicy,
+    OutlierDetection,
+    ServiceIdentity,
+    UpstreamTls,
+)
 from meshproxy.errors import ConfigError
 from meshproxy.xds.clusters import translate_cluster
 from tests.unit.meshproxy.xds import xds_message as message
@@ -33,6 +40,28 @@ def test_defaults_are_envoys() -> None:
     assert (made.connect_timeout, made.tls, made.service) == (5.0, None, ServiceIdentity())
     limits = (made.max_connections, made.max_pending_requests, made.max_requests, made.max_retries)
     assert limits == (1024, 1024, 1024, 3)
+    assert (made.outlier_detection, made.healthy_panic_threshold) == (None, 50.0)
+
+
+def test_outlier_detection_has_envoys_defaults() -> None:
+    made = translated(lambda made: made.outlier_detection.SetInParent())
+    assert made.outlier_detection == OutlierDetection(5, 10.0, 30.0, 300.0, 10, False)
+
+
+def test_outlier_detection_as_it_is_set() -> None:
+    def change(made: Proto) -> None:
+        outlier = made.outlier_detection
+        outlier.consecutive_5xx.value = 0
+        outlier.interval.seconds = 1
+        outlier.base_ejection_time.seconds = 400
+        outlier.max_ejection_percent.value = 100
+        outlier.always_eject_one_host.value = True
+        outlier.enforcing_success_rate.value = 0
+        made.common_lb_config.healthy_panic_threshold.value = 0
+
+    made = translated(change)
+    assert made.outlier_detection == OutlierDetection(0, 1.0, 400.0, 400.0, 100, True)
+    assert made.healthy_panic_threshold == 0
 
 
 def test_everything_that_is_acted_on() -> None:
@@ -46,6 +75,7 @@ def test_everything_that_is_acted_on() -> None:
         )
         options = HttpProtocolOptions()
         options.explicit_http_config.http_protocol_options.SetInParent()
+        options.common_http_protocol_options.max_requests_per_connection.value = 9
         made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
         context = UpstreamTlsContext(sni="s")
         message.common_tls(context.common_tls_context)
@@ -57,6 +87,7 @@ def test_everything_that_is_acted_on() -> None:
     made = translated(change)
     assert (made.eds_service_name, made.connect_timeout) == ("shared", 2.0)
     assert (made.max_connections, made.max_requests, made.max_retries) == (7, 1024, 0)
+    assert made.max_requests_per_connection == 9
     assert made.service == ServiceIdentity("catalog.shop", "catalog", "shop")
     assert made.tls == UpstreamTls(sni="s", alpn_protocols=("istio",))
     [match] = made.transport_socket_matches
@@ -105,6 +136,32 @@ def _instant(made: Proto) -> None:
     made.connect_timeout.SetInParent()
 
 
+def _original_with_outlier(made: Proto) -> None:
+    made.ClearField("eds_cluster_config")
+    made.type, made.lb_policy = Proto.ORIGINAL_DST, Proto.CLUSTER_PROVIDED
+    made.outlier_detection.SetInParent()
+
+
+def _success_rates(made: Proto) -> None:
+    made.outlier_detection.enforcing_success_rate.value = 100
+
+
+def _no_interval(made: Proto) -> None:
+    made.outlier_detection.interval.SetInParent()
+
+
+def _too_many(made: Proto) -> None:
+    made.outlier_detection.max_ejection_percent.value = 101
+
+
+def _longest_below_base(made: Proto) -> None:
+    made.outlier_detection.max_ejection_time.seconds = 3
+
+
+def _always_panic(made: Proto) -> None:
+    made.common_lb_config.healthy_panic_threshold.value = 100.5
+
+
 def _two_thresholds(made: Proto) -> None:
     made.circuit_breakers.thresholds.add()
     made.circuit_breakers.thresholds.add()
@@ -118,6 +175,13 @@ def _http2(made: Proto) -> None:
 
 def _vague(made: Proto) -> None:
     made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(HttpProtocolOptions())
+
+
+def _upstream_idle_timeout(made: Proto) -> None:
+    options = HttpProtocolOptions()
+    options.explicit_http_config.http_protocol_options.SetInParent()
+    options.common_http_protocol_options.idle_timeout.seconds = 1
+    made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
 
 
 def _other_options(made: Proto) -> None:
@@ -145,8 +209,15 @@ def _two_sources(made: Proto) -> None:
         (_provided, "c.lb_policy: CLUSTER_PROVIDED does not go with type EDS"),
         (_instant, "c.connect_timeout: must be above 0"),
         (_two_thresholds, "c.circuit_breakers.thresholds: more than one is not supported"),
+        (_original_with_outlier, "c.outlier_detection: not for clusters of type ORIGINAL_DST"),
+        (_success_rates, "c.outlier_detection.enforcing_success_rate: only 0 is supported"),
+        (_no_interval, "c.outlier_detection.interval: must be above 0"),
+        (_too_many, "c.outlier_detection.max_ejection_percent: must be at most 100"),
+        (_longest_below_base, "c.outlier_detection.max_ejection_time: 3.0 s is below the base, 30.0 s"),
+        (_always_panic, "c.common_lb_config.healthy_panic_threshold: 100.5 is no percentage"),
         (_http2, "http2_protocol_options: this field of"),
         (_vague, "explicit_http_config: must be http_protocol_options"),
+        (_upstream_idle_timeout, "common_http_protocol_options.idle_timeout: is not supported for clusters"),
         (_other_options, "c.typed_extension_protocol_options['other']: this extension is not supported"),
         (_fixed_port, "c.upstream_bind_config.source_address.port_value: a fixed source port"),
         (_two_sources, "extra_source_addresses[0].address: a second IPv4 source address"),

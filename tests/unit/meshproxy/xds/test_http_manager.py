@@ -34,6 +34,9 @@ def test_defaults_are_envoys() -> None:
         idle_timeout=3600.0,
         request_headers_timeout=0.0,
         max_request_headers_kb=60,
+        max_headers_count=100,
+        max_requests_per_connection=0,
+        upgrade_types=(),
     )
 
 
@@ -42,6 +45,9 @@ def test_everything_that_is_acted_on() -> None:
         made.codec_type = Proto.HTTP1
         made.route_config.CopyFrom(message.routes("inline", "catalog"))
         made.common_http_protocol_options.idle_timeout.seconds = 1
+        made.common_http_protocol_options.max_headers_count.value = 50
+        made.common_http_protocol_options.max_requests_per_connection.value = 7
+        made.upgrade_configs.add(upgrade_type="WebSocket")
         made.stream_idle_timeout.seconds = 2
         made.request_headers_timeout.seconds = 3
         made.max_request_headers_kb.value = 96
@@ -57,6 +63,15 @@ def test_everything_that_is_acted_on() -> None:
     assert made.route_table.name == "inline"
     assert (made.idle_timeout, made.stream_idle_timeout, made.request_headers_timeout) == (1.0, 2.0, 3.0)
     assert (made.max_request_headers_kb, made.forward_client_cert) == (96, True)
+    assert (made.max_headers_count, made.max_requests_per_connection) == (50, 7)
+    assert made.upgrade_types == ("websocket",)
+
+
+def test_an_upgrade_that_is_listed_but_not_enabled_is_not_allowed() -> None:
+    def change(made: Proto) -> None:
+        made.upgrade_configs.add(upgrade_type="websocket").enabled.value = False
+
+    assert translated(change) == translated()
 
 
 def test_a_filter_the_sender_calls_optional_may_be_unknown() -> None:
@@ -128,6 +143,18 @@ def _no_prefix(made: Proto) -> None:
     made.stat_prefix = ""
 
 
+def _no_headers(made: Proto) -> None:
+    made.common_http_protocol_options.max_headers_count.value = 0
+
+
+def _upgrade(*names: str) -> Change:
+    def change(made: Proto) -> None:
+        for name in names:
+            made.upgrade_configs.add(upgrade_type=name)
+
+    return change
+
+
 def _headers(limit: int) -> Change:
     def change(made: Proto) -> None:
         made.max_request_headers_kb.value = limit
@@ -156,6 +183,9 @@ def _headers(limit: int) -> Change:
         (_no_name, "h.rds.route_config_name: must not be empty"),
         (_no_routes, "h: rds or route_config is needed"),
         (_no_prefix, "h.stat_prefix: must not be empty"),
+        (_no_headers, "h.common_http_protocol_options.max_headers_count: must be at least 1"),
+        (_upgrade("h2c"), "h.upgrade_configs[0].upgrade_type: 'h2c' is not supported; websocket is"),
+        (_upgrade("websocket", "WebSocket"), "h.upgrade_configs[1].upgrade_type: websocket is listed twice"),
         (_headers(0), "h.max_request_headers_kb: 0 is not from 1 to 8192"),
         (_headers(9000), "h.max_request_headers_kb: 9000 is not from 1 to 8192"),
     ],

@@ -259,3 +259,26 @@ def test_after_a_refusal_everything_is_refused_the_same_way(codec):
 def test_start_next_too_early_is_our_bug(codec):
     with pytest.raises(LocalProtocolError):
         codec.request_reader().start_next()
+
+
+def test_behind_a_request_bytes_may_be_switched_to_another_protocol(codec):
+    for _ in range(TIMES):
+        reader = codec.request_reader()
+        assert len(reader.receive(GET + b"early")) == 1
+        reader.receive(b" bird")
+        assert reader.switch() == b"early bird"
+        for data in (b"GET / HTTP/9.9\n\n", b"\x81\x00"):
+            assert reader.receive(data) == [data]
+            assert reader.receive(b"") == []
+        assert not reader.is_idle
+        assert not reader.is_complete
+        assert reader.buffered == 0
+        assert reader.receive_eof() == [END]
+
+
+@pytest.mark.parametrize("part", [b"", GET[:-1], POST[:-1]])
+def test_within_a_request_nothing_is_switched(codec, part):
+    reader = codec.request_reader()
+    reader.receive(part)
+    with pytest.raises(LocalProtocolError):
+        reader.switch()

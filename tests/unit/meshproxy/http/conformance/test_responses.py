@@ -178,6 +178,27 @@ def test_behind_a_switch_of_protocols_nothing_is_parsed(codec, method, head, siz
         assert reader.take_remainder() == b""
 
 
+def test_after_the_switch_bytes_pass_unread_until_the_end(codec):
+    reader = awaiting(codec)
+    assert len(reader.receive(SWITCHING + b"first")) == 1
+    assert reader.switch() == b"first"
+    for data in (b"HTTP/1.1 \x00\n", b"\x81\x00"):
+        assert reader.receive(data) == [data]
+        assert reader.receive(b"") == []
+    assert not reader.is_idle
+    assert reader.buffered == 0
+    assert reader.receive_eof() == [END]
+
+
+def test_within_a_message_nothing_is_switched(codec):
+    reader = awaiting(codec)
+    with pytest.raises(LocalProtocolError):
+        reader.switch()
+    reader.receive(FIXED)
+    with pytest.raises(LocalProtocolError):
+        reader.switch()
+
+
 def test_a_switch_tells_to_what(codec):
     [start] = awaiting(codec).receive(SWITCHING)
     assert (start.head.status, start.head.upgrade, start.framing) == (101, b"websocket", Framing.NONE)

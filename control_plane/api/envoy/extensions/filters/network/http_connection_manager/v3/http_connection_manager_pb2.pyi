@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HttpConnectionManager(_message.Message):
-    __slots__ = ("codec_type", "stat_prefix", "rds", "route_config", "http_filters", "add_user_agent", "http_protocol_options", "server_name", "drain_timeout", "use_remote_address", "generate_request_id", "forward_client_cert_details", "set_current_client_cert_details", "skip_xff_append", "stream_idle_timeout", "delayed_close_timeout", "request_timeout", "max_request_headers_kb", "normalize_path", "preserve_external_request_id", "merge_slashes", "server_header_transformation", "common_http_protocol_options", "request_headers_timeout")
+    __slots__ = ("codec_type", "stat_prefix", "rds", "route_config", "http_filters", "add_user_agent", "http_protocol_options", "server_name", "drain_timeout", "use_remote_address", "generate_request_id", "forward_client_cert_details", "set_current_client_cert_details", "skip_xff_append", "upgrade_configs", "stream_idle_timeout", "delayed_close_timeout", "request_timeout", "max_request_headers_kb", "normalize_path", "preserve_external_request_id", "merge_slashes", "server_header_transformation", "common_http_protocol_options", "request_headers_timeout")
     class CodecType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         AUTO: _ClassVar[HttpConnectionManager.CodecType]
@@ -60,6 +60,15 @@ class HttpConnectionManager(_message.Message):
         uri: bool
         chain: bool
         def __init__(self, subject: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., cert: _Optional[bool] = ..., dns: _Optional[bool] = ..., uri: _Optional[bool] = ..., chain: _Optional[bool] = ...) -> None: ...
+    class UpgradeConfig(_message.Message):
+        __slots__ = ("upgrade_type", "filters", "enabled")
+        UPGRADE_TYPE_FIELD_NUMBER: _ClassVar[int]
+        FILTERS_FIELD_NUMBER: _ClassVar[int]
+        ENABLED_FIELD_NUMBER: _ClassVar[int]
+        upgrade_type: str
+        filters: _containers.RepeatedCompositeFieldContainer[HttpFilter]
+        enabled: _wrappers_pb2.BoolValue
+        def __init__(self, upgrade_type: _Optional[str] = ..., filters: _Optional[_Iterable[_Union[HttpFilter, _Mapping]]] = ..., enabled: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
     CODEC_TYPE_FIELD_NUMBER: _ClassVar[int]
     STAT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RDS_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +83,7 @@ class HttpConnectionManager(_message.Message):
     FORWARD_CLIENT_CERT_DETAILS_FIELD_NUMBER: _ClassVar[int]
     SET_CURRENT_CLIENT_CERT_DETAILS_FIELD_NUMBER: _ClassVar[int]
     SKIP_XFF_APPEND_FIELD_NUMBER: _ClassVar[int]
+    UPGRADE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     STREAM_IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     DELAYED_CLOSE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +108,7 @@ class HttpConnectionManager(_message.Message):
     forward_client_cert_details: HttpConnectionManager.ForwardClientCertDetails
     set_current_client_cert_details: HttpConnectionManager.SetCurrentClientCertDetails
     skip_xff_append: bool
+    upgrade_configs: _containers.RepeatedCompositeFieldContainer[HttpConnectionManager.UpgradeConfig]
     stream_idle_timeout: _duration_pb2.Duration
     delayed_close_timeout: _duration_pb2.Duration
     request_timeout: _duration_pb2.Duration
@@ -108,7 +119,7 @@ class HttpConnectionManager(_message.Message):
     server_header_transformation: HttpConnectionManager.ServerHeaderTransformation
     common_http_protocol_options: _protocol_pb2.HttpProtocolOptions
     request_headers_timeout: _duration_pb2.Duration
-    def __init__(self, codec_type: _Optional[_Union[HttpConnectionManager.CodecType, str]] = ..., stat_prefix: _Optional[str] = ..., rds: _Optional[_Union[Rds, _Mapping]] = ..., route_config: _Optional[_Union[_route_pb2.RouteConfiguration, _Mapping]] = ..., http_filters: _Optional[_Iterable[_Union[HttpFilter, _Mapping]]] = ..., add_user_agent: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., http_protocol_options: _Optional[_Union[_protocol_pb2.Http1ProtocolOptions, _Mapping]] = ..., server_name: _Optional[str] = ..., drain_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., use_remote_address: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., generate_request_id: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., forward_client_cert_details: _Optional[_Union[HttpConnectionManager.ForwardClientCertDetails, str]] = ..., set_current_client_cert_details: _Optional[_Union[HttpConnectionManager.SetCurrentClientCertDetails, _Mapping]] = ..., skip_xff_append: _Optional[bool] = ..., stream_idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., delayed_close_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_request_headers_kb: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., normalize_path: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., preserve_external_request_id: _Optional[bool] = ..., merge_slashes: _Optional[bool] = ..., server_header_transformation: _Optional[_Union[HttpConnectionManager.ServerHeaderTransformation, str]] = ..., common_http_protocol_options: _Optional[_Union[_protocol_pb2.HttpProtocolOptions, _Mapping]] = ..., request_headers_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, codec_type: _Optional[_Union[HttpConnectionManager.CodecType, str]] = ..., stat_prefix: _Optional[str] = ..., rds: _Optional[_Union[Rds, _Mapping]] = ..., route_config: _Optional[_Union[_route_pb2.RouteConfiguration, _Mapping]] = ..., http_filters: _Optional[_Iterable[_Union[HttpFilter, _Mapping]]] = ..., add_user_agent: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., http_protocol_options: _Optional[_Union[_protocol_pb2.Http1ProtocolOptions, _Mapping]] = ..., server_name: _Optional[str] = ..., drain_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., use_remote_address: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., generate_request_id: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., forward_client_cert_details: _Optional[_Union[HttpConnectionManager.ForwardClientCertDetails, str]] = ..., set_current_client_cert_details: _Optional[_Union[HttpConnectionManager.SetCurrentClientCertDetails, _Mapping]] = ..., skip_xff_append: _Optional[bool] = ..., upgrade_configs: _Optional[_Iterable[_Union[HttpConnectionManager.UpgradeConfig, _Mapping]]] = ..., stream_idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., delayed_close_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_request_headers_kb: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., normalize_path: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., preserve_external_request_id: _Optional[bool] = ..., merge_slashes: _Optional[bool] = ..., server_header_transformation: _Optional[_Union[HttpConnectionManager.ServerHeaderTransformation, str]] = ..., common_http_protocol_options: _Optional[_Union[_protocol_pb2.HttpProtocolOptions, _Mapping]] = ..., request_headers_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Rds(_message.Message):
     __slots__ = ("config_source", "route_config_name")
