@@ -38,8 +38,8 @@ class HttpManager:
         return self.services.route_table(self.config.rds_name)
 
     def may_upgrade(self, head: RequestHead) -> bool:
-        """Whether the request may ask its upstream for another protocol. RFC 6455 section 4.1 wants GET, which
-        has no body. A list of protocols is not passed on: one of them may not be allowed."""
+        """Whether the request may ask its upstream for another protocol. RFC 6455 section 4.1 wants GET,
+        which has no body. A list of protocols is not passed on: one of them may not be allowed."""
         return head.upgrade.lower() in self._upgrades and head.method == b"GET" and head.end_stream
 
     def forwarded_client_cert(self, facts: ConnectionFacts) -> bytes:
