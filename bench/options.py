@@ -32,8 +32,8 @@ class Pace:
     """Seconds of load before the first sample of a side in a case."""
 
 
-QUICK = Pace(seconds=3, rounds=3, warm_up=1)
-"""`make bench`: a few minutes."""
+QUICK = Pace(seconds=2, rounds=3, warm_up=1)
+"""`make bench`: about ten minutes."""
 FULL = Pace(seconds=8, rounds=5, warm_up=2)
 """`make bench FULL=1`."""
 

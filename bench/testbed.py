@@ -115,10 +115,10 @@ class Testbed:
             network.intercept(network.server)
         if plan.side in MESHES:
             self._build_mesh()
-        elif plan.side is not Side.DIRECT:
+        else:
             proxy = start_comparison(plan.side, network.client, self.folder, plan.services)
             self.proxies[CLIENT.pod] = self._keep(proxy)
-        if plan.side is not Side.DIRECT and plan.layout is not Layout.SERVER_HALF:
+        if plan.layout is not Layout.SERVER_HALF:
             self.checker().wait_until_right(self.proxies.values())
 
     def _build_mesh(self) -> None:

@@ -27,7 +27,7 @@ from bench.workload.context import Context, say
 NAME: Final = "loop_stall"
 _MANY: Final = 1000
 _HANDSHAKES: Final = 500
-_HANDSHAKE_SECONDS = 3
+_HANDSHAKE_SECONDS = 6
 _COLLECTION_SECONDS = 0.5
 _PROMETHEUS_PORT = 15090
 _PUSH_SECONDS = 60.0
