@@ -13,6 +13,7 @@ from meshproxy.app import Sidecar
 from meshproxy.bootstrap import Bootstrap
 from meshproxy.errors import ConfigError
 from meshproxy.memory import raise_thresholds
+from meshproxy.transport.connection_limit import raise_file_limit
 
 
 async def _run(bootstrap: Bootstrap) -> None:
@@ -32,6 +33,7 @@ def main() -> int:
         stream=sys.stderr,
     )
     raise_thresholds()
+    raise_file_limit()
     uvloop.run(_run(bootstrap))
     return 0
 

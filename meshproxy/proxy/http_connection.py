@@ -100,6 +100,7 @@ class HttpServerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._manager.connections.discard(self)
+        self.facts.on_closed()
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.on_downstream_lost()

@@ -15,6 +15,7 @@ from meshproxy.proxy.reporter import Reporter
 from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.series import RequestSeries
+from meshproxy.transport.connection_limit import Seat
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import Connector
 
@@ -37,8 +38,15 @@ class ConnectionFacts:
     """The client's verified SPIFFE id; empty over plaintext."""
     local_principal: str = ""
     """The SPIFFE id we proved on this connection; empty over plaintext."""
+    seat: Seat | None = None
+    """Its place in the listener's count of connections; whoever serves it leaves it at the end."""
     series: dict[tuple[bytes, int, str, str], RequestSeries] = field(default_factory=dict)
     """Metric series of this connection by what varies on it; kept by `Reporter`."""
+
+    def on_closed(self) -> None:
+        """The client's connection is over."""
+        if self.seat is not None:
+            self.seat.leave()
 
     @property
     def is_mtls(self) -> bool:

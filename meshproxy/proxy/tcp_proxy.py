@@ -55,6 +55,8 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        if self is self.relay.downstream:
+            self.relay.facts.on_closed()
         self.relay.on_side_lost(self, exc)
 
     def pause_writing(self) -> None:
@@ -132,6 +134,7 @@ class TcpRelay:
                 self.flag = "UF"
                 endpoint.connect_failures += 1
                 self._services.reporter.connect_failed(cluster.cluster.name, error)
+                cluster.on_attempt_failed(endpoint)
                 continue
             except BaseException:
                 self._end(reset=True)

@@ -165,6 +165,7 @@ class Worker:
             original_dst=accepted.original_dst,
             peer_principal=accepted.peer_principal,
             local_principal=self.own_principal if accepted.tls else "",
+            seat=accepted.seat,
         )
         network = accepted.chain.network
         if isinstance(network, HttpConnectionManager):

@@ -16,6 +16,7 @@ from typing import Final, cast
 
 from meshproxy.config.model import DownstreamTls, FilterChain, Listener
 from meshproxy.transport import socket_option
+from meshproxy.transport.connection_limit import ConnectionCount, Seat, default_max_connections
 from meshproxy.transport.detect import Detected, DetectedKind, detect
 from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
 from meshproxy.transport.handshake_gate import Admission, HandshakeGate
@@ -39,6 +40,8 @@ class Accepted:
     peer_principal: str
     """Verified SPIFFE id of the client; empty over plaintext."""
     tls: bool
+    seat: Seat
+    """Left when the connection ends, by whoever has it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class ListenerServices:
     """A TLS handshake succeeded: for counting."""
     gate: HandshakeGate = field(default_factory=HandshakeGate)
     """The event loop's."""
+    max_connections: int = field(default_factory=default_max_connections)
+    """Open at once, of each listener that is bound; one more is reset."""
 
 
 class ListenerSet:
@@ -69,6 +74,7 @@ class ListenerSet:
         self._virtual: dict[tuple[str, int], Listener] = {}
         self._servers: dict[str, list[asyncio.Server]] = {}
         self._addresses: dict[str, tuple[tuple[str, int], ...]] = {}
+        self._counts: dict[str, ConnectionCount] = {}
 
     @property
     def listeners(self) -> dict[str, Listener]:
@@ -77,6 +83,13 @@ class ListenerSet:
     def bound_ports(self, name: str) -> list[int]:
         """Ports of a bound listener's sockets."""
         return [s.getsockname()[1] for server in self._servers.get(name, []) for s in server.sockets]
+
+    def connections(self, name: str) -> ConnectionCount:
+        """The count of a bound listener's connections; it outlives updates, as they do."""
+        count = self._counts.get(name)
+        if count is None:
+            count = self._counts[name] = ConnectionCount(self._services.max_connections)
+        return count
 
     async def open(self, listeners: Mapping[str, Listener]) -> dict[str, list[asyncio.Server]]:
         """Bind what `listeners` need and is not bound yet, without serving. Raises OSError when an address
@@ -167,11 +180,16 @@ class _Accepting(asyncio.Protocol):
         self._chains: tuple[FilterChain, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._place: Admission | None = None
+        self._seat: Seat | None = None
 
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._seat = self._listeners.connections(self._name).admit()
+        if self._seat is None:
+            self._refuse("connection_limit")
+            return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if peer is None or local is None:  # the client is gone already
             transport.close()
@@ -214,6 +232,7 @@ class _Accepting(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._leave_place()
+        self._leave_seat()
 
     # --- detection ---
 
@@ -276,8 +295,15 @@ class _Accepting(asyncio.Protocol):
             protocol.data_received(self._buffer)
 
     def _accepted(self, listener: Listener, chain: FilterChain, principal: str) -> Accepted:
+        assert self._seat is not None
         return Accepted(
-            listener, chain, self._peer_address, self._original_dst, principal, tls=chain.tls is not None
+            listener,
+            chain,
+            self._peer_address,
+            self._original_dst,
+            principal,
+            tls=chain.tls is not None,
+            seat=self._seat,
         )
 
     # --- TLS ---
@@ -311,6 +337,7 @@ class _Accepting(asyncio.Protocol):
             self._services.on_handshake(bool(connection.ssl_object.session_reused))
             principal = self._services.peer_identity(connection.ssl_object)
             if not _is_allowed(tls, principal):
+                self._leave_seat()
                 self._services.on_refused(self._name, "identity_not_allowed")
                 connection.abort()
                 return
@@ -320,6 +347,7 @@ class _Accepting(asyncio.Protocol):
         def failed(error: Exception) -> None:
             self._stop_timer()
             self._leave_place()
+            self._leave_seat()
             self._services.on_refused(self._name, "tls_handshake")
 
         connection = TlsConnection(
@@ -344,6 +372,10 @@ class _Accepting(asyncio.Protocol):
             self._refuse("tls_handshake_limit")
         elif transport is not None:
             transport.abort()
+
+    def _leave_seat(self) -> None:
+        if self._seat is not None:
+            self._seat.leave()
 
     def _leave_place(self) -> None:
         place, self._place = self._place, None

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 
+import pytest
+
+from meshproxy.transport import connection_limit
 from tests.unit.meshproxy.proxy.harness import (
+    Upstream,
     answering,
     http_listener,
     ok,
     running,
     snapshot,
     static_cluster,
+    tcp_listener,
 )
 from tests.unit.meshproxy.proxy.test_http_failure import A, serving, settled
 from tests.unit.meshproxy.proxy.test_http_proxy import RETRY, exchange, read_all
 from tests.unit.meshproxy.proxy.test_memory_bounds import only_connection
+from tests.unit.meshproxy.proxy.test_two_sidecars import authority, sidecars
+
+__all__ = ["authority"]
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -92,6 +101,66 @@ async def test_a_connection_ends_after_its_last_request_upstream():
                 assert (await exchange(reader, writer, GET)).startswith(b"HTTP/1.1 200")
             assert upstream.connections == 3
             writer.close()
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_connections_beyond_the_listeners_limit_are_reset_and_counted(monkeypatch, kind):
+    monkeypatch.setattr(connection_limit, "MAX_CONNECTIONS", 3)
+    async with serving(answering(ok())) as upstream:
+        listener = http_listener(A) if kind == "http" else tcp_listener("a")
+        async with running(snapshot(listener, static_cluster("a", upstream.endpoint))) as mesh:
+            pairs = [await mesh.connect() for _ in range(3)]
+            for reader, writer in pairs:
+                assert (await exchange(reader, writer, GET)).startswith(b"HTTP/1.1 200")
+            refused, writer = await mesh.connect()
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(refused.read(), 5)
+            assert mesh.refused == [("listener", "connection_limit")]
+            writer.close()
+            for how in (lambda writer: writer.close(), lambda writer: writer.transport.abort()):
+                how(pairs.pop()[1])
+                await settled(lambda: mesh.worker.listeners.connections("listener").open == 2)
+                pairs.append(await mesh.connect())
+                assert (await exchange(*pairs[-1], GET)).startswith(b"HTTP/1.1 200")
+            for _, writer in pairs:
+                writer.close()
+            await settled(lambda: mesh.worker.listeners.connections("listener").open == 0)
+
+
+async def test_handshakes_that_come_to_nothing_give_their_place_back(authority):
+    app = await Upstream(answering(ok())).start()
+    async with sidecars(authority, app) as pair:
+        count = pair.catalog.worker.listeners.connections("listener")
+        for said in (b"", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01"):
+            _, writer = await pair.catalog.connect()
+            writer.write(said)
+            await settled(lambda: count.open == 1)
+            writer.transport.abort()
+            await settled(lambda: count.open == 0)
+        reader, writer = await pair.web.connect()
+        assert (await exchange(reader, writer, GET)).startswith(b"HTTP/1.1 200")
+        assert count.open == 1
+        writer.close()
+    await app.stop()
+
+
+def test_the_default_leaves_files_for_everything_else(monkeypatch):
+    def limit(files: int) -> int:
+        monkeypatch.setattr(connection_limit.resource, "getrlimit", lambda kind: (files, files))
+        return connection_limit.default_max_connections()
+
+    assert limit(1_000_000) == 10_000
+    assert limit(resource.RLIM_INFINITY) == 10_000
+    assert limit(1024) * 4 < 1024
+    assert limit(64) == 1
+
+
+def test_as_many_files_as_are_allowed(monkeypatch):
+    made = []
+    monkeypatch.setattr(connection_limit.resource, "getrlimit", lambda kind: (1024, 4096))
+    monkeypatch.setattr(connection_limit.resource, "setrlimit", lambda kind, pair: made.append(pair))
+    connection_limit.raise_file_limit()
+    assert made == [(4096, 4096)]
 
 
 async def test_requests_beyond_the_pending_limit_are_answered_503_at_once():
