@@ -112,6 +112,7 @@ class Sidecar:
             rng=rng,
             pool=PoolSettings(),
             on_connect_failed=reporter.connect_failed,
+            on_outlier=reporter.outlier,
         )
         services = ProxyServices(
             clock=clock,

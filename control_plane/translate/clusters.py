@@ -4,14 +4,16 @@ fixed ones."""
 from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.wrappers_pb2 import UInt32Value
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from control_plane.api.envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
+from control_plane.api.envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, ExtraSourceAddress, SocketAddress
 from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata, TransportSocket
 from control_plane.api.envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from control_plane.api.envoy.type.v3.percent_pb2 import Percent
 from control_plane.discovery.model import ObjectName, PortProtocol, ServicePort, ServiceView
 from control_plane.translate import names
 from control_plane.translate.endpoints import struct
@@ -29,6 +31,14 @@ MAX_CONNECTIONS = 65_535
 one."""
 MAX_RETRIES = 1_024
 """Concurrent retries. Envoy's default of 3 would refuse most retries when a pod dies under load."""
+
+CONSECUTIVE_5XX = 5
+EJECTION_INTERVAL_SECONDS = 10
+BASE_EJECTION_SECONDS = 30
+MAX_EJECTION_SECONDS = 300
+MAX_EJECTION_PERCENT = 10
+PANIC_THRESHOLD_PERCENT = 50.0
+"""All six are Envoy's defaults, sent so that no proxy has to know them."""
 
 _HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -71,6 +81,10 @@ def _service_cluster(
         connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
         lb_policy=Cluster.ROUND_ROBIN,
         circuit_breakers=_limits(),
+        outlier_detection=_outlier_detection(),
+        common_lb_config=Cluster.CommonLbConfig(
+            healthy_panic_threshold=Percent(value=PANIC_THRESHOLD_PERCENT)
+        ),
         metadata=_service_metadata(key),
         transport_socket_matches=_socket_matches(tls),
     )
@@ -143,6 +157,20 @@ def _limits() -> CircuitBreakers:
                 max_retries=UInt32Value(value=MAX_RETRIES),
             )
         ]
+    )
+
+
+def _outlier_detection() -> OutlierDetection:
+    """Consecutive failures only. Services are small: one endpoint may always be ejected, and to compare
+    success rates, which Envoy does by default, there are too few of them."""
+    return OutlierDetection(
+        consecutive_5xx=UInt32Value(value=CONSECUTIVE_5XX),
+        interval=Duration(seconds=EJECTION_INTERVAL_SECONDS),
+        base_ejection_time=Duration(seconds=BASE_EJECTION_SECONDS),
+        max_ejection_time=Duration(seconds=MAX_EJECTION_SECONDS),
+        max_ejection_percent=UInt32Value(value=MAX_EJECTION_PERCENT),
+        always_eject_one_host=BoolValue(value=True),
+        enforcing_success_rate=UInt32Value(value=0),
     )
 
 

@@ -285,6 +285,24 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class OutlierDetection:
+    """`envoy.config.cluster.v3.OutlierDetection`, consecutive 5xx only; the defaults are Envoy's."""
+
+    consecutive_5xx: int = 5
+    """Failures in a row that eject an endpoint; 0 never does."""
+    interval: float = 10.0
+    """Seconds between looks at who may come back."""
+    base_ejection_time: float = 30.0
+    """Seconds of the first ejection; the next ones are as many times longer."""
+    max_ejection_time: float = 300.0
+    """Seconds no ejection exceeds; at least `base_ejection_time`."""
+    max_ejection_percent: int = 10
+    """Of the cluster's endpoints, how many may be ejected at once, rounded down."""
+    always_eject_one_host: bool = False
+    """One may be ejected whatever the percentage says: 10 % of three endpoints are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """`envoy.config.cluster.v3.Cluster`."""
 
@@ -311,3 +329,8 @@ class Cluster:
     """`circuit_breakers.thresholds` of the default priority; Envoy's defaults."""
     max_requests_per_connection: int = 0
     """After so many a connection is not used again; 0 is no limit, Envoy's default."""
+    outlier_detection: OutlierDetection | None = None
+    """None: no endpoint is ever ejected."""
+    healthy_panic_threshold: float = 50.0
+    """Percent of endpoints not ejected, below which all are used (`common_lb_config`); 0 disables. Envoy's
+    default is 50."""

@@ -43,6 +43,8 @@ class RetryVerdict(Enum):
     NOT_SELECTED = "not_selected"
     """`retry_on` does not name this kind of failure."""
     LIMIT_REACHED = "limit_reached"
+    OVERFLOW = "overflow"
+    """The cluster has as many retries under way as its circuit limit allows: its driver's verdict."""
     NOT_IDEMPOTENT = "not_idempotent"
     RESPONSE_STARTED = "response_started"
     BODY_NOT_REPLAYABLE = "body_not_replayable"

@@ -14,8 +14,10 @@ from meshproxy.config.model import DirectResponse, UpstreamTls
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, ResponseHead, Trailers
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response
-from meshproxy.policy.retry import AttemptFailure, RetryState, RetryVerdict
+from meshproxy.policy.retry import AttemptFailure, RetryVerdict
 from meshproxy.policy.timeout_wheel import Timer
+from meshproxy.proxy import unserved
+from meshproxy.proxy.counted_retry import CountedRetry
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.outcome import RULES, Outcome
 from meshproxy.proxy.services import PAUSED_BY_BODY
@@ -32,17 +34,8 @@ if TYPE_CHECKING:
 MAX_HELD_BODY: Final = 65536
 """Bytes of request body held for a retry or until a connection is there; Linkerd's limit too."""
 
-UNSERVED: Final = b"x-meshproxy-unserved"
-"""Response field between sidecars only (codecs drop it from what they pass on): why the app behind the
-answering sidecar did not serve the request, so that the calling one can apply its retry policy."""
-_UNSERVED_REASONS: Final = {
-    Outcome.CONNECT_FAILURE: b"connect-failure",
-    Outcome.UPSTREAM_RESET: b"reset",
-}
-_UNSERVED_FAILURES: Final = {
-    b"connect-failure": (AttemptFailure.CONNECT_FAILURE, Outcome.CONNECT_FAILURE),
-    b"reset": (AttemptFailure.RESET_BEFORE_RESPONSE, Outcome.UPSTREAM_RESET),
-}
+_REFUSED_RETRY_FLAGS: Final = {RetryVerdict.LIMIT_REACHED: ",URX", RetryVerdict.OVERFLOW: ",UO"}
+"""What Envoy's users look for beside the failure's own flag."""
 
 _CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 _CLOSE_LINE: Final = b"connection: close\r\n"
@@ -96,7 +89,7 @@ class HttpStream:
         self._upstream: HttpUpstreamConnection | None = None
         self._response: Response | None = None
         self._timer: Timer[Callable[[], None]] | None = None
-        self._retry: RetryState | None = None
+        self._retry: CountedRetry | None = None
         self._tried: tuple[int, ...] = ()
         self._attempts = 0
         self._body: list[bytes] = []
@@ -207,13 +200,16 @@ class HttpStream:
         assert route is not None
         assert endpoint is not None
         assert cluster is not None
+        self._count_failure()
         verdict = RetryVerdict.NOT_SELECTED
         if route.retry is not None:
             if self._retry is None:
-                self._retry = RetryState(route.retry, self._head.method)
-            verdict = self._retry.decide(failure, response_started=False, body_replayable=self._replayable)
+                self._retry = CountedRetry(route.retry, self._head.method, cluster)
+            verdict = self._retry.decide(failure, body_replayable=self._replayable)
         if verdict is not RetryVerdict.RETRY:
-            self.reply(outcome, flag_suffix=",URX" if verdict is RetryVerdict.LIMIT_REACHED else "")
+            if verdict is RetryVerdict.OVERFLOW:
+                self._services.reporter.retry_overflowed(cluster.cluster.name)
+            self.reply(outcome, flag_suffix=_REFUSED_RETRY_FLAGS.get(verdict, ""))
             return
         endpoint.active_requests -= 1
         self._tried = (*self._tried, id(endpoint))
@@ -222,6 +218,11 @@ class HttpStream:
         assert self._retry is not None
         delay = self._retry.delay(self._services.rng)
         asyncio.get_running_loop().call_later(delay, self._attempt_again)
+
+    def _count_failure(self) -> None:
+        """The endpoint failed: no answer, one of 500 or above, a broken one. For outlier detection."""
+        if self._cluster is not None and self._endpoint is not None:
+            self._cluster.on_attempt_failed(self._endpoint)
 
     def _attempt_again(self) -> None:
         if not self.is_done:
@@ -306,6 +307,14 @@ class HttpStream:
                 return None
             return head.forward + b"\r\n" if self._head.version >= (1, 1) else b""
         self._response = response
+        endpoint = self._endpoint
+        assert endpoint is not None
+        if head.status >= 500:
+            self._count_failure()
+        elif endpoint.health.failures:
+            endpoint.health.failures = 0
+        if self._retry is not None:
+            self._retry.end()
         close = self._connection.must_close(self._head)
         lines = b""
         if response.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE):
@@ -323,12 +332,11 @@ class HttpStream:
 
     def _is_unserved(self, head: ResponseHead) -> bool:
         """The peer's sidecar says that its app did not serve this: judged as if we had failed to reach it."""
-        endpoint = self._endpoint
-        reason = dict(head.headers).get(UNSERVED)
-        if reason is None or endpoint is None or endpoint.tls is None or reason not in _UNSERVED_FAILURES:
+        failure = unserved.failure(head)
+        if failure is None or self._endpoint is None or self._endpoint.tls is None:
             return False
         self._leave_upstream()
-        self._fail_attempt(*_UNSERVED_FAILURES[reason])
+        self._fail_attempt(*failure)
         return True
 
     def _finish(self) -> None:
@@ -350,8 +358,10 @@ class HttpStream:
         if upstream is not None and not upstream.is_lost:
             upstream.abort()
         if self._response is not None:
+            self._count_failure()
             self._truncate("UPE" if isinstance(error, RemoteProtocolError) else "UC")
         elif isinstance(error, RemoteProtocolError):
+            self._count_failure()
             self.reply(Outcome.UPSTREAM_PROTOCOL_ERROR)
         elif isinstance(error, TlsFailure) and upstream is not None and upstream.requests == 1:
             # The first read brought the alert that rejects our handshake: nobody saw the request.
@@ -370,9 +380,7 @@ class HttpStream:
     def reply(self, outcome: Outcome, status: int = 0, flag_suffix: str = "") -> None:
         """Answer in the upstream's place."""
         rule = RULES[outcome]
-        headers: Headers = ()
-        if self._connection.facts.is_mtls and outcome in _UNSERVED_REASONS:
-            headers = ((UNSERVED, _UNSERVED_REASONS[outcome]),)
+        headers = unserved.notice(outcome) if self._connection.facts.is_mtls else ()
         self._reply(status or rule.status, rule.body.encode(), rule.flag + flag_suffix, rule.close, headers)
 
     def _reply_directly(self, direct: DirectResponse) -> None:
@@ -391,6 +399,8 @@ class HttpStream:
         if self.is_done:
             return
         self._timer = None
+        if self._upstream is not None and self._response is None and self._request_done:
+            self._count_failure()
         self._give_up(Outcome.REQUEST_TIMEOUT)
 
     def on_idle(self) -> None:
@@ -437,6 +447,8 @@ class HttpStream:
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None
+        if self._retry is not None:
+            self._retry.end()
         if self._cluster is not None:
             self._cluster.active_requests -= 1
         if self._endpoint is not None:

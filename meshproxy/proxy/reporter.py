@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshproxy.config.model import Direction, ServiceIdentity, WorkloadIdentity
 from meshproxy.http.events import RequestHead
+from meshproxy.policy.outlier import OutlierEvent
 from meshproxy.proxy import peer
 from meshproxy.telemetry.labels import SecurityPolicy, request_labels, tcp_labels
 from meshproxy.telemetry.metrics import MeshMetrics
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 MAX_CACHED: Final = 256
 """Series remembered per endpoint or connection; a peer that varies more costs itself time, not us memory."""
+
+_OUTLIER_COUNTERS: Final = {
+    OutlierEvent.EJECTED: "meshproxy_outlier_ejections_enforced_total",
+    OutlierEvent.CAPPED: "meshproxy_outlier_ejections_overflowed_total",
+    OutlierEvent.PANICKED: "meshproxy_upstream_healthy_panic_total",
+}
 
 _NO_SERVICE: Final = ServiceIdentity()
 
@@ -183,6 +190,15 @@ class Reporter:
 
     def retried(self, cluster: str, reason: str) -> None:
         self._metrics.counter("meshproxy_upstream_retries_total", cluster=cluster, reason=reason).add()
+
+    def retry_overflowed(self, cluster: str) -> None:
+        self._metrics.counter("meshproxy_upstream_retries_overflowed_total", cluster=cluster).add()
+
+    def outlier(self, cluster: str, event: OutlierEvent, ejected: int) -> None:
+        """Something happened to a cluster that now has `ejected` endpoints ejected."""
+        self._metrics.gauge("meshproxy_outlier_ejections_active", cluster=cluster).set(ejected)
+        if event in _OUTLIER_COUNTERS:
+            self._metrics.counter(_OUTLIER_COUNTERS[event], cluster=cluster).add()
 
     def connect_failed(self, cluster: str, error: ConnectFailed) -> None:
         self._metrics.counter(

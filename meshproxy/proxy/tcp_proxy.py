@@ -130,11 +130,12 @@ class TcpRelay:
             try:
                 await self._services.connector.connect(endpoint.target, self.upstream)
                 self._endpoint = endpoint
+                endpoint.health.failures = 0
             except ConnectFailed as error:
                 self.flag = "UF"
                 endpoint.connect_failures += 1
-                self._services.reporter.connect_failed(cluster.cluster.name, error)
                 cluster.on_attempt_failed(endpoint)
+                self._services.reporter.connect_failed(cluster.cluster.name, error)
                 continue
             except BaseException:
                 self._end(reset=True)

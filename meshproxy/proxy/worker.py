@@ -197,6 +197,7 @@ class Worker:
             manager.sweep(now)
         for cluster in self._live.clusters.values():
             cluster.expire_idle(now)
+            cluster.return_ejected(now)
         self.flush_counters()
 
     def flush_counters(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from meshproxy.clock import Clock
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.policy.outlier import OutlierDetector, OutlierEvent
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.balancer.round_robin import RoundRobin
 from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
 from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.pool import PoolSettings
+
+_log = logging.getLogger(__name__)
 
 _MAX_ORIGINAL_DST_ENDPOINTS = 1024
 """Addresses remembered by one ORIGINAL_DST cluster; an idle one makes room when a new one comes."""
@@ -33,6 +37,8 @@ class UpstreamServices:
     pool: PoolSettings
     on_connect_failed: Callable[[str, ConnectFailed], None]
     """(cluster, error): for counting; policies hear of it through the waiter."""
+    on_outlier: Callable[[str, OutlierEvent, int], None]
+    """(cluster, event, endpoints ejected now): for counting."""
 
 
 class ClusterRuntime:
@@ -42,12 +48,18 @@ class ClusterRuntime:
         self.cluster = cluster
         self._services = services
         self._endpoints: list[EndpointRuntime] = []
+        self._rotation: list[EndpointRuntime] = []
+        """Those the balancer chooses among: the ones not ejected, in panic all."""
         self._balancer = RoundRobin((), services.rng)
+        self._outlier: OutlierDetector | None = None
+        self.is_panicking = False
         self._by_address: dict[tuple[str, int], EndpointRuntime] = {}
         self._is_retired = False
         self.active_requests = 0
         self.pending_requests = 0
         self.connections = 0
+        self.active_retries = 0
+        """Retries granted and not yet answered."""
         self.overflows = 0
 
     @property
@@ -79,7 +91,8 @@ class ClusterRuntime:
                 runtime.endpoint, runtime.target = endpoint, target
             live.append(runtime)
         self._endpoints = live
-        self._balancer = RoundRobin(tuple(runtime.endpoint for runtime in live), self._services.rng)
+        self._update_outlier()
+        self._rotate()
         for runtime in self._by_address.values():
             runtime.target = self._target(runtime.endpoint)
         stays = set(map(id, live))
@@ -94,7 +107,8 @@ class ClusterRuntime:
             runtime.retire()
         self._endpoints = []
         self._by_address = {}
-        self._balancer = RoundRobin((), self._services.rng)
+        self._update_outlier()
+        self._rotate()
 
     def _target(self, endpoint: Endpoint) -> DialTarget:
         cluster = self.cluster
@@ -121,7 +135,9 @@ class ClusterRuntime:
         """An endpoint, one not in `tried` (ids of runtimes) where one is left; None when there is none."""
         if self.cluster.type is ClusterType.ORIGINAL_DST:
             return self._pick_original(original_dst)
-        endpoints = self._endpoints
+        endpoints = self._rotation
+        if self.is_panicking:
+            self._tell(OutlierEvent.PANICKED)
         if not tried:
             index = self._balancer.pick(())
         else:
@@ -147,6 +163,77 @@ class ClusterRuntime:
                 runtime.retire()
                 return True
         return False
+
+    # --- outlier detection ---
+
+    def on_attempt_failed(self, runtime: EndpointRuntime) -> None:
+        """`runtime` answered 500 or above, or not at all. (A success sets `health.failures` to 0.)"""
+        outlier = self._outlier
+        if outlier is None or runtime.is_removed:
+            return
+        event = outlier.on_failure(runtime.health, self._services.clock.monotonic())
+        if event is None:
+            return
+        self._tell(event)
+        if event is OutlierEvent.EJECTED:
+            self._rotate()
+            _log.info(
+                "%s: %s:%d failed %d times in a row: ejected for %g s",
+                self.cluster.name,
+                runtime.target.address,
+                runtime.target.port,
+                outlier.settings.consecutive_5xx,
+                outlier.ejection_time(runtime.health),
+            )
+
+    def return_ejected(self, now: float) -> None:
+        """Take endpoints back whose ejection is over; run now and then."""
+        if self._outlier is not None and self._outlier.sweep(now):
+            self._tell(OutlierEvent.RETURNED)
+            self._rotate()
+
+    @property
+    def ejected(self) -> int:
+        """Endpoints that are ejected now."""
+        return self._outlier.ejected if self._outlier is not None else 0
+
+    def _update_outlier(self) -> None:
+        """Follow the configuration and the endpoints, which may have left while ejected."""
+        settings = self.cluster.outlier_detection
+        before = self.ejected
+        if self._outlier is None or self._outlier.settings != settings:
+            if self._outlier is not None:
+                self._outlier.release()
+            now = self._services.clock.monotonic()
+            self._outlier = OutlierDetector(settings, now) if settings is not None else None
+        if self._outlier is not None:
+            self._outlier.set_members([runtime.health for runtime in self._endpoints])
+        if self.ejected < before:
+            self._tell(OutlierEvent.RETURNED)
+
+    def _rotate(self) -> None:
+        """Balance over the endpoints that are not ejected, or over all when too few are left."""
+        live = self._endpoints
+        fit = [runtime for runtime in live if not runtime.health.is_ejected] if self.ejected else live
+        self.is_panicking = 100 * len(fit) < self.cluster.healthy_panic_threshold * len(live)
+        self._rotation = live if self.is_panicking else fit
+        self._balancer = RoundRobin(tuple(one.endpoint for one in self._rotation), self._services.rng)
+
+    def _tell(self, event: OutlierEvent) -> None:
+        self._services.on_outlier(self.cluster.name, event, self.ejected)
+
+    # --- retries ---
+
+    def try_acquire_retry(self) -> bool:
+        """Count a retry that begins, until `release_retry`; False: the circuit limit forbids it."""
+        if self.active_retries >= self.cluster.max_retries:
+            return False
+        self.active_retries += 1
+        return True
+
+    def release_retry(self) -> None:
+        """A retry was answered, or came to nothing."""
+        self.active_retries -= 1
 
     # --- connections ---
 

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from meshproxy.config.model import Endpoint, UpstreamTls
+from meshproxy.policy.outlier import EndpointHealth
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
 from meshproxy.upstream.connector import ConnectFailed, DialTarget
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
@@ -29,6 +30,7 @@ class EndpointRuntime:
         "connecting",
         "connections",
         "endpoint",
+        "health",
         "idle",
         "is_removed",
         "requests",
@@ -49,6 +51,7 @@ class EndpointRuntime:
         self.active_requests = 0
         self.requests = 0
         self.connect_failures = 0
+        self.health = EndpointHealth()
         self.is_removed = False
         self.series: dict[tuple[int, str], RequestSeries] = {}
         """Metric series by (response code, response flag): found without building labels."""

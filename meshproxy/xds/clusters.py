@@ -6,9 +6,17 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from control_plane.api.envoy.config.cluster.v3 import cluster_pb2
 from control_plane.api.envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
+from control_plane.api.envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection as _Outlier
 from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
-from meshproxy.config.model import Cluster, ClusterType, LbPolicy, ServiceIdentity, TransportSocketMatch
+from meshproxy.config.model import (
+    Cluster,
+    ClusterType,
+    LbPolicy,
+    OutlierDetection,
+    ServiceIdentity,
+    TransportSocketMatch,
+)
 from meshproxy.errors import ConfigError
 from meshproxy.xds.endpoints import (
     MESH_KEY,
@@ -62,6 +70,8 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
         max_requests=requests,
         max_retries=retries,
         max_requests_per_connection=max_requests,
+        outlier_detection=_outlier(cluster, kind, path),
+        healthy_panic_threshold=_panic_threshold(cluster, path),
     )
 
 
@@ -163,6 +173,48 @@ def _limits(cluster: _Proto, path: str) -> tuple[int, int, int, int]:
         _value_or(limits.max_requests, limits.HasField("max_requests"), 1024),
         _value_or(limits.max_retries, limits.HasField("max_retries"), 3),
     )
+
+
+def _outlier(cluster: _Proto, kind: ClusterType, path: str) -> OutlierDetection | None:
+    """None where it is not set, which is what the API says it means. An `enforcing_success_rate` that is not
+    set is taken as 0, unlike Envoy's 100: comparing success rates is not done here."""
+    if not cluster.HasField("outlier_detection"):
+        return None
+    path = f"{path}.outlier_detection"
+    message = cluster.outlier_detection
+    require(kind is not ClusterType.ORIGINAL_DST, path, "not for clusters of type ORIGINAL_DST")
+    require(not message.enforcing_success_rate.value, f"{path}.enforcing_success_rate", "only 0 is supported")
+    settings = OutlierDetection(
+        consecutive_5xx=_value_or(message.consecutive_5xx, message.HasField("consecutive_5xx"), 5),
+        interval=_positive_or(message, "interval", 10.0, path),
+        base_ejection_time=(base := _positive_or(message, "base_ejection_time", 30.0, path)),
+        max_ejection_time=_positive_or(message, "max_ejection_time", max(base, 300.0), path),
+        max_ejection_percent=_value_or(
+            message.max_ejection_percent, message.HasField("max_ejection_percent"), 10
+        ),
+        always_eject_one_host=message.always_eject_one_host.value,
+    )
+    require(settings.max_ejection_percent <= 100, f"{path}.max_ejection_percent", "must be at most 100")
+    longest = settings.max_ejection_time
+    require(longest >= base, f"{path}.max_ejection_time", f"{longest} s is below the base, {base} s")
+    return settings
+
+
+def _positive_or(message: _Outlier, field: str, default: float, path: str) -> float:
+    value = seconds_or(message, field, default, path)
+    require(value > 0, f"{path}.{field}", "must be above 0")
+    return value
+
+
+def _panic_threshold(cluster: _Proto, path: str) -> float:
+    """Percent; Envoy's default where it is not set."""
+    config = cluster.common_lb_config
+    if not config.HasField("healthy_panic_threshold"):
+        return 50.0
+    value = config.healthy_panic_threshold.value
+    where = f"{path}.common_lb_config.healthy_panic_threshold"
+    require(0 <= value <= 100, where, f"{value} is no percentage")  # NaN is none either
+    return value
 
 
 def _value_or(wrapper: UInt32Value, is_set: bool, default: int) -> int:

@@ -90,9 +90,12 @@ _TABLE: Final[Mapping[str, str]] = {
     _CLUSTER + "CircuitBreakers.Thresholds": "max_connections max_pending_requests max_requests max_retries",
     _CLUSTER + "Cluster": "transport_socket_matches name type eds_cluster_config connect_timeout lb_policy"
     " load_assignment circuit_breakers typed_extension_protocol_options upstream_bind_config"
-    " transport_socket metadata",
+    " transport_socket metadata outlier_detection common_lb_config",
+    _CLUSTER + "Cluster.CommonLbConfig": "healthy_panic_threshold",
     _CLUSTER + "Cluster.EdsClusterConfig": "eds_config service_name",
     _CLUSTER + "Cluster.TransportSocketMatch": "name match transport_socket",
+    _CLUSTER + "OutlierDetection": "consecutive_5xx interval base_ejection_time max_ejection_time"
+    " max_ejection_percent always_eject_one_host enforcing_success_rate",
     _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config common_http_protocol_options",
     _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options",
     # endpoints
@@ -113,6 +116,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _TLS + "UpstreamTlsContext": "common_tls_context sni",
     "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
     "envoy.type.matcher.v3.StringMatcher": "exact prefix",
+    "envoy.type.v3.Percent": "value",
 }
 
 ACTED_ON: Final[Mapping[str, frozenset[str]]] = {

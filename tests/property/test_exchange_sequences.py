@@ -281,6 +281,7 @@ def assert_nothing_left(workers: int) -> None:
         if isinstance(item, ClusterRuntime):
             idle = sum(len(endpoint.idle) for endpoint in item.endpoints)
             assert (item.active_requests, item.pending_requests, item.connections) == (0, 0, idle)
+            assert item.active_retries == 0
         elif isinstance(item, EndpointRuntime):
             assert (item.active_requests, item.connecting, len(item.waiters)) == (0, 0, 0)
             assert item.connections == len(item.idle)

@@ -48,6 +48,24 @@ def test_mesh_tls_says_what_is_inside_and_for_whom() -> None:
         assert list(_tls(opaque).common_tls_context.alpn_protocols) == ["istio"]
 
 
+def test_services_have_outlier_detection_and_nothing_else_has() -> None:
+    snapshot = mesh.translate(mesh.shop())
+    names = set(snapshot.of_type(CLUSTER_TYPE))
+    having = {name for name in names if mesh.cluster(snapshot, name).HasField("outlier_detection")}
+    assert having == {name for name in names if name.startswith("outbound|")}
+    made = mesh.cluster(snapshot, HTTP)
+    assert MessageToDict(made.outlier_detection, preserving_proto_field_name=True) == {
+        "consecutive_5xx": 5,
+        "interval": "10s",
+        "base_ejection_time": "30s",
+        "max_ejection_time": "300s",
+        "max_ejection_percent": 10,
+        "always_eject_one_host": True,
+        "enforcing_success_rate": 0,
+    }
+    assert made.common_lb_config.healthy_panic_threshold.value == 50
+
+
 def test_an_opaque_twin_has_the_endpoints_of_its_port() -> None:
     twin = mesh.cluster(mesh.translate(mesh.shop()), "outbound|9000|opaque|catalog.shop.svc.cluster.local")
     assert twin.eds_cluster_config.service_name == "outbound|9000||catalog.shop.svc.cluster.local"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from meshproxy.clock import SystemClock
+from meshproxy.clock import Clock, SystemClock
 from meshproxy.config.model import (
     Cluster,
     ClusterType,
@@ -188,11 +188,9 @@ async def running(
     identity: Identity | None = None,
     own: WorkloadIdentity = OWN,
     original_dst: tuple[str, int] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Mesh]:
     """A worker with `config` in force; with `identity` it can speak TLS."""
-
-    def peer_identity(ssl_object: ssl.SSLObject) -> str:
-        return str(contexts.peer_spiffe_id(ssl_object) or "")
 
     def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext | None:
         return contexts.client_context(identity, alpn=alpn) if identity else None
@@ -205,14 +203,23 @@ async def running(
         )
 
     principal = str(identity.spiffe_id) if identity else ""
-    clock, rng, tasks, live = SystemClock(), random.Random(1), TaskGroupRegistry(), LiveConfig()
+    clock = clock or SystemClock()
+    rng, tasks, live = random.Random(1), TaskGroupRegistry(), LiveConfig()
     memory, metrics = HeadMemory(), MeshMetrics()
     reporter = Reporter(metrics, own, lambda: principal, lambda address: live.workloads.get(address))
     gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
     connector = Connector(client_context, peer_identity, gate, reporter.upstream_handshake)
     refused: list[tuple[str, str]] = []
     upstream = UpstreamServices(
-        connector, clock, tasks, memory, HeadLimits(), rng, PoolSettings(), reporter.connect_failed
+        connector,
+        clock,
+        tasks,
+        memory,
+        HeadLimits(),
+        rng,
+        PoolSettings(),
+        reporter.connect_failed,
+        reporter.outlier,
     )
     services = ProxyServices(
         clock=clock,

@@ -98,6 +98,7 @@ def cluster(dialler, failures):
         random.Random(1),
         PoolSettings(),
         lambda name, error: failures.append(error.reason),
+        lambda name, event, ejected: None,
     )
     config = Cluster("a", ClusterType.STATIC, endpoints=(ONE,))
     runtime = ClusterRuntime(config, services)

@@ -28,10 +28,8 @@ def test_what_is_acted_on_passes() -> None:
 
 def test_a_field_of_the_subset_that_is_not_acted_on_is_refused_by_name() -> None:
     made = message.cluster()
-    made.outlier_detection.consecutive_5xx.value = 5
-    expected = (
-        "cds 'catalog'.outlier_detection: this field of envoy.config.cluster.v3.Cluster is not supported"
-    )
+    made.alt_stat_name = "shop"
+    expected = "cds 'catalog'.alt_stat_name: this field of envoy.config.cluster.v3.Cluster is not supported"
     assert refusal(made) == expected
 
 
