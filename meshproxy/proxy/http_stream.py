@@ -315,7 +315,9 @@ class HttpStream:
             endpoint.health.failures = 0
         if self._retry is not None:
             self._retry.end()
-        close = self._connection.must_close(self._head)
+        # An answer before the request is complete ends the connection, and has to say so now: as Envoy, we do
+        # not wait for a body that nobody wants.
+        close = self._connection.must_close(self._head) or not self._request_done
         lines = b""
         if response.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE):
             if self._head.version >= (1, 1):
@@ -350,7 +352,7 @@ class HttpStream:
         upstream.finish(
             self._request_done and response.head.keep_alive and response.framing is not Framing.UNTIL_CLOSE
         )
-        self._complete(response.head.status, "", close=self._will_close or not self._request_done)
+        self._complete(response.head.status, "", close=self._will_close)
 
     def on_upstream_lost(self, error: Exception | None) -> None:
         """The upstream connection ended before the response did."""

@@ -457,7 +457,9 @@ async def test_an_early_answer_ends_the_connection_when_the_body_was_not_read():
     async with running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000)
-        assert (await read_all(reader)).startswith(b"HTTP/1.1 413")
+        answer = await read_all(reader)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in answer
         writer.close()
     await upstream.stop()
 
