@@ -14,6 +14,8 @@ help:
 	@echo 'make unit          unit and property tests only'
 	@echo 'make format        format the sources'
 	@echo 'make venv          make .venv and install what is missing'
+	@echo 'make bench         side by side with Envoy, HAProxy and nginx (root, a quiet machine); FULL=1 for longer'
+	@echo 'make profile WORKLOAD=NAME   a flame graph of the sidecar under that workload'
 
 venv:
 	@bash .ci/prepare
@@ -35,3 +37,5 @@ test: lint
 format: venv
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+include bench/Makefile.inc
