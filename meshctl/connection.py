@@ -49,10 +49,7 @@ def find_kubeconfig(given: Path | None, labs: Path = LABS) -> Path:
 def find_lab(name: str | None, labs: Path = LABS) -> LabPaths:
     """The lab of this name, or the only one. Raises ClickException."""
     if name is not None:
-        try:
-            paths = LabPaths(labs / LabPaths.of(name).name)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+        paths = LabPaths(labs / lab_named(name).name)
         if not paths.state.exists():
             raise click.ClickException(f"there is no lab {name}; `meshctl lab up --name {name}` starts it")
         return paths
@@ -65,6 +62,14 @@ def find_lab(name: str | None, labs: Path = LABS) -> LabPaths:
         names = ", ".join(path.name for path in found)
         raise click.ClickException(f"which lab? There are {names}: say --lab, --kubeconfig or ${VARIABLE}")
     return LabPaths(found[0])
+
+
+def lab_named(name: str) -> LabPaths:
+    """The files of a lab, whether it is up or not. Raises ClickException for a name that cannot be one."""
+    try:
+        return LabPaths.of(name)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def call(kubeconfig: Path | None, work: Callable[[ApiClient], Awaitable[Result]]) -> Result:

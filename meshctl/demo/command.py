@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,17 +20,18 @@ from lab import lifecycle
 from lab.lifecycle import LabError
 from lab.paths import LabPaths
 from lab.state import LabOptions, LabState
+from meshctl.connection import lab_named
 from meshctl.demo import scenario
 from meshctl.demo.finding import Finding
 from meshctl.demo.mesh import DemoError, DemoMesh
 
-NAME = "demo"
 _START_TIMEOUT = 60.0
 
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the lab up until Ctrl-C, and say what to try.")
-def demo(keep: bool) -> None:
+@click.option("--name", default="demo", show_default=True, help="The lab; remains of an earlier one go.")
+def demo(keep: bool, name: str) -> None:
     """Run the shop in a mesh on this machine and prove what the mesh promises.
 
     Ends with 0 only if every line of the report held.
@@ -37,9 +39,9 @@ def demo(keep: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     started_at = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: everything is taken down
-    paths = LabPaths.of(NAME)
+    paths = lab_named(name)
     try:
-        with running_lab(paths, console) as state:
+        with demo_lock(name), running_lab(paths, console) as state:
             held = asyncio.run(_check(paths, console, started_at))
             if keep:
                 asyncio.run(_stay(paths, state, console))
@@ -49,6 +51,17 @@ def demo(keep: bool) -> None:
         raise click.ClickException(str(error) or type(error).__name__) from error
     if not held:
         sys.exit(1)
+
+
+@contextmanager
+def demo_lock(name: str) -> Iterator[None]:
+    """One demo a lab. The lock is a name in the kernel, which goes with the process. Raises DemoError."""
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            lock.bind(f"\0meshproxy-demo-{name}")
+        except OSError as error:
+            raise DemoError(f"another demo runs in lab {name}; end it first, or say --name") from error
+        yield
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The demo's hands in a running lab: its API, commands in its pods, its sidecars' metrics."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -136,9 +137,17 @@ class DemoMesh:
         line = command_beside(place, command)
         pipe = asyncio.subprocess.PIPE
         # A session of its own: Ctrl-C is for us, who end it in order.
-        return await asyncio.create_subprocess_exec(
-            *line, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *line, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
         )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cancelled half-way asyncio would leave the pipes open, and the process waiting for ever.
+            await finish(await starting)
+            raise
 
     # --- load ---
 
@@ -251,7 +260,9 @@ async def _finish(process: asyncio.subprocess.Process, reader: "asyncio.Future[b
             )
     except TimeoutError:
         process.kill()
-        await process.wait()
+        # What it had started may hold its pipes, for which `wait` would wait, too.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
 
 
 def catalog_route(name: str, rules: Sequence[Mapping[str, object]], parent: str = "catalog") -> Manifest:

@@ -52,21 +52,19 @@ async def run(mesh: DemoMesh, report: Report) -> bool:
             held.append(finding.held)
             report(finding)
 
-    rotating = asyncio.create_task(check("rotation", rotation.check(mesh, LEAF_TTL)))
-    try:
+    # Task groups, because they wait for every check to clean up when the demo is interrupted.
+    async with asyncio.TaskGroup() as beside:
+        rotating = beside.create_task(check("rotation", rotation.check(mesh, LEAF_TTL)))
         await check("wire", wire.check(mesh))
         await check("server-first", server_first.check(mesh))
         await check("strangers", strangers.check(mesh))
-        await asyncio.gather(
-            check("splitting", splitting.check(mesh)), check("bad routes", bad_routes.check(mesh))
-        )
+        async with asyncio.TaskGroup() as together:
+            together.create_task(check("splitting", splitting.check(mesh)))
+            together.create_task(check("bad routes", bad_routes.check(mesh)))
         await rotating
         await check("control plane", control_plane_loss.check(mesh))
         await check("pod", pod_loss.check(mesh))
         await check("cost", cost.check(mesh))
-    finally:
-        rotating.cancel()
-        await asyncio.gather(rotating, return_exceptions=True)
     return all(held)
 
 

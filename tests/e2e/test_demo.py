@@ -25,6 +25,7 @@ from meshctl.demo.checks import (
     strangers,
     wire,
 )
+from meshctl.demo.command import demo_lock
 from meshctl.demo.finding import Finding
 from meshctl.demo.mesh import DemoMesh
 from tests.e2e.lab_host import assert_nothing_is_left, host_state, namespaces_of
@@ -105,18 +106,32 @@ async def test_memory_and_latency_are_measured(mesh: DemoMesh):
 
 def test_an_interrupted_demo_leaves_nothing_and_says_so():
     before = host_state()
-    command = [sys.executable, "-m", "meshctl", "demo"]
+    paths = LabPaths.of(f"e2e-interrupted-{os.getpid()}")
+    command = [sys.executable, "-m", "meshctl", "demo", "--name", paths.name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
-        assert demo.stdout is not None
-        said = []
-        while not any("PASS" in line for line in said):
-            said.append(demo.stdout.readline())
-            assert said[-1], "".join(said)
-        paths = LabPaths.of("demo")
-        namespaces = namespaces_of(paths)
-        demo.send_signal(signal.SIGINT)
-        output = demo.communicate(timeout=60)[0]
+        try:
+            assert demo.stdout is not None
+            said = [demo.stdout.readline()]
+            while "PASS" not in said[-1]:
+                said.append(demo.stdout.readline())
+                assert said[-1], "".join(said)
+            namespaces = namespaces_of(paths)
+            demo.send_signal(signal.SIGINT)
+            output = demo.communicate(timeout=60)[0]
+        except BaseException:
+            demo.kill()
+            lifecycle.stop(paths)
+            raise
     assert demo.returncode == 1
     assert "interrupted; everything was taken down" in output
     assert "Traceback" not in output
     assert_nothing_is_left(paths, before, namespaces)
+
+
+def test_a_second_demo_does_not_take_the_first_ones_lab():
+    name = f"e2e-second-{os.getpid()}"
+    with demo_lock(name):
+        command = [sys.executable, "-m", "meshctl", "demo", "--name", name]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert f"another demo runs in lab {name}" in second.stderr
