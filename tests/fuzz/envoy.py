@@ -7,8 +7,9 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import h11
@@ -25,8 +26,9 @@ def _address(port: int) -> dict[str, object]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _listener(name: str) -> dict[str, object]:
-    route = {"match": {"prefix": "/"}, "route": {"cluster": name}}
+def listener(name: str, **action: object) -> dict[str, object]:
+    """On a port of its own, to the cluster of the same name; `action` is what the route says besides."""
+    route = {"match": {"prefix": "/"}, "route": {"cluster": name, **action}}
     manager = {
         "@type": _HCM,
         "stat_prefix": name,
@@ -40,14 +42,16 @@ def _listener(name: str) -> dict[str, object]:
     return {"name": name, "address": _address(0), "filter_chains": [chain]}
 
 
-def _cluster(name: str, port: int) -> dict[str, object]:
-    endpoint = {"endpoint": {"address": _address(port)}}
+def cluster(name: str, *ports: int, **fields: object) -> dict[str, object]:
+    """Of endpoints on loopback; `fields` are set besides."""
+    endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
     options = {"@type": _OPTIONS, "explicit_http_config": {"http_protocol_options": {}}}
     return {
         "name": name,
         "type": "STATIC",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
         "typed_extension_protocol_options": {_OPTIONS.removeprefix("type.googleapis.com/"): options},
+        **fields,
     }
 
 
@@ -62,10 +66,39 @@ def version() -> str:
 async def running_envoy(lanes: int, quiet: float) -> AsyncIterator[list[Lane]]:
     """Envoy with `lanes` listeners; ended with its upstreams on leaving."""
     upstreams = {f"lane{number}": await Upstream().start() for number in range(lanes)}
-    static = {
-        "listeners": [_listener(name) for name in upstreams],
-        "clusters": [_cluster(name, upstream.port) for name, upstream in upstreams.items()],
-    }
+    listeners = [listener(name) for name in upstreams]
+    clusters = [cluster(name, upstream.port) for name, upstream in upstreams.items()]
+    try:
+        async with started(listeners, clusters) as envoy:
+            yield [Lane(envoy.ports[name], upstream, quiet) for name, upstream in upstreams.items()]
+    finally:
+        for upstream in upstreams.values():
+            await upstream.stop()
+
+
+@dataclass(frozen=True)
+class Envoy:
+    """One that serves."""
+
+    ports: dict[str, int]
+    """By listener."""
+    admin: str
+    """`host:port`"""
+
+    async def stats(self) -> dict[str, int]:
+        """Counters and gauges."""
+        host, port = self.admin.rsplit(":", 1)
+        lines = (await _get(host, int(port), "/stats?type=Counters")).splitlines()
+        lines += (await _get(host, int(port), "/stats?type=Gauges")).splitlines()
+        return {name: int(value) for name, value in (line.split(": ") for line in lines)}
+
+
+@asynccontextmanager
+async def started(
+    listeners: Sequence[Mapping[str, object]], clusters: Sequence[Mapping[str, object]]
+) -> AsyncIterator[Envoy]:
+    """Envoy with a static configuration on one worker; ended on leaving."""
+    static = {"listeners": listeners, "clusters": clusters}
     config = {"admin": {"address": _address(0)}, "static_resources": static}
     with tempfile.TemporaryDirectory() as directory:
         admin = Path(directory) / "admin"
@@ -77,13 +110,11 @@ async def running_envoy(lanes: int, quiet: float) -> AsyncIterator[list[Lane]]:
         )
         try:
             ports = await asyncio.wait_for(_ports(admin, process), 2 * LONGEST_WAIT)
-            yield [Lane(ports[name], upstream, quiet) for name, upstream in upstreams.items()]
+            yield Envoy(ports, admin.read_text())
         finally:
             if process.returncode is None:
                 process.kill()
             await process.wait()
-            for upstream in upstreams.values():
-                await upstream.stop()
 
 
 async def _ports(admin: Path, process: asyncio.subprocess.Process) -> dict[str, int]:
