@@ -8,8 +8,9 @@ import random
 import pytest
 
 from meshproxy.clock import SystemClock
-from meshproxy.config.model import Cluster, ClusterType, Endpoint
+from meshproxy.config.model import Cluster, ClusterType, Endpoint, OutlierDetection
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.policy.outlier import OutlierEvent
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
 from meshproxy.upstream.connector import ConnectFailed
@@ -88,7 +89,12 @@ def failures():
 
 
 @pytest.fixture
-def cluster(dialler, failures):
+def outliers():
+    return []
+
+
+@pytest.fixture
+def cluster(dialler, failures, outliers):
     services = UpstreamServices(
         dialler,
         SystemClock(),
@@ -98,7 +104,7 @@ def cluster(dialler, failures):
         random.Random(1),
         PoolSettings(),
         lambda name, error: failures.append(error.reason),
-        lambda name, event, ejected: None,
+        lambda name, event, ejected: outliers.append((event, ejected)),
     )
     config = Cluster("a", ClusterType.STATIC, endpoints=(ONE,))
     runtime = ClusterRuntime(config, services)
@@ -242,3 +248,32 @@ async def test_ten_thousand_original_destinations_stay_within_the_table(cluster)
         assert cluster.pick((), (f"10.7.{number >> 8}.{number & 255}", 80)) is not None
     assert len(cluster.endpoints) <= 1024
     assert cluster.pick((), ("10.8.8.8", 80)) is busy
+
+
+QUICK = OutlierDetection(consecutive_5xx=1, always_eject_one_host=True)
+
+
+async def test_an_endpoint_that_left_is_not_judged(cluster, outliers):
+    [one] = cluster.endpoints
+    cluster.update(Cluster("a", ClusterType.STATIC, outlier_detection=QUICK), (TWO,))
+    cluster.on_attempt_failed(one)
+    assert (cluster.ejected, one.health.failures, outliers) == (0, 0, [])
+
+
+async def test_a_cluster_that_is_gone_has_nothing_ejected(cluster, outliers):
+    cluster.update(Cluster("a", ClusterType.STATIC, outlier_detection=QUICK), (ONE, TWO))
+    one, two = cluster.endpoints
+    cluster.on_attempt_failed(one)
+    assert {cluster.pick((), HERE) for _ in range(4)} == {two}
+    assert cluster.pick((id(two),), HERE) is two  # a retry has nowhere else to go
+    cluster.retire()
+    assert outliers == [(OutlierEvent.EJECTED, 1), (OutlierEvent.RETURNED, 0)]
+    assert cluster.pick((), HERE) is None
+
+
+async def test_weights_hold_among_those_that_are_left(cluster):
+    heavy, light = Endpoint("10.0.0.3", 80, weight=3), Endpoint("10.0.0.4", 80, weight=1)
+    cluster.update(Cluster("a", ClusterType.STATIC, outlier_detection=QUICK), (ONE, heavy, light))
+    cluster.on_attempt_failed(cluster.endpoints[0])
+    picked = [cluster.pick((), HERE).endpoint for _ in range(40)]
+    assert (picked.count(ONE), picked.count(heavy), picked.count(light)) == (0, 30, 10)
