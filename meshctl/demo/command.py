@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 from control_plane.client import ApiClient, ApiError
-from control_plane.kubeconfig import KubeconfigError, read_kubeconfig
+from control_plane.kubeconfig import KubeconfigError
 from lab import lifecycle
 from lab.lifecycle import LabError
 from lab.paths import LabPaths
 from lab.state import LabOptions, LabState
-from meshctl.connection import lab_named
+from meshctl.connection import VARIABLE, lab_named
 from meshctl.demo import scenario
 from meshctl.demo.finding import Finding
 from meshctl.demo.mesh import DemoError, DemoMesh
@@ -44,7 +44,7 @@ def demo(keep: bool, name: str) -> None:
         with demo_lock(name), running_lab(paths, console) as state:
             held = asyncio.run(_check(paths, console, started_at))
             if keep:
-                asyncio.run(_stay(paths, state, console))
+                _stay_until_interrupted(paths, state, console)
     except KeyboardInterrupt:
         raise click.ClickException("interrupted; everything was taken down") from None
     except (LabError, DemoError, ApiError, KubeconfigError, httpx.TransportError) as error:
@@ -112,8 +112,15 @@ def _print(console: Console, finding: Finding) -> None:
         console.print(Text(f"      {line}", "red" if line.startswith("NOT HELD") else ""))
 
 
+def _stay_until_interrupted(paths: LabPaths, state: LabState, console: Console) -> None:
+    """Ctrl-C is how this is meant to end."""
+    try:
+        asyncio.run(_stay(paths, state, console))
+    except KeyboardInterrupt:
+        console.print()
+
+
 async def _stay(paths: LabPaths, state: LabState, console: Console) -> None:
-    """Until Ctrl-C."""
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         await DemoMesh(paths, client).put_route({"v1": 90, "v2": 10})
     console.print(_next_steps(paths, state), markup=False)
@@ -122,23 +129,24 @@ async def _stay(paths: LabPaths, state: LabState, console: Console) -> None:
 
 def _next_steps(paths: LabPaths, state: LabState) -> str:
     meshctl = f"'{sys.executable}' -m meshctl"
-    token = read_kubeconfig(paths.kubeconfig).token
     api = f"{state.url}/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/catalog"
-    ca = paths.control_plane / "ca" / "root-cert.pem"
+    secrets = paths.control_plane
     return f"""
 The lab stays up until Ctrl-C. In another terminal, as root, in {scenario.EXAMPLE.parent.parent}:
 
-  {meshctl} lab status --name {paths.name}
+  export {VARIABLE}={paths.kubeconfig}
   {meshctl} get pods -n shop -o wide
   {meshctl} proxy-status
-  {meshctl} proxy-config routes web
+  {meshctl} proxy-config routes web --lab {paths.name}
   {meshctl} lab exec --name {paths.name} load -- python -m examples.shop.load \\
       --request 'GET http://catalog:8080/products' --limit 10
-  {meshctl} get httproute catalog -n shop -o yaml    # edit, then: meshctl apply -f FILE
+  {meshctl} get httproute catalog -n shop -o yaml    # edit it, then: apply -f FILE
 
-REST API: {state.url}
+The REST API is at {state.url}:
 
-  curl --cacert {ca} -H 'Authorization: Bearer {token}' {api}
+  curl --cacert {secrets}/ca/root-cert.pem \\
+      -H "Authorization: Bearer $(cat {secrets}/admin.token)" \\
+      {api}
 
 kubectl, if you have it: kubectl --kubeconfig {paths.kubeconfig} get pods -A -o name
 """
