@@ -20,9 +20,9 @@ MAX_WAITING: Final = 4096
 """Connections waiting for a place; as many as the kernel keeps for us (the backlog)."""
 STEPS_PER_TURN: Final = 8
 """Handshake steps in one turn of the loop: about 5 ms at most."""
-PATIENCE: Final = 2.0
-"""Seconds a peer may dawdle in a place while others wait for one: it takes 64 silent peers a second, not 13,
-to keep all places taken."""
+PATIENCE: Final = 5.0
+"""Seconds a peer may dawdle in a place while others wait for one. An honest peer that is itself flooded may
+need some; one that says nothing more must not keep others out for the whole time that a handshake has."""
 
 Step = Callable[[], None]
 

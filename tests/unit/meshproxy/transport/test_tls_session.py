@@ -1,0 +1,87 @@
+"""Which session is offered to whom."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from certs.ca import CertificateAuthority
+from meshproxy.identity.contexts import client_context, server_context
+from meshproxy.transport.tls_session import REFRESH_AFTER, SessionStore
+from tests.unit.meshproxy.identity.mesh import CATALOG, HTTP, WEB, TlsPair, issue, new_authority
+
+
+@pytest.fixture(scope="module")
+def authority() -> CertificateAuthority:
+    return new_authority()
+
+
+@pytest.fixture(scope="module")
+def context(authority: CertificateAuthority) -> ssl.SSLContext:
+    return client_context(issue(authority, WEB), alpn=HTTP)
+
+
+@pytest.fixture(scope="module")
+def server(authority: CertificateAuthority) -> ssl.SSLContext:
+    return server_context(issue(authority, CATALOG), require_client_certificate=True, alpn=HTTP)
+
+
+def session(context: ssl.SSLContext, server: ssl.SSLContext) -> ssl.SSLSession:
+    pair = TlsPair(context, server).handshake()
+    pair.echo(b"x")
+    found = pair.client.session
+    assert found is not None
+    return found
+
+
+def test_the_newest_is_offered_and_replaced_only_after_a_while(context, server):
+    store = SessionStore()
+    assert store.find(context, "a") is None
+    assert store.is_wanted(context, "a", 0.0)
+    first, second = session(context, server), session(context, server)
+    store.keep(context, "a", first, 0.0)
+    assert store.find(context, "a") is first
+    assert store.find(context, "b") is None
+    assert not store.is_wanted(context, "a", REFRESH_AFTER - 1)
+    assert store.is_wanted(context, "a", REFRESH_AFTER)
+    store.keep(context, "a", second, REFRESH_AFTER)
+    assert store.find(context, "a") is second
+    store.forget("a")
+    store.forget("a")
+    assert store.find(context, "a") is None
+
+
+def test_another_context_finds_nothing_and_what_the_old_one_brings_is_not_kept(authority, context, server):
+    store = SessionStore()
+    store.find(context, "a")
+    store.keep(context, "a", session(context, server), 0.0)
+    renewed = client_context(issue(authority, WEB), alpn=HTTP)
+    assert store.find(renewed, "a") is None
+    assert len(store) == 0
+    assert not store.is_wanted(context, "a", 1.0)
+    store.keep(context, "a", session(context, server), 1.0)
+    assert len(store) == 0
+
+
+def test_a_session_without_a_ticket_is_not_kept(context, server):
+    store = SessionStore()
+    store.find(context, "a")
+    bare = TlsPair(context, server).handshake().client.session  # the ticket was not read yet
+    assert bare is not None
+    assert not bare.has_ticket
+    store.keep(context, "a", bare, 0.0)
+    assert len(store) == 0
+
+
+def test_those_used_last_are_kept(context, server):
+    store = SessionStore(max_sessions=2)
+    kept = session(context, server)
+    store.find(context, "a")
+    for peer in ("a", "b"):
+        store.keep(context, peer, kept, 0.0)
+    store.find(context, "a")
+    store.keep(context, "c", kept, 0.0)
+    assert len(store) == 2
+    assert store.find(context, "b") is None
+    assert store.find(context, "a") is kept

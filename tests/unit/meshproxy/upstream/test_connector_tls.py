@@ -1,0 +1,126 @@
+"""Sessions resumed by the connector, and what is still checked then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from certs.ca import CertificateAuthority
+from meshproxy.config.model import UpstreamTls
+from meshproxy.identity import contexts
+from meshproxy.identity.identity import Identity
+from meshproxy.identity.peer_identity import PeerIdentities
+from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
+from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
+from tests.unit.meshproxy.proxy.harness import Mesh, Upstream, running
+from tests.unit.meshproxy.proxy.test_http_failure import settled
+from tests.unit.meshproxy.proxy.test_two_sidecars import CATALOG_WORKLOAD, inbound
+
+ALPN = ("istio",)
+
+
+@pytest.fixture(scope="module")
+def authority() -> CertificateAuthority:
+    return new_authority()
+
+
+@contextlib.asynccontextmanager
+async def catalog(authority: CertificateAuthority) -> AsyncIterator[Mesh]:
+    async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"ready")
+        await reader.read()
+
+    app = await Upstream(banner).start()
+    identity = issue(authority, CATALOG)
+    async with running(inbound(app.port), identity, CATALOG_WORKLOAD, ("127.0.0.1", app.port)) as mesh:
+        yield mesh
+    await app.stop()
+
+
+class Hears(asyncio.Protocol):
+    """Closes when it has heard the banner."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+class Dialler:
+    """A connector of `web`, with a wall clock and an identity that the test changes."""
+
+    def __init__(self, identity: Identity, port: int) -> None:
+        self.identity = identity
+        self.now = time.time()
+        self.resumed: list[bool] = []
+        self.target = self.expecting(str(CATALOG), port)
+        self.connector = Connector(
+            lambda alpn: contexts.client_context(self.identity, alpn=alpn),
+            PeerIdentities(lambda: self.now),
+            on_handshake=self.resumed.append,
+        )
+
+    def expecting(self, spiffe_id: str, port: int) -> DialTarget:
+        tls = UpstreamTls("outbound_.80_._.catalog", ALPN, (spiffe_id,))
+        return DialTarget("127.0.0.1", port, 5.0, tls, spiffe_id)
+
+    async def dial(self, target: DialTarget | None = None) -> None:
+        protocol = Hears()
+        await self.connector.connect(target or self.target, protocol)
+        await asyncio.wait_for(protocol.lost, 5)
+
+
+async def test_the_second_connection_resumes_the_first_ones_session(authority):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        for _ in range(3):
+            await web.dial()
+        assert web.resumed == [False, True, True]
+        metric = "meshproxy_tls_handshakes_total"
+        assert mesh.metric(metric, side="downstream", resumed="false") == 1
+        assert mesh.metric(metric, side="downstream", resumed="true") == 2
+        assert mesh.refused == []
+
+
+async def test_a_session_is_not_offered_across_identity_generations(authority):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        await web.dial()
+        web.identity = issue(authority, WEB)
+        await web.dial()
+        await web.dial()
+        assert web.resumed == [False, False, True]
+
+
+async def test_a_session_is_not_offered_where_another_identity_is_expected(authority):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        await web.dial()
+        with pytest.raises(ConnectFailed) as failure:
+            await web.dial(web.expecting(str(WEB), mesh.port))
+        assert failure.value.reason == "identity_mismatch"
+        assert web.resumed == [False, False]
+
+
+async def test_who_answers_is_checked_on_a_resumed_connection_too(authority):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        await web.dial()
+        web.now += 3600  # the server's certificate has expired
+        for _ in range(2):
+            with pytest.raises(ConnectFailed) as failure:
+                await web.dial()
+            assert failure.value.reason == "identity_mismatch"
+        assert web.resumed == [False, True, False]  # what was refused is not offered again
+        await settled(lambda: mesh.worker.open_connections == 0)
