@@ -1,4 +1,4 @@
-"""Wires the sidecar: identity → xDS → worker, with admin servers beside. The only place that knows all
+"""Wires the sidecar: identity → xDS → data path, with admin servers beside. The only place that knows all
 parts."""
 
 from __future__ import annotations
@@ -9,39 +9,26 @@ import logging
 import os
 import random
 import signal
-import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from meshproxy.admin import pages
 from meshproxy.admin.server import AdminSources, admin_server, prometheus_server, readiness_server
 from meshproxy.bootstrap import Bootstrap
 from meshproxy.clock import SystemClock
-from meshproxy.config.model import DownstreamTls
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
-from meshproxy.identity import contexts
 from meshproxy.identity.agent import AgentSettings, IdentityAgent
-from meshproxy.identity.peer_identity import PeerIdentities
 from meshproxy.identity.signing_client import GrpcSigningClient
-from meshproxy.interception.original_dst import original_destination
-from meshproxy.policy.timeout_wheel import TimeoutWheel
-from meshproxy.proxy import peer
-from meshproxy.proxy.reporter import Reporter
-from meshproxy.proxy.request_id import request_ids
-from meshproxy.proxy.services import ProxyServices
-from meshproxy.proxy.worker import LiveConfig, Worker
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
-from meshproxy.transport.handshake_gate import HandshakeGate
-from meshproxy.transport.listener import ListenerServices
-from meshproxy.upstream.cluster import UpstreamServices
-from meshproxy.upstream.connector import Connector
-from meshproxy.upstream.pool import PoolSettings
+from meshproxy.workers.assembly import assemble
+from meshproxy.workers.beside import WorkerBeside
+from meshproxy.workers.data_path import DataPath
+from meshproxy.workers.message import Begin
+from meshproxy.workers.pool import WorkerPool
 from meshproxy.xds.client import XdsClient
 from meshproxy.xds.node import sidecar_node
 from meshproxy.xds.stream import mtls_channels
@@ -61,7 +48,6 @@ class Sidecar:
         self._rng = random.Random()
         self._tasks = TaskGroupRegistry()
         self._metrics = MeshMetrics()
-        self._live = LiveConfig()
         self._stop = asyncio.Event()
         self._is_configured = False
         self._config_error = ""
@@ -72,7 +58,8 @@ class Sidecar:
             clock=self._clock,
             rng=self._rng,
         )
-        self._worker = self._make_worker()
+        self._data_path = self._make_data_path()
+        self._agent.on_change(self._data_path.use_identity)
         self._node = sidecar_node(
             pod_name=bootstrap.pod_name,
             namespace=bootstrap.pod_namespace,
@@ -93,69 +80,24 @@ class Sidecar:
 
     # --- assembly ---
 
-    def _make_worker(self) -> Worker:
-        live, clock, rng, memory = self._live, self._clock, self._rng, HeadMemory()
-        reporter = Reporter(
-            self._metrics,
-            self._bootstrap.workload,
-            self._own_principal,
-            lambda address: live.workloads.get(address),  # noqa: PLW0108  the table is replaced by updates
+    def _make_data_path(self) -> DataPath:
+        """One worker here by default; several in processes of their own, and none here, when asked for."""
+        bootstrap = self._bootstrap
+        if bootstrap.concurrency > 1:
+            begin = Begin(bootstrap.workload, str(bootstrap.spiffe_id), bootstrap.log_level)
+            size = bootstrap.concurrency
+            return WorkerPool(size, begin, self._metrics, clock=self._clock, rng=self._rng)
+        tasks = TaskGroupRegistry()
+        live = assemble(
+            workload=bootstrap.workload,
+            spiffe_id=bootstrap.spiffe_id,
+            identity=lambda: self._agent.current,
+            metrics=self._metrics,
+            tasks=tasks,
+            clock=self._clock,
+            rng=self._rng,
         )
-        gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
-        connector = Connector(self._client_context, peer_identity, gate, reporter.upstream_handshake)
-        upstream = UpstreamServices(
-            connector=connector,
-            clock=clock,
-            tasks=self._tasks,
-            memory=memory,
-            limits=HeadLimits(),
-            rng=rng,
-            pool=PoolSettings(),
-            on_connect_failed=reporter.connect_failed,
-            on_outlier=reporter.outlier,
-        )
-        services = ProxyServices(
-            clock=clock,
-            rng=rng,
-            memory=memory,
-            clusters=lambda name: live.clusters.get(name),  # noqa: PLW0108  as above
-            route_table=lambda name: live.tables.get(name),  # noqa: PLW0108  as above
-            timers=TimeoutWheel(clock.monotonic()),
-            tasks=self._tasks,
-            connector=connector,
-            reporter=reporter,
-            new_request_id=request_ids(rng),
-            peer_metadata_line=peer.header_line(self._bootstrap.workload),
-        )
-        listener_services = ListenerServices(
-            make_protocol=lambda accepted: worker.make_protocol(accepted),  # noqa: PLW0108  made below
-            server_context=self._server_context,
-            peer_identity=peer_identity,
-            original_dst=_original_dst,
-            on_refused=reporter.refused,
-            on_detected=reporter.detected,
-            on_handshake=reporter.downstream_handshake,
-            gate=gate,
-        )
-        worker = Worker(live, services, upstream, listener_services, str(self._bootstrap.spiffe_id))
-        return worker
-
-    def _own_principal(self) -> str:
-        return str(self._bootstrap.spiffe_id)
-
-    def _server_context(self, tls: DownstreamTls) -> ssl.SSLContext | None:
-        identity = self._agent.current
-        if identity is None:
-            return None
-        return contexts.server_context(
-            identity, require_client_certificate=tls.require_client_certificate, alpn=tls.alpn_protocols
-        )
-
-    def _client_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
-        identity = self._agent.current
-        if identity is None or not identity.is_valid(self._clock.wall()):
-            return None  # a session made while it was valid must not be resumed with it
-        return contexts.client_context(identity, alpn=alpn)
+        return WorkerBeside(live, tasks)
 
     # --- configuration ---
 
@@ -173,7 +115,7 @@ class Sidecar:
             if snapshot is None:
                 continue
             try:
-                await self._worker.apply(snapshot)
+                await self._data_path.apply(snapshot)
             except (ConfigError, OSError) as error:
                 self._config_error = f"configuration not in force: {error}"
                 _log.error("%s", self._config_error)
@@ -191,6 +133,7 @@ class Sidecar:
         if not self._is_configured:
             cause = self._config_error or self._xds.status().last_error or "waiting for the control plane"
             reasons.append(f"no configuration yet: {cause}")
+        reasons += self._data_path.not_ready()
         if self._stop.is_set():
             reasons.append("draining")
         return reasons
@@ -198,29 +141,36 @@ class Sidecar:
     # --- admin ---
 
     def _admin_sources(self) -> AdminSources:
-        agent, worker = self._agent, self._worker
+        agent, data_path = self._agent, self._data_path
+        is_elsewhere = self._bootstrap.concurrency > 1
 
         def exposition() -> Iterator[str]:
-            worker.flush_counters()
+            data_path.flush_counters()
             return self._metrics.exposition()
 
         def stats() -> Iterator[str]:
-            worker.flush_counters()
+            data_path.flush_counters()
             yield from self._metrics.stats()
             yield from self._client_stats()
 
         return AdminSources(
             not_ready=self.not_ready,
             config_dump=self._xds.dump,
-            clusters=lambda: pages.clusters(self._live.clusters),
-            listeners=lambda: pages.listeners(worker.listeners),
+            clusters=data_path.clusters,
+            listeners=data_path.listeners,
             certs=lambda: pages.certificates(agent.current, agent.counters, agent.last_error),
             server_info=self.server_info,
             metrics=exposition,
             stats=stats,
-            set_log_level=lambda level: logging.getLogger().setLevel(level.upper()),
+            set_log_level=self._set_log_level,
             drain=self.drain,
+            refresh_metrics=data_path.refresh_metrics if is_elsewhere else None,
+            refresh_pages=data_path.refresh_pages if is_elsewhere else None,
         )
+
+    def _set_log_level(self, level: str) -> None:
+        logging.getLogger().setLevel(level.upper())
+        self._data_path.set_log_level(level)
 
     def _client_stats(self) -> Iterator[str]:
         """xDS client counters under Envoy's names."""
@@ -248,7 +198,7 @@ class Sidecar:
             "prometheus": await servers[2].start("0.0.0.0", bootstrap.prometheus_port),
         }
         self._announce(ports)
-        self._tasks.start(self._worker.run(), "worker")
+        self._data_path.start()
         self._tasks.start(self._apply_snapshots(), "apply snapshots")
         self._tasks.start(self._expire_metrics(), "metric expiry")
         self._agent.start()
@@ -260,6 +210,7 @@ class Sidecar:
             await self._xds.close()
             await self._agent.close()
             await self._tasks.close()
+            await self._data_path.close()
             for server in servers:
                 await server.close()
 
@@ -271,15 +222,17 @@ class Sidecar:
         """Finish what is under way: every response ends its connection; new ones are still accepted, because
         peers learn only gradually that we leave. The end comes when all is quiet or the time is over."""
         _log.info("draining for at most %g s", self._bootstrap.drain_timeout)
-        self._worker.begin_drain()
+        data_path = self._data_path
+        data_path.begin_drain()
         deadline = self._clock.monotonic() + self._bootstrap.drain_timeout
-        while self._worker.open_connections and self._clock.monotonic() < deadline:  # noqa: ASYNC110
+        while await data_path.open_connections() and self._clock.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_POLL)
-        self._worker.end_drain()
+        await data_path.end_drain()
 
     async def _expire_metrics(self) -> None:
         while True:
             await asyncio.sleep(60.0)
+            await self._data_path.refresh_metrics()  # however seldom somebody scrapes
             self._metrics.expire_idle(self._clock.monotonic())
 
     def _watch_gauges(self) -> None:
@@ -321,9 +274,5 @@ class Sidecar:
             "configuration_error": self._config_error,
             "uptime_seconds": int(time.time() - self._started_at),
             "pid": os.getpid(),
+            **self._data_path.info(),
         }
-
-
-def _original_dst(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
-    """Where the client dialled before the redirect; None when the kernel does not know."""
-    return original_destination(cast("socket.socket", transport.get_extra_info("socket")))

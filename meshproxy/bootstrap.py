@@ -15,6 +15,8 @@ from meshproxy.errors import ConfigError
 
 APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
+MAX_CONCURRENCY = 64
+"""Each worker holds its own connections to every upstream."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -44,6 +46,8 @@ class Bootstrap:
     drain_timeout: float
     """Seconds from SIGTERM to the end, at most."""
     log_level: str
+    concurrency: int
+    """Event loops that carry traffic. 1: the main process's own; more: as many worker processes."""
 
     @property
     def spiffe_id(self) -> SpiffeId:
@@ -95,6 +99,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         announce_file=Path(options.announce_file) if options.announce_file else None,
         drain_timeout=options.drain_timeout,
         log_level=options.log_level,
+        concurrency=options.concurrency,
     )
     try:
         _ = bootstrap.spiffe_id
@@ -157,6 +162,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--readiness-port", type=_port, default=15021, help="GET /healthz/ready")
     parser.add_argument("--prometheus-port", type=_port, default=15090, help="GET /stats/prometheus")
     parser.add_argument("--drain-timeout", type=_seconds, default=5.0, help="seconds after SIGTERM")
+    parser.add_argument(
+        "--concurrency",
+        type=_workers,
+        default=environment.get("MESHPROXY_CONCURRENCY", "1"),
+        help="cores that carry traffic; above 1 each has a process of its own [$MESHPROXY_CONCURRENCY]",
+    )
     level = environment.get("MESHPROXY_LOG_LEVEL", "info")
     parser.add_argument("--log-level", choices=LOG_LEVELS, default=level, help="[$MESHPROXY_LOG_LEVEL]")
     return parser
@@ -167,6 +178,12 @@ def _port(text: str) -> int:
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port: give 0 to 65535")
     return value
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
+        raise argparse.ArgumentTypeError(f"{text} is no number of workers: give 1 to {MAX_CONCURRENCY}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -44,7 +44,23 @@ def test_what_cannot_be_is_refused_by_name(arguments, missing, message):
         parse(arguments, environment)
 
 
-@pytest.mark.parametrize("arguments", [["--admin-port", "70000"], ["--drain-timeout", "-1"], ["--what"]])
+def test_one_worker_is_the_default_and_more_are_asked_for_by_flag_or_environment():
+    assert parse([], ENVIRONMENT).concurrency == 1
+    assert parse(["--concurrency", "2"], ENVIRONMENT).concurrency == 2
+    assert parse([], {**ENVIRONMENT, "MESHPROXY_CONCURRENCY": "4"}).concurrency == 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--admin-port", "70000"],
+        ["--drain-timeout", "-1"],
+        ["--what"],
+        ["--concurrency", "0"],
+        ["--concurrency", "65"],
+        ["--concurrency", "auto"],
+    ],
+)
 def test_flags_that_make_no_sense_end_with_usage(arguments, capsys):
     with pytest.raises(SystemExit) as raised:
         parse(arguments, ENVIRONMENT)
