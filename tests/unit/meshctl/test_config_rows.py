@@ -45,7 +45,7 @@ def test_listeners_show_each_chain_with_its_match_and_where_it_leads():
                 ],
             },
             {"name": "b", "filters": [{"typed_config": {"rds": {"route_config_name": "8080"}}}]},
-            {"name": "c"},
+            {"name": "c", "filters": [{"typed_config": {"@type": "another"}}]},
         ],
         "default_filter_chain": {
             "name": "d",

@@ -47,6 +47,13 @@ def test_a_message_is_not_there_before_its_last_byte(message: bytes):
     assert read.body == b"abcde"
 
 
+def test_a_request_is_not_there_before_its_last_byte():
+    message = format_request(Request("POST", "/", body=b"abc"), "h")
+    assert [parse_request(bytearray(message[:length])) for length in range(len(message))] == [None] * len(
+        message
+    )
+
+
 def test_a_response_to_head_has_no_body_whatever_its_length_says():
     buffer = bytearray(format_response(Response(200, b"abcde"), is_head=True))
     read = parse_response(buffer, is_head=True)
