@@ -33,6 +33,9 @@ from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
 
 _log = logging.getLogger(__name__)
 
+IDLE_DRAIN = (0.5, 3.0)
+"""Seconds after the start of a drain between which idle connections end. Not at once: one that only rests
+between two requests is told so by its next response, and loses none."""
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at idle connections and byte counters."""
 
@@ -208,8 +211,14 @@ class Worker:
     # --- drain ---
 
     def begin_drain(self) -> None:
-        """From now on every response ends its connection."""
-        self._services.is_draining = True
+        """From now on every response ends its connection, and connections without an exchange end one by one,
+        so that not all their clients come back at the same moment."""
+        services = self._services
+        services.is_draining = True
+        now, (first, last) = services.clock.monotonic(), IDLE_DRAIN
+        for manager in list(self._serving):
+            for connection in list(manager.connections):
+                services.timers.schedule(now + services.rng.uniform(first, last), connection.drain)
 
     @property
     def open_connections(self) -> int:

@@ -54,9 +54,9 @@ CATALOG_WORKLOAD = WorkloadIdentity("catalog", "shop", "catalog", "v2", "catalog
 MESH_TLS = DownstreamTls(True, ("istio-http/1.1", "istio"), san_prefixes=("spiffe://cluster.local/",))
 
 
-def inbound(app_port: int, **manager: object) -> ConfigSnapshot:
+def inbound(app_port: int, timeout: float = 15.0, **manager: object) -> ConfigSnapshot:
     """STRICT: mTLS chains for HTTP and TCP, nothing for plaintext."""
-    action = RouteAction((WeightedCluster("inbound", 1),))
+    action = RouteAction((WeightedCluster("inbound", 1),), timeout=timeout)
     table = RouteTable(
         "inbound", (VirtualHost("all", ("*",), (Route("", PathMatch(PathMatchKind.PREFIX, "/"), action),)),)
     )

@@ -1,0 +1,121 @@
+"""A worker that leaves under load: no request fails, and idle clients do not all come back at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from meshproxy.proxy import worker
+from tests.unit.meshproxy.proxy.harness import (
+    Mesh,
+    answering,
+    http_listener,
+    ok,
+    running,
+    snapshot,
+    static_cluster,
+)
+from tests.unit.meshproxy.proxy.test_http_failure import A, serving, settled
+from tests.unit.meshproxy.proxy.test_http_proxy import exchange
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+
+
+class Client:
+    """Sends one POST after the other and counts on each answer; goes where `home` says when it is told to
+    close its connection."""
+
+    def __init__(self, home: list[Mesh]) -> None:
+        self._home = home
+        self.answers = 0
+        self.connections = 0
+        self.stop = False
+
+    async def run(self) -> None:
+        while not self.stop:
+            reader, writer = await self._home[0].connect()
+            self.connections += 1
+            answer = b""
+            while not self.stop and b"connection: close" not in answer:
+                answer = await exchange(reader, writer, POST)
+                assert answer.startswith(b"HTTP/1.1 200")
+                self.answers += 1
+            writer.close()
+
+
+async def test_no_request_fails_while_sixteen_clients_send():
+    async with serving(answering(ok())) as upstream:
+        config = snapshot(http_listener(A), static_cluster("a", upstream.endpoint))
+        async with running(config) as leaving, running(config) as staying:
+            home = [leaving]
+            clients = [Client(home) for _ in range(16)]
+            tasks = [asyncio.create_task(client.run()) for client in clients]
+            await settled(lambda: min(client.answers for client in clients) >= 10)
+
+            leaving.worker.begin_drain()
+            # Peers learn only gradually: for a while they still come, with a connection for each request.
+            await settled(lambda: min(client.connections for client in clients) >= 5)
+            home[0] = staying
+            await settled(lambda: leaving.worker.open_connections == 0)
+            leaving.worker.end_drain()
+
+            before = [client.answers for client in clients]
+            await settled(
+                lambda: all(client.answers > then + 5 for client, then in zip(clients, before, strict=True))
+            )
+            for client in clients:
+                client.stop = True
+            await asyncio.wait_for(asyncio.gather(*tasks), 5)
+            total = sum(client.answers for client in clients)
+            served = sum(
+                mesh.metric("istio_requests_total", response_code="200") for mesh in (leaving, staying)
+            )
+            assert served == total
+            assert leaving.metric("istio_requests_total", response_code="200") < total
+
+
+async def test_idle_connections_end_one_by_one(monkeypatch):
+    monkeypatch.setattr(worker, "IDLE_DRAIN", (0.05, 0.4))
+    async with serving(answering(ok())) as upstream:
+        config = snapshot(http_listener(A), static_cluster("a", upstream.endpoint))
+        async with running(config) as mesh:
+            clock = mesh.services.clock.monotonic
+            pairs = [await mesh.connect() for _ in range(20)]
+            for pair in pairs:
+                await exchange(*pair, POST)
+            ends: list[float] = []
+
+            async def watch(reader: asyncio.StreamReader) -> None:
+                assert await reader.read() == b""
+                ends.append(clock())
+
+            began = clock()
+            mesh.worker.begin_drain()
+            await asyncio.wait_for(asyncio.gather(*(watch(reader) for reader, _ in pairs)), 5)
+            assert min(ends) - began >= 0.05
+            assert max(ends) - min(ends) > 0.1
+            for _, writer in pairs:
+                writer.close()
+
+
+async def test_an_exchange_under_way_outlives_the_end_of_idle_connections(monkeypatch):
+    monkeypatch.setattr(worker, "IDLE_DRAIN", (0.0, 0.0))
+    go = asyncio.Event()
+
+    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await go.wait()
+        writer.write(ok())
+
+    async with (
+        serving(waits) as upstream,
+        running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh,
+    ):
+        busy, idle = await mesh.connect(), await mesh.connect()
+        answer = asyncio.create_task(exchange(*busy, POST))
+        await settled(lambda: mesh.live.clusters["a"].active_requests == 1)
+        mesh.worker.begin_drain()
+        assert await asyncio.wait_for(idle[0].read(), 5) == b""
+        go.set()
+        assert b"connection: close" in await answer
+        for _, writer in (busy, idle):
+            writer.close()
