@@ -30,6 +30,17 @@ def test_counts_of_clusters_and_endpoints_are_added_up() -> None:
     assert pages[0][0]["active_requests"] == 1  # the pages are left as they are
 
 
+def test_the_worst_state_is_shown() -> None:
+    states = [{"address": "a:1", "is_ejected": ejected, "ejections": 2} for ejected in (False, True)]
+    pages = [[{"name": "c", "is_panicking": False, "endpoints": [state]}] for state in states]
+    (cluster,) = sums.clusters(pages)
+    assert cluster == {
+        "name": "c",
+        "is_panicking": False,
+        "endpoints": [{"address": "a:1", "is_ejected": True, "ejections": 4}],
+    }
+
+
 def test_listeners_are_there_once_with_every_port() -> None:
     pages = [
         [{"name": "x", "bound_ports": [15001]}, {"name": "free", "bound_ports": [4000]}],
