@@ -12,7 +12,6 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Final
 
 from meshproxy.admin import pages
 from meshproxy.admin.server import AdminSources, admin_server, prometheus_server, readiness_server
@@ -22,6 +21,7 @@ from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity.agent import AgentSettings, IdentityAgent
 from meshproxy.identity.signing_client import GrpcSigningClient
+from meshproxy.proxy.drain import until_quiet
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.workers.assembly import assemble
@@ -34,9 +34,6 @@ from meshproxy.xds.node import sidecar_node
 from meshproxy.xds.stream import mtls_channels
 
 _log = logging.getLogger(__name__)
-
-_DRAIN_POLL: Final = 0.05
-"""Seconds between looks at whether the last connection has ended."""
 
 
 class Sidecar:
@@ -224,9 +221,7 @@ class Sidecar:
         _log.info("draining for at most %g s", self._bootstrap.drain_timeout)
         data_path = self._data_path
         data_path.begin_drain()
-        deadline = self._clock.monotonic() + self._bootstrap.drain_timeout
-        while await data_path.open_connections() and self._clock.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(_DRAIN_POLL)
+        await until_quiet(data_path.open_connections, self._clock, self._bootstrap.drain_timeout)
         await data_path.end_drain()
 
     async def _expire_metrics(self) -> None:

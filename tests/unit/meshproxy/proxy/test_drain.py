@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from meshproxy.proxy import worker
+from meshproxy.clock import SystemClock
+from meshproxy.proxy import drain, worker
 from tests.unit.meshproxy.proxy.harness import (
     Mesh,
     answering,
@@ -71,6 +72,29 @@ async def test_no_request_fails_while_sixteen_clients_send():
             )
             assert served == total
             assert leaving.metric("istio_requests_total", response_code="200") < total
+
+
+async def test_the_end_waits_until_nobody_comes_any_more(monkeypatch):
+    monkeypatch.setattr(drain, "POLL", 0.0)
+    looks = iter([1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 9])
+
+    async def open_connections() -> int:
+        return next(looks)
+
+    await drain.until_quiet(open_connections, SystemClock(), 5.0)
+    assert list(looks) == [9]
+
+
+async def test_the_end_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setattr(drain, "POLL", 0.01)
+
+    async def open_connections() -> int:
+        return 1
+
+    clock = SystemClock()
+    began = clock.monotonic()
+    await drain.until_quiet(open_connections, clock, 0.05)
+    assert 0.05 <= clock.monotonic() - began < 5.0
 
 
 async def test_idle_connections_end_one_by_one(monkeypatch):
