@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -97,6 +98,8 @@ class WorkerPool:
             delay = RESTART.delay(failures, self._rng)
             _log.error("worker %d: %s; the next one starts in %.2f s", number, self._last_error, delay)
             await asyncio.sleep(delay)
+            if self._is_draining:
+                return
             self._restarts += 1
 
     async def _live_once(self, number: int) -> None:
@@ -125,6 +128,8 @@ class WorkerPool:
         orders = [child.order(self._begin)]
         if self._identity is not None:
             orders.append(child.order(UseIdentity.of(self._identity)))
+        if self._is_draining:
+            orders.append(child.order(BeginDrain()))
         for order in orders:
             await order
         async with self._apply_lock:
@@ -180,6 +185,7 @@ class WorkerPool:
         return [f"{len(missing)} of {self._size} workers do not serve yet: {cause}"]
 
     def set_log_level(self, level: str) -> None:
+        self._begin = replace(self._begin, log_level=level)
         self._tell(SetLogLevel(level))
 
     def _tell(self, order: Order) -> None:

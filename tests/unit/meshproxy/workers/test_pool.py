@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,12 +17,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from certs.spiffe_id import SpiffeId, TrustDomain
 from meshproxy.clock import SystemClock
-from meshproxy.config.model import RouteTable, VirtualHost, WeightedCluster
+from meshproxy.config.model import DownstreamTls, FilterChainMatch, RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
+from meshproxy.identity import contexts
+from meshproxy.identity.identity import Identity
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.workers.message import Begin
 from meshproxy.workers.pool import WorkerPool
+from tests.unit.meshproxy.identity.mesh import issue, new_authority
 from tests.unit.meshproxy.proxy.harness import (
     OWN,
     Upstream,
@@ -33,6 +37,7 @@ from tests.unit.meshproxy.proxy.harness import (
 )
 
 TIMEOUT = 20.0
+WEB = SpiffeId.for_workload(TrustDomain("cluster.local"), "shop", "web")
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
@@ -70,7 +75,7 @@ class Pool:
 @contextlib.asynccontextmanager
 async def _running() -> AsyncIterator[Pool]:
     metrics = MeshMetrics()
-    begin = Begin(OWN, str(SpiffeId.for_workload(TrustDomain("cluster.local"), "shop", "web")), "info")
+    begin = Begin(OWN, str(WEB), "info")
     pool = WorkerPool(2, begin, metrics, clock=SystemClock(), rng=random.Random(1))
     pool.start()
     try:
@@ -255,6 +260,60 @@ async def test_a_drain_is_told_to_all_and_ends_when_the_last_connection_has(port
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
     await upstream.stop()
+
+
+async def test_a_worker_that_dies_while_draining_is_not_replaced(port: int) -> None:
+    async with _running() as running:
+        await running.pool.apply(ConfigSnapshot())
+        pids = await running.pids()
+        running.pool.begin_drain()
+        os.kill(pids[0], signal.SIGKILL)
+        workers: object = None
+        while workers != [{"number": 2, "pid": pids[1], "serving": True}]:
+            await asyncio.sleep(0.01)
+            workers = running.pool.info()["workers"]
+        assert await running.pool.open_connections() == 0
+        assert running.pool.info()["worker_restarts"] == 0
+
+
+async def test_all_workers_prove_the_newest_identity_also_one_that_is_new(port: int) -> None:
+    upstream = await Upstream(answering(ok())).start()
+    authority = new_authority()
+    first, second = issue(authority, WEB), issue(authority, WEB)
+    async with _running() as running:
+        running.pool.use_identity(first)
+        await running.pool.apply(_over_tls(_serving(upstream, port)))
+        pids = await running.pids()
+        assert await _serials(first, port) == {first.serial_number}
+        running.pool.use_identity(second)
+        os.kill(pids[0], signal.SIGKILL)
+        while pids[0] in await running.pids():  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.01)
+        assert await _serials(first, port) == {second.serial_number}
+    await upstream.stop()
+
+
+def _over_tls(config: ConfigSnapshot) -> ConfigSnapshot:
+    listener = config.listeners["listener"]
+    match = FilterChainMatch(transport_protocol="tls")
+    chain = replace(listener.filter_chains[0], match=match, tls=DownstreamTls())
+    inspected = replace(listener, filter_chains=(chain,), tls_inspector=True)
+    return replace(config, listeners={"listener": inspected})
+
+
+async def _serials(identity: Identity, port: int) -> set[int]:
+    """Of the certificates that are shown on 16 connections: all of one worker only once in 2**15 runs."""
+    serials = set()
+    context = contexts.client_context(identity, alpn=())
+    for _ in range(16):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(REQUEST)
+        await reader.readuntil(b"hello")
+        serials.add(int(writer.get_extra_info("peercert")["serialNumber"], 16))
+        writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+    return serials
 
 
 async def test_workers_end_with_the_main_process(port: int) -> None:
