@@ -7,7 +7,9 @@ import resource
 
 import pytest
 
+from meshproxy.config.model import Endpoint
 from meshproxy.transport import connection_limit
+from meshproxy.upstream.connector import Connector
 from tests.unit.meshproxy.proxy.harness import (
     Upstream,
     answering,
@@ -163,7 +165,27 @@ def test_as_many_files_as_are_allowed(monkeypatch):
     assert made == [(4096, 4096)]
 
 
-async def test_requests_beyond_the_pending_limit_are_answered_503_at_once():
+async def test_requests_beyond_the_pending_limit_are_answered_503_at_once(monkeypatch):
+    never = asyncio.Event()
+
+    async def connects_never(connector, target, protocol):
+        await never.wait()
+
+    monkeypatch.setattr(Connector, "_connect_tcp", connects_never)
+    cluster = static_cluster("a", Endpoint("127.0.0.1", 1), max_pending_requests=2)
+    async with running(snapshot(http_listener(A), cluster)) as mesh:
+        pairs = [await mesh.connect() for _ in range(2)]
+        for _, writer in pairs:
+            writer.write(GET)
+        await settled(lambda: mesh.live.clusters["a"].pending_requests == 2)
+        reader, writer = await mesh.connect()
+        assert (await exchange(reader, writer, GET)).startswith(b"HTTP/1.1 503")
+        assert mesh.metric("istio_requests_total", response_flags="UO") == 1
+        for _, other in [*pairs, (reader, writer)]:
+            other.close()
+
+
+async def test_requests_beyond_the_connection_limit_are_answered_503_at_once():
     never = asyncio.Event()
 
     async def holds(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
