@@ -1,4 +1,4 @@
-"""How this process's allocator gives memory back: thresholds raised once, at start.
+"""What this process does with memory: when the allocator gives it back, and what the collector looks at.
 
 glibc maps and unmaps every allocation above a moving threshold of 128 KiB; buffers of that size come and go
 with each bulk read, and the page faults cost more than the copies. mallopt(3).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import gc
 from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1
@@ -22,3 +23,12 @@ def raise_thresholds() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES))
+
+
+def keep_out_of_collections() -> None:
+    """Exempt what lives now from garbage collection. Call it after configuration was put in force.
+
+    Configuration is large, lives long and holds no cycles: a full collection would look through all of it and
+    stalled the loop for a quarter of a second with 1,000 services. Reference counting still frees it.
+    """
+    gc.freeze()
