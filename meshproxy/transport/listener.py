@@ -179,6 +179,7 @@ class _Accepting(asyncio.Protocol):
         self._peer_address = ""
         self._listener: Listener | None = None
         self._chains: tuple[FilterChain, ...] = ()
+        self._is_settled = False
         self._timer: asyncio.TimerHandle | None = None
         self._place: Admission | None = None
         self._seat: Seat | None = None
@@ -216,6 +217,8 @@ class _Accepting(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._is_settled:  # it waits for its handshake; uvloop undoes a pause made in `connection_made`
+            return
         found = detect(self._buffer)
         if found.kind is DetectedKind.NEED_MORE:
             if len(self._buffer) <= _MAX_DETECTION_BYTES:
@@ -261,6 +264,7 @@ class _Accepting(asyncio.Protocol):
 
     def _settle(self, found: Detected, *, detected: bool) -> None:
         self._stop_timer()
+        self._is_settled = True
         listener = self._listener
         assert listener is not None
         is_tls = found.kind is DetectedKind.TLS
