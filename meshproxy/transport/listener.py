@@ -218,6 +218,8 @@ class _Accepting(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if self._is_settled:  # it waits for its handshake; uvloop undoes a pause made in `connection_made`
+            if self._transport is not None:
+                self._transport.pause_reading()  # now it holds: the rest waits in the kernel
             return
         found = detect(self._buffer)
         if found.kind is DetectedKind.NEED_MORE:
