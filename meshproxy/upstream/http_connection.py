@@ -109,7 +109,7 @@ class HttpUpstreamConnection(asyncio.Protocol):
             self._transport.abort()
 
     def switch(self) -> bytes:
-        """Behind a 101: from now on all bytes are the sink's, as they come; returns those that came already."""
+        """Behind a 101: from now on all bytes are the sink's, as they come; returns those already here."""
         self._switched = True
         return self._reader.switch()
 
