@@ -123,10 +123,27 @@ class HttpServerConnection(asyncio.Protocol):
         """Feed events to the exchange. Loops instead of recursing when exchanges end at once (pipelining)."""
         self._pumping = True
         while events:
-            for event in events:
-                self._dispatch(event)
+            first = events[0]
+            if type(first) is Request:
+                self._begin(first, events)
+            else:
+                for event in events:
+                    self._dispatch(event)
             events = self._next_events() if self._can_go_on else []
         self._pumping = False
+
+    def _begin(self, request: Request, events: list[Event]) -> None:
+        """Start an exchange. What is already here of its body goes to it first, and so out with the head in
+        one write."""
+        self._last_progress = now = self._services.clock.monotonic()
+        self._requests_left -= 1
+        manager = self._manager
+        make = UpgradeStream if request.head.upgrade and manager.may_upgrade(request.head) else HttpStream
+        self._stream = stream = make(self, manager, request, now)
+        if len(events) > 1:
+            for event in events[1:]:
+                self._dispatch(event)
+        stream.start()
 
     @property
     def _can_go_on(self) -> bool:
@@ -134,14 +151,6 @@ class HttpServerConnection(asyncio.Protocol):
         return self._stream is None and not self._closing and not self.is_write_paused
 
     def _dispatch(self, event: Event) -> None:
-        if type(event) is Request:
-            self._last_progress = now = self._services.clock.monotonic()
-            self._requests_left -= 1
-            manager = self._manager
-            make = UpgradeStream if event.head.upgrade and manager.may_upgrade(event.head) else HttpStream
-            self._stream = stream = make(self, manager, event, now)
-            stream.start()
-            return
         current = self._stream
         if current is None:
             return  # the exchange was answered early; the rest of its body is dropped
