@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import Final
 
 from meshproxy.errors import LocalProtocolError, RemoteProtocolError
-from meshproxy.http.events import END, Event, Framing, Request, RequestHead, Response
+from meshproxy.http.events import Event, Framing, Request, RequestHead, Response
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.message_reader import (
     DONE,
     FAILED,
     HEAD,
-    RELAYED,
     SWITCHED,
     UNTIL_CLOSE,
     RememberingReader,
@@ -89,12 +88,7 @@ class RequestReader(RememberingReader):
         """The peer will send no more. Raises RemoteProtocolError inside a message; else no events."""
         self._raise_failure()
         self._saw_eof = True
-        if self._state == RELAYED:
-            return [END]
-        if self._state == DONE or self.is_idle:
-            return []
-        part = "head" if self._state == HEAD else "body"
-        raise self._fail(refuse(f"connection ended within a request {part}", f"eof_in_{part}"))
+        return self._end_of_requests()
 
     def start_next(self) -> list[Event]:
         """Go on with the next request: events of what was buffered. Call only when `is_complete`."""
@@ -217,17 +211,7 @@ class ResponseReader(RememberingReader):
         `eof_in_body`.
         """
         self._raise_failure()
-        if self._state == UNTIL_CLOSE:
-            self._state = DONE
-            return [END]
-        if self._state == RELAYED:
-            return [END]
-        if self._state in {DONE, SWITCHED}:
-            return []
-        part = "in_body"
-        if self._state == HEAD:
-            part = "in_head" if self._buffer or self._interim else "before_head"
-        raise self._fail(refuse("connection ended before the response was complete", f"eof_{part}"))
+        return self._end_of_responses(saw_interim=self._interim > 0)
 
     def take_remainder(self) -> bytes:
         """Bytes that came behind a 101 (or a 2xx to CONNECT): they belong to the protocol switched to."""

@@ -57,6 +57,30 @@ class MessageReader:
         remainder, self._buffer = self._buffer, b""
         return remainder
 
+    def _end_of_requests(self) -> list[Event]:
+        """The peer sends no more requests. Raises RemoteProtocolError inside one."""
+        if self._state == RELAYED:
+            return [END]
+        if self._state == DONE or (self._state == HEAD and not self._buffer):
+            return []
+        part = "head" if self._state == HEAD else "body"
+        raise self._fail(refuse(f"connection ended within a request {part}", f"eof_in_{part}"))
+
+    def _end_of_responses(self, *, saw_interim: bool) -> list[Event]:
+        """The peer sends no more responses: the end of a body that lasts until then. Raises
+        RemoteProtocolError inside anything else."""
+        if self._state == UNTIL_CLOSE:
+            self._state = DONE
+            return [END]
+        if self._state == RELAYED:
+            return [END]
+        if self._state in {DONE, SWITCHED}:
+            return []
+        part = "in_body"
+        if self._state == HEAD:
+            part = "in_head" if self._buffer or saw_interim else "before_head"
+        raise self._fail(refuse("connection ended before the response was complete", f"eof_{part}"))
+
     def _begin_body(self, *, chunked: bool, length: int) -> None:
         if chunked:
             self._state = CHUNKED

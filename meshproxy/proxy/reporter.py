@@ -43,7 +43,7 @@ class Reporter:
         self,
         metrics: MeshMetrics,
         own: WorkloadIdentity,
-        own_principal: Callable[[], str],
+        own_principal: str,
         workload_at: Callable[[str], WorkloadIdentity | None],
     ) -> None:
         """`workload_at(address)` finds who lives at an address among the configured endpoints."""
@@ -84,7 +84,7 @@ class Reporter:
             Direction.OUTBOUND,
             self._own,
             endpoint.endpoint.workload,
-            own_principal=self._own_principal() if endpoint.tls is not None else "",
+            own_principal=self._own_principal if endpoint.tls is not None else "",
             peer_principal=endpoint.endpoint.spiffe_id,
             service=cluster.cluster.service if cluster is not None else _NO_SERVICE,
             security=SecurityPolicy.UNKNOWN,  # Istio: only the destination knows for certain
@@ -168,7 +168,7 @@ class Reporter:
                 facts.direction,
                 self._own,
                 endpoint.endpoint.workload if outbound else self._caller(facts),
-                own_principal=self._own_principal() if outbound and endpoint.tls else facts.local_principal,
+                own_principal=self._own_principal if outbound and endpoint.tls else facts.local_principal,
                 peer_principal=endpoint.endpoint.spiffe_id if outbound else facts.peer_principal,
                 service=cluster.cluster.service if cluster is not None else _NO_SERVICE,
                 security=SecurityPolicy.UNKNOWN if outbound else security,

@@ -11,9 +11,6 @@ from typing import Final
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: close() sends RST (socket(7))."""
 
-IP_BIND_ADDRESS_NO_PORT: Final = 24
-"""ip(7): choose the port at connect, so that one source address does not run out of ports."""
-
 
 TCP_USER_TIMEOUT_MS = 60_000
 """Milliseconds that a peer may leave unread what was sent before the connection was closed."""

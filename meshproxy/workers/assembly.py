@@ -56,7 +56,7 @@ def assemble(
     reporter = Reporter(
         metrics,
         workload,
-        lambda: own_principal,
+        own_principal,
         lambda address: live.workloads.get(address),  # noqa: PLW0108  the table is replaced by updates
     )
     tls = _TlsContexts(identity, clock)

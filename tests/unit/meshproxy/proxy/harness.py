@@ -206,7 +206,7 @@ async def running(
     clock = clock or SystemClock()
     rng, tasks, live = random.Random(1), TaskGroupRegistry(), LiveConfig()
     memory, metrics = HeadMemory(), MeshMetrics()
-    reporter = Reporter(metrics, own, lambda: principal, lambda address: live.workloads.get(address))
+    reporter = Reporter(metrics, own, principal, lambda address: live.workloads.get(address))
     gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
     connector = Connector(client_context, peer_identity, gate, reporter.upstream_handshake)
     refused: list[tuple[str, str]] = []
