@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from meshproxy.config.model import Cluster, Endpoint, Listener, RouteTable
+from meshproxy.config.model import Cluster, Endpoint, Listener
+from meshproxy.config.route import RouteTable
 
 
 @dataclass(frozen=True, slots=True)

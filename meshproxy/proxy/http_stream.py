@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from meshproxy.config.model import DirectResponse, UpstreamTls
+from meshproxy.config.model import UpstreamTls
+from meshproxy.config.route import DirectResponse
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, ResponseHead, Trailers
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response

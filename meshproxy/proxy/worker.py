@@ -17,10 +17,10 @@ from meshproxy.config.model import (
     Endpoint,
     FilterChain,
     HttpConnectionManager,
-    RouteTable,
     TcpProxy,
     WorkloadIdentity,
 )
+from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.memory import keep_out_of_collections
 from meshproxy.proxy.http_connection import HttpServerConnection

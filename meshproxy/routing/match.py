@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 
-from meshproxy.config.model import (
+from meshproxy.config.route import (
     DirectResponse,
     PathMatch,
     PathMatchKind,

@@ -10,7 +10,7 @@ the table or evict it all at once.
 
 from __future__ import annotations
 
-from meshproxy.config.model import RouteTable, VirtualHost
+from meshproxy.config.route import RouteTable, VirtualHost
 from meshproxy.errors import ConfigError
 from meshproxy.routing.match import CompiledRoute, matches_every_path
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from meshproxy.config.model import Cluster, Endpoint, Listener, RouteTable
+from meshproxy.config.model import Cluster, Endpoint, Listener
+from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
 
 V = TypeVar("V")

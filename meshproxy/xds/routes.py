@@ -12,7 +12,7 @@ from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (
     PreviousHostsPredicate,
 )
-from meshproxy.config.model import (
+from meshproxy.config.route import (
     DirectResponse,
     PathMatch,
     PathMatchKind,

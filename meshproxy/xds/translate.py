@@ -17,7 +17,8 @@ from control_plane.api.envoy.config.cluster.v3 import cluster_pb2
 from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from control_plane.api.envoy.config.listener.v3 import listener_pb2
 from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
-from meshproxy.config.model import Cluster, Endpoint, Listener, RouteTable
+from meshproxy.config.model import Cluster, Endpoint, Listener
+from meshproxy.config.route import RouteTable
 from meshproxy.errors import ConfigError
 from meshproxy.xds.clusters import translate_cluster
 from meshproxy.xds.endpoints import translate_endpoints

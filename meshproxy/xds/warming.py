@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from meshproxy.config.model import Cluster, Endpoint, Listener, RouteTable
+from meshproxy.config.model import Cluster, Endpoint, Listener
+from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.xds.subscription import AdsState, TypeState, references
 from meshproxy.xds.translate import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SHORT_NAMES

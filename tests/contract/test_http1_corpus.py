@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from meshproxy.config.model import Endpoint, WeightedCluster
+from meshproxy.config.model import Endpoint
+from meshproxy.config.route import WeightedCluster
 from tests.fuzz import cases
 from tests.fuzz.cases import CaseVerdicts, EnvoyVerdict
 from tests.fuzz.envoy import running_envoy, version

@@ -5,7 +5,8 @@ import pytest
 from control_plane.snapshot import Snapshot
 from control_plane.translate.settings import MeshSettings, MtlsMode, OutboundTrafficPolicy
 from control_plane.translate.translator import Translator
-from meshproxy.config.model import Cluster, HttpConnectionManager, Listener, RouteAction, RouteTable
+from meshproxy.config.model import Cluster, HttpConnectionManager, Listener
+from meshproxy.config.route import RouteAction, RouteTable
 from meshproxy.xds.translate import Value, translate
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh

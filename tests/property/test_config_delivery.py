@@ -16,7 +16,8 @@ from control_plane.push import StreamState
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.translate.settings import Client, Node
 from control_plane.translate.translator import Translator
-from meshproxy.config.model import HttpConnectionManager, RouteAction, RouteTable, WeightedCluster
+from meshproxy.config.model import HttpConnectionManager
+from meshproxy.config.route import RouteAction, RouteTable, WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.xds.subscription import AdsState, references
 from meshproxy.xds.translate import (

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 import pytest
 import uvloop
 
-from meshproxy.config.model import Cluster, Endpoint, WeightedCluster
+from meshproxy.config.model import Cluster, Endpoint
+from meshproxy.config.route import WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.proxy.http_connection import HttpServerConnection
 from meshproxy.proxy.http_stream import HttpStream

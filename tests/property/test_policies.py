@@ -5,7 +5,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproxy.config.model import Endpoint, RetrySettings, WeightedCluster
+from meshproxy.config.model import Endpoint
+from meshproxy.config.route import RetrySettings, WeightedCluster
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.policy.retry import RETRY_CONDITIONS, AttemptFailure, RetryPolicy, RetryState, RetryVerdict
 from meshproxy.policy.timeout_wheel import TimeoutWheel, Timer

@@ -8,7 +8,8 @@ from types import MappingProxyType
 import pytest
 
 from meshproxy.admin.json_text import json_slices
-from meshproxy.config.model import Cluster, ClusterType, Endpoint, PathMatch, PathMatchKind, RetrySettings
+from meshproxy.config.model import Cluster, ClusterType, Endpoint
+from meshproxy.config.route import PathMatch, PathMatchKind, RetrySettings
 
 
 def _parsed(value: object) -> object:

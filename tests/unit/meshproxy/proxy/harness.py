@@ -20,16 +20,18 @@ from meshproxy.config.model import (
     FilterChainMatch,
     HttpConnectionManager,
     Listener,
+    TcpProxy,
+    WorkloadIdentity,
+)
+from meshproxy.config.route import (
     PathMatch,
     PathMatchKind,
     RetrySettings,
     Route,
     RouteAction,
     RouteTable,
-    TcpProxy,
     VirtualHost,
     WeightedCluster,
-    WorkloadIdentity,
 )
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory

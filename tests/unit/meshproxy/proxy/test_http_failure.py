@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from meshproxy.config.model import WeightedCluster
+from meshproxy.config.route import WeightedCluster
 from meshproxy.upstream.connector import Connector
 from meshproxy.upstream.endpoint import EndpointRuntime
 from tests.unit.meshproxy.proxy.harness import (

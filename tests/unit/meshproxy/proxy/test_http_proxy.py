@@ -7,7 +7,8 @@ import contextlib
 
 import pytest
 
-from meshproxy.config.model import Endpoint, RetrySettings, WeightedCluster
+from meshproxy.config.model import Endpoint
+from meshproxy.config.route import RetrySettings, WeightedCluster
 from tests.unit.meshproxy.proxy.harness import (
     Upstream,
     answering,

@@ -12,7 +12,8 @@ from dataclasses import replace as changed
 
 import pytest
 
-from meshproxy.config.model import OutlierDetection, WeightedCluster
+from meshproxy.config.model import OutlierDetection
+from meshproxy.config.route import WeightedCluster
 from tests.unit.meshproxy.proxy.harness import (
     Handler,
     Mesh,

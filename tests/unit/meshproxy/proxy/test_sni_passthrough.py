@@ -8,15 +8,8 @@ import ssl
 import pytest
 
 from certs.ca import CertificateAuthority
-from meshproxy.config.model import (
-    Direction,
-    Endpoint,
-    FilterChain,
-    FilterChainMatch,
-    Listener,
-    TcpProxy,
-    WeightedCluster,
-)
+from meshproxy.config.model import Direction, Endpoint, FilterChain, FilterChainMatch, Listener, TcpProxy
+from meshproxy.config.route import WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity

@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 from certs.spiffe_id import SpiffeId
-from meshproxy.config.model import DownstreamTls, WeightedCluster
+from meshproxy.config.model import DownstreamTls
+from meshproxy.config.route import WeightedCluster
 from meshproxy.identity import contexts
 from tests.unit.meshproxy.identity.mesh import issue, new_authority
 from tests.unit.meshproxy.proxy.harness import (

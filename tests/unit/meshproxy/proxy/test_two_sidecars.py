@@ -20,18 +20,20 @@ from meshproxy.config.model import (
     FilterChainMatch,
     HttpConnectionManager,
     Listener,
+    TcpProxy,
+    TransportSocketMatch,
+    UpstreamTls,
+    WorkloadIdentity,
+)
+from meshproxy.config.route import (
     PathMatch,
     PathMatchKind,
     RetrySettings,
     Route,
     RouteAction,
     RouteTable,
-    TcpProxy,
-    TransportSocketMatch,
-    UpstreamTls,
     VirtualHost,
     WeightedCluster,
-    WorkloadIdentity,
 )
 from meshproxy.config.snapshot import ConfigSnapshot
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority

@@ -9,7 +9,8 @@ import ssl
 
 import pytest
 
-from meshproxy.config.model import DownstreamTls, Endpoint, Listener, WeightedCluster
+from meshproxy.config.model import DownstreamTls, Endpoint, Listener
+from meshproxy.config.route import WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshproxy.config.model import (
+from meshproxy.config.route import (
     DirectResponse,
     PathMatch,
     PathMatchKind,

@@ -1,11 +1,5 @@
-from meshproxy.config.model import (
-    Direction,
-    FilterChain,
-    FilterChainMatch,
-    Listener,
-    TcpProxy,
-    WeightedCluster,
-)
+from meshproxy.config.model import Direction, FilterChain, FilterChainMatch, Listener, TcpProxy
+from meshproxy.config.route import WeightedCluster
 from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
 
 

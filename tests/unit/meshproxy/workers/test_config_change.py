@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from meshproxy.config.model import Cluster, ClusterType, Endpoint, RouteTable
+from meshproxy.config.model import Cluster, ClusterType, Endpoint
+from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.workers.config_change import ConfigChange
 from meshproxy.workers.frame import FrameReader, encode

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from certs.spiffe_id import SpiffeId, TrustDomain
 from meshproxy.clock import SystemClock
-from meshproxy.config.model import DownstreamTls, FilterChainMatch, RouteTable, VirtualHost, WeightedCluster
+from meshproxy.config.model import DownstreamTls, FilterChainMatch
+from meshproxy.config.route import RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity import contexts

@@ -24,8 +24,8 @@ from meshproxy.config.model import (
     HttpConnectionManager,
     Listener,
     TcpProxy,
-    WeightedCluster,
 )
+from meshproxy.config.route import WeightedCluster
 from meshproxy.errors import ConfigError
 from meshproxy.xds.listeners import translate_listener
 from tests.unit.meshproxy.xds import xds_message as message

@@ -11,7 +11,7 @@ from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import
 from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (
     PreviousHostsPredicate,
 )
-from meshproxy.config.model import (
+from meshproxy.config.route import (
     DirectResponse,
     PathMatch,
     PathMatchKind,

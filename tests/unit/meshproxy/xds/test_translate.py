@@ -3,7 +3,8 @@
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from meshproxy.config.model import Cluster, Listener, RouteTable
+from meshproxy.config.model import Cluster, Listener
+from meshproxy.config.route import RouteTable
 from meshproxy.errors import ConfigError
 from meshproxy.xds.translate import (
     CLUSTER_TYPE,
