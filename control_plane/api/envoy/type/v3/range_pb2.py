@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+control_plane/api/envoy/type/v3/range.proto\x12\renvoy.type.v3\"(\n\nInt32Range\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+control_plane/api/envoy/type/v3/range.proto\x12\renvoy.type.v3\"(\n\nInt64Range\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\"(\n\nInt32Range\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.type.v3.range_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INT32RANGE']._serialized_start=62
-  _globals['_INT32RANGE']._serialized_end=102
+  _globals['_INT64RANGE']._serialized_start=62
+  _globals['_INT64RANGE']._serialized_end=102
+  _globals['_INT32RANGE']._serialized_start=104
+  _globals['_INT32RANGE']._serialized_end=144
 # @@protoc_insertion_point(module_scope)

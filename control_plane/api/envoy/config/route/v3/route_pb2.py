@@ -22,17 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from control_plane.api.envoy.config.core.v3 import base_pb2 as control__plane_dot_api_dot_envoy_dot_config_dot_core_dot_v3_dot_base__pb2
 from control_plane.api.envoy.config.route.v3 import route_components_pb2 as control__plane_dot_api_dot_envoy_dot_config_dot_route_dot_v3_dot_route__components__pb2
+from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3control_plane/api/envoy/config/route/v3/route.proto\x12\x15\x65nvoy.config.route.v3\x1a>control_plane/api/envoy/config/route/v3/route_components.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xba\x01\n\x12RouteConfiguration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\rvirtual_hosts\x18\x02 \x03(\x0b\x32\".envoy.config.route.v3.VirtualHost\x12\x35\n\x11validate_clusters\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12$\n\x1cignore_port_in_host_matching\x18\x0e \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3control_plane/api/envoy/config/route/v3/route.proto\x12\x15\x65nvoy.config.route.v3\x1a\x31\x63ontrol_plane/api/envoy/config/core/v3/base.proto\x1a>control_plane/api/envoy/config/route/v3/route_components.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xac\x05\n\x12RouteConfiguration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\rvirtual_hosts\x18\x02 \x03(\x0b\x32\".envoy.config.route.v3.VirtualHost\x12G\n\x16request_headers_to_add\x18\x06 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\x12!\n\x19request_headers_to_remove\x18\x08 \x03(\t\x12H\n\x17response_headers_to_add\x18\x04 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\x12\"\n\x1aresponse_headers_to_remove\x18\x05 \x03(\t\x12\x35\n\x11validate_clusters\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12+\n#most_specific_header_mutations_wins\x18\n \x01(\x08\x12$\n\x1cignore_port_in_host_matching\x18\x0e \x01(\x08\x12\x64\n\x17typed_per_filter_config\x18\x10 \x03(\x0b\x32\x43.envoy.config.route.v3.RouteConfiguration.TypedPerFilterConfigEntry\x12\x30\n\x08metadata\x18\x11 \x01(\x0b\x32\x1e.envoy.config.core.v3.Metadata\x1aQ\n\x19TypedPerFilterConfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.config.route.v3.route_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROUTECONFIGURATION']._serialized_start=175
-  _globals['_ROUTECONFIGURATION']._serialized_end=361
+  _globals['_ROUTECONFIGURATION_TYPEDPERFILTERCONFIGENTRY']._loaded_options = None
+  _globals['_ROUTECONFIGURATION_TYPEDPERFILTERCONFIGENTRY']._serialized_options = b'8\001'
+  _globals['_ROUTECONFIGURATION']._serialized_start=253
+  _globals['_ROUTECONFIGURATION']._serialized_end=937
+  _globals['_ROUTECONFIGURATION_TYPEDPERFILTERCONFIGENTRY']._serialized_start=856
+  _globals['_ROUTECONFIGURATION_TYPEDPERFILTERCONFIGENTRY']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

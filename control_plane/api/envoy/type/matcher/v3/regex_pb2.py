@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3control_plane/api/envoy/type/matcher/v3/regex.proto\x12\x15\x65nvoy.type.matcher.v3\"\x1d\n\x0cRegexMatcher\x12\r\n\x05regex\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3control_plane/api/envoy/type/matcher/v3/regex.proto\x12\x15\x65nvoy.type.matcher.v3\"\x1d\n\x0cRegexMatcher\x12\r\n\x05regex\x18\x02 \x01(\t\"e\n\x17RegexMatchAndSubstitute\x12\x34\n\x07pattern\x18\x01 \x01(\x0b\x32#.envoy.type.matcher.v3.RegexMatcher\x12\x14\n\x0csubstitution\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,4 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REGEXMATCHER']._serialized_start=78
   _globals['_REGEXMATCHER']._serialized_end=107
+  _globals['_REGEXMATCHANDSUBSTITUTE']._serialized_start=109
+  _globals['_REGEXMATCHANDSUBSTITUTE']._serialized_end=210
 # @@protoc_insertion_point(module_scope)
