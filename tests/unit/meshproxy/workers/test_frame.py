@@ -1,9 +1,12 @@
 """Messages as bytes: whole, in pieces, damaged, and what an answer must not be able to do."""
 
+import dataclasses
 import os
 import pickle
 import ssl
 import struct
+import typing
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +16,7 @@ from meshproxy.errors import LocalProtocolError
 from meshproxy.identity.identity import Identity
 from meshproxy.telemetry.labels import SecurityPolicy
 from meshproxy.workers import frame
+from meshproxy.workers.config_change import ConfigChange
 from meshproxy.workers.frame import FrameReader, encode
 from meshproxy.workers.message import Answered, Begin, Done, Ordered, Refused, UseIdentity
 
@@ -41,6 +45,25 @@ def test_messages_arrive_byte_by_byte():
 def test_configuration_keeps_its_types():
     sent = (Direction.INBOUND, {"a": (Endpoint("10.0.0.1", 80),)}, frozenset("ab"))
     assert list(FrameReader().feed(encode(sent))) == [sent]
+
+
+def _classes(kind: object) -> Iterator[type]:
+    """Every class of ours that values of `kind` may hold, itself included."""
+    pending, seen = [kind], set()
+    while pending:
+        one = pending.pop()
+        pending += typing.get_args(one)
+        if isinstance(one, type) and one.__module__.startswith(("meshproxy.", "certs.")) and one not in seen:
+            seen.add(one)
+            yield one
+            if dataclasses.is_dataclass(one):
+                pending += typing.get_type_hints(one).values()
+
+
+@pytest.mark.parametrize("kind", list(_classes(ConfigChange)), ids=lambda kind: kind.__name__)
+def test_every_class_of_a_configuration_may_be_part_of_a_message(kind):
+    by_name = f"c{kind.__module__}\n{kind.__name__}\n.".encode()
+    assert list(FrameReader().feed(_framed(by_name))) == [kind]
 
 
 def test_an_identity_goes_with_its_key_and_without_what_was_built_from_it():
