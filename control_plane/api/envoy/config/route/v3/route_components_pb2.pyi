@@ -1,6 +1,7 @@
 import datetime
 
 from control_plane.api.envoy.config.core.v3 import base_pb2 as _base_pb2
+from control_plane.api.envoy.config.core.v3 import extension_pb2 as _extension_pb2
 from control_plane.api.envoy.type.matcher.v3 import regex_pb2 as _regex_pb2
 from control_plane.api.envoy.type.matcher.v3 import string_pb2 as _string_pb2
 from control_plane.api.envoy.type.v3 import range_pb2 as _range_pb2
@@ -17,7 +18,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class VirtualHost(_message.Message):
-    __slots__ = ("name", "domains", "routes", "request_headers_to_add", "request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove", "include_request_attempt_count", "include_attempt_count_in_response", "typed_per_filter_config", "retry_policy", "metadata")
+    __slots__ = ("name", "domains", "routes", "request_headers_to_add", "response_headers_to_add", "response_headers_to_remove", "request_headers_to_remove", "include_request_attempt_count", "typed_per_filter_config", "retry_policy", "include_attempt_count_in_response", "metadata")
     class TypedPerFilterConfigEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -29,30 +30,30 @@ class VirtualHost(_message.Message):
     DOMAINS_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_REQUEST_ATTEMPT_COUNT_FIELD_NUMBER: _ClassVar[int]
-    INCLUDE_ATTEMPT_COUNT_IN_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     TYPED_PER_FILTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
     RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ATTEMPT_COUNT_IN_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     name: str
     domains: _containers.RepeatedScalarFieldContainer[str]
     routes: _containers.RepeatedCompositeFieldContainer[Route]
     request_headers_to_add: _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]
-    request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
     response_headers_to_add: _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]
     response_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
+    request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
     include_request_attempt_count: bool
-    include_attempt_count_in_response: bool
     typed_per_filter_config: _containers.MessageMap[str, _any_pb2.Any]
     retry_policy: RetryPolicy
+    include_attempt_count_in_response: bool
     metadata: _base_pb2.Metadata
-    def __init__(self, name: _Optional[str] = ..., domains: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_remove: _Optional[_Iterable[str]] = ..., include_request_attempt_count: _Optional[bool] = ..., include_attempt_count_in_response: _Optional[bool] = ..., typed_per_filter_config: _Optional[_Mapping[str, _any_pb2.Any]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., metadata: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., domains: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_remove: _Optional[_Iterable[str]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., include_request_attempt_count: _Optional[bool] = ..., typed_per_filter_config: _Optional[_Mapping[str, _any_pb2.Any]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., include_attempt_count_in_response: _Optional[bool] = ..., metadata: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("match", "route", "redirect", "direct_response", "metadata", "typed_per_filter_config", "request_headers_to_add", "request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove", "name")
+    __slots__ = ("match", "route", "redirect", "direct_response", "metadata", "request_headers_to_add", "response_headers_to_add", "response_headers_to_remove", "request_headers_to_remove", "typed_per_filter_config", "name")
     class TypedPerFilterConfigEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,29 +66,29 @@ class Route(_message.Message):
     REDIRECT_FIELD_NUMBER: _ClassVar[int]
     DIRECT_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
-    TYPED_PER_FILTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
+    TYPED_PER_FILTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     match: RouteMatch
     route: RouteAction
     redirect: RedirectAction
     direct_response: DirectResponseAction
     metadata: _base_pb2.Metadata
-    typed_per_filter_config: _containers.MessageMap[str, _any_pb2.Any]
     request_headers_to_add: _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]
-    request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
     response_headers_to_add: _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]
     response_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
+    request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
+    typed_per_filter_config: _containers.MessageMap[str, _any_pb2.Any]
     name: str
-    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., redirect: _Optional[_Union[RedirectAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., metadata: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ..., typed_per_filter_config: _Optional[_Mapping[str, _any_pb2.Any]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_remove: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ...) -> None: ...
+    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., redirect: _Optional[_Union[RedirectAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., metadata: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_remove: _Optional[_Iterable[str]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., typed_per_filter_config: _Optional[_Mapping[str, _any_pb2.Any]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class WeightedCluster(_message.Message):
     __slots__ = ("clusters",)
     class ClusterWeight(_message.Message):
-        __slots__ = ("name", "weight", "metadata_match", "request_headers_to_add", "request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove", "typed_per_filter_config", "host_rewrite_literal")
+        __slots__ = ("name", "weight", "metadata_match", "request_headers_to_add", "response_headers_to_add", "response_headers_to_remove", "request_headers_to_remove", "typed_per_filter_config", "host_rewrite_literal")
         class TypedPerFilterConfigEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -99,21 +100,21 @@ class WeightedCluster(_message.Message):
         WEIGHT_FIELD_NUMBER: _ClassVar[int]
         METADATA_MATCH_FIELD_NUMBER: _ClassVar[int]
         REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
-        REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
         RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
         RESPONSE_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
+        REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
         TYPED_PER_FILTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
         HOST_REWRITE_LITERAL_FIELD_NUMBER: _ClassVar[int]
         name: str
         weight: _wrappers_pb2.UInt32Value
         metadata_match: _base_pb2.Metadata
         request_headers_to_add: _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]
-        request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
         response_headers_to_add: _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]
         response_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
+        request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
         typed_per_filter_config: _containers.MessageMap[str, _any_pb2.Any]
         host_rewrite_literal: str
-        def __init__(self, name: _Optional[str] = ..., weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., metadata_match: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_remove: _Optional[_Iterable[str]] = ..., typed_per_filter_config: _Optional[_Mapping[str, _any_pb2.Any]] = ..., host_rewrite_literal: _Optional[str] = ...) -> None: ...
+        def __init__(self, name: _Optional[str] = ..., weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., metadata_match: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[_base_pb2.HeaderValueOption, _Mapping]]] = ..., response_headers_to_remove: _Optional[_Iterable[str]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., typed_per_filter_config: _Optional[_Mapping[str, _any_pb2.Any]] = ..., host_rewrite_literal: _Optional[str] = ...) -> None: ...
     CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     clusters: _containers.RepeatedCompositeFieldContainer[WeightedCluster.ClusterWeight]
     def __init__(self, clusters: _Optional[_Iterable[_Union[WeightedCluster.ClusterWeight, _Mapping]]] = ...) -> None: ...
@@ -139,7 +140,7 @@ class RouteMatch(_message.Message):
     def __init__(self, prefix: _Optional[str] = ..., path: _Optional[str] = ..., safe_regex: _Optional[_Union[_regex_pb2.RegexMatcher, _Mapping]] = ..., path_separated_prefix: _Optional[str] = ..., case_sensitive: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., headers: _Optional[_Iterable[_Union[HeaderMatcher, _Mapping]]] = ..., query_parameters: _Optional[_Iterable[_Union[QueryParameterMatcher, _Mapping]]] = ..., runtime_fraction: _Optional[_Union[_base_pb2.RuntimeFractionalPercent, _Mapping]] = ...) -> None: ...
 
 class RouteAction(_message.Message):
-    __slots__ = ("cluster", "weighted_clusters", "metadata_match", "prefix_rewrite", "host_rewrite_literal", "auto_host_rewrite", "host_rewrite_header", "host_rewrite_path_regex", "timeout", "retry_policy", "cluster_not_found_response_code", "idle_timeout", "hash_policy", "upgrade_configs", "request_mirror_policies", "regex_rewrite", "max_stream_duration", "append_x_forwarded_host")
+    __slots__ = ("cluster", "weighted_clusters", "metadata_match", "prefix_rewrite", "host_rewrite_literal", "auto_host_rewrite", "host_rewrite_header", "host_rewrite_path_regex", "timeout", "retry_policy", "hash_policy", "cluster_not_found_response_code", "idle_timeout", "upgrade_configs", "request_mirror_policies", "regex_rewrite", "max_stream_duration", "append_x_forwarded_host")
     class ClusterNotFoundResponseCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SERVICE_UNAVAILABLE: _ClassVar[RouteAction.ClusterNotFoundResponseCode]
@@ -233,9 +234,9 @@ class RouteAction(_message.Message):
     HOST_REWRITE_PATH_REGEX_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    HASH_POLICY_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_NOT_FOUND_RESPONSE_CODE_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    HASH_POLICY_FIELD_NUMBER: _ClassVar[int]
     UPGRADE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_MIRROR_POLICIES_FIELD_NUMBER: _ClassVar[int]
     REGEX_REWRITE_FIELD_NUMBER: _ClassVar[int]
@@ -251,15 +252,15 @@ class RouteAction(_message.Message):
     host_rewrite_path_regex: _regex_pb2.RegexMatchAndSubstitute
     timeout: _duration_pb2.Duration
     retry_policy: RetryPolicy
+    hash_policy: _containers.RepeatedCompositeFieldContainer[RouteAction.HashPolicy]
     cluster_not_found_response_code: RouteAction.ClusterNotFoundResponseCode
     idle_timeout: _duration_pb2.Duration
-    hash_policy: _containers.RepeatedCompositeFieldContainer[RouteAction.HashPolicy]
     upgrade_configs: _containers.RepeatedCompositeFieldContainer[RouteAction.UpgradeConfig]
     request_mirror_policies: _containers.RepeatedCompositeFieldContainer[RouteAction.RequestMirrorPolicy]
     regex_rewrite: _regex_pb2.RegexMatchAndSubstitute
     max_stream_duration: RouteAction.MaxStreamDuration
     append_x_forwarded_host: bool
-    def __init__(self, cluster: _Optional[str] = ..., weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., metadata_match: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ..., prefix_rewrite: _Optional[str] = ..., host_rewrite_literal: _Optional[str] = ..., auto_host_rewrite: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., host_rewrite_header: _Optional[str] = ..., host_rewrite_path_regex: _Optional[_Union[_regex_pb2.RegexMatchAndSubstitute, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., cluster_not_found_response_code: _Optional[_Union[RouteAction.ClusterNotFoundResponseCode, str]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hash_policy: _Optional[_Iterable[_Union[RouteAction.HashPolicy, _Mapping]]] = ..., upgrade_configs: _Optional[_Iterable[_Union[RouteAction.UpgradeConfig, _Mapping]]] = ..., request_mirror_policies: _Optional[_Iterable[_Union[RouteAction.RequestMirrorPolicy, _Mapping]]] = ..., regex_rewrite: _Optional[_Union[_regex_pb2.RegexMatchAndSubstitute, _Mapping]] = ..., max_stream_duration: _Optional[_Union[RouteAction.MaxStreamDuration, _Mapping]] = ..., append_x_forwarded_host: _Optional[bool] = ...) -> None: ...
+    def __init__(self, cluster: _Optional[str] = ..., weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., metadata_match: _Optional[_Union[_base_pb2.Metadata, _Mapping]] = ..., prefix_rewrite: _Optional[str] = ..., host_rewrite_literal: _Optional[str] = ..., auto_host_rewrite: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., host_rewrite_header: _Optional[str] = ..., host_rewrite_path_regex: _Optional[_Union[_regex_pb2.RegexMatchAndSubstitute, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., hash_policy: _Optional[_Iterable[_Union[RouteAction.HashPolicy, _Mapping]]] = ..., cluster_not_found_response_code: _Optional[_Union[RouteAction.ClusterNotFoundResponseCode, str]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upgrade_configs: _Optional[_Iterable[_Union[RouteAction.UpgradeConfig, _Mapping]]] = ..., request_mirror_policies: _Optional[_Iterable[_Union[RouteAction.RequestMirrorPolicy, _Mapping]]] = ..., regex_rewrite: _Optional[_Union[_regex_pb2.RegexMatchAndSubstitute, _Mapping]] = ..., max_stream_duration: _Optional[_Union[RouteAction.MaxStreamDuration, _Mapping]] = ..., append_x_forwarded_host: _Optional[bool] = ...) -> None: ...
 
 class RetryPolicy(_message.Message):
     __slots__ = ("retry_on", "num_retries", "per_try_timeout", "retry_host_predicate", "host_selection_retry_max_attempts", "retriable_status_codes", "retry_back_off", "retriable_headers", "retriable_request_headers", "rate_limited_retry_back_off", "per_try_idle_timeout")
@@ -362,6 +363,42 @@ class DirectResponseAction(_message.Message):
     status: int
     body: _base_pb2.DataSource
     def __init__(self, status: _Optional[int] = ..., body: _Optional[_Union[_base_pb2.DataSource, _Mapping]] = ...) -> None: ...
+
+class RateLimit(_message.Message):
+    __slots__ = ("actions",)
+    class Action(_message.Message):
+        __slots__ = ("request_headers", "remote_address", "generic_key", "extension")
+        class RequestHeaders(_message.Message):
+            __slots__ = ("header_name", "descriptor_key", "skip_if_absent")
+            HEADER_NAME_FIELD_NUMBER: _ClassVar[int]
+            DESCRIPTOR_KEY_FIELD_NUMBER: _ClassVar[int]
+            SKIP_IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+            header_name: str
+            descriptor_key: str
+            skip_if_absent: bool
+            def __init__(self, header_name: _Optional[str] = ..., descriptor_key: _Optional[str] = ..., skip_if_absent: _Optional[bool] = ...) -> None: ...
+        class RemoteAddress(_message.Message):
+            __slots__ = ()
+            def __init__(self) -> None: ...
+        class GenericKey(_message.Message):
+            __slots__ = ("descriptor_value", "descriptor_key")
+            DESCRIPTOR_VALUE_FIELD_NUMBER: _ClassVar[int]
+            DESCRIPTOR_KEY_FIELD_NUMBER: _ClassVar[int]
+            descriptor_value: str
+            descriptor_key: str
+            def __init__(self, descriptor_value: _Optional[str] = ..., descriptor_key: _Optional[str] = ...) -> None: ...
+        REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
+        REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+        GENERIC_KEY_FIELD_NUMBER: _ClassVar[int]
+        EXTENSION_FIELD_NUMBER: _ClassVar[int]
+        request_headers: RateLimit.Action.RequestHeaders
+        remote_address: RateLimit.Action.RemoteAddress
+        generic_key: RateLimit.Action.GenericKey
+        extension: _extension_pb2.TypedExtensionConfig
+        def __init__(self, request_headers: _Optional[_Union[RateLimit.Action.RequestHeaders, _Mapping]] = ..., remote_address: _Optional[_Union[RateLimit.Action.RemoteAddress, _Mapping]] = ..., generic_key: _Optional[_Union[RateLimit.Action.GenericKey, _Mapping]] = ..., extension: _Optional[_Union[_extension_pb2.TypedExtensionConfig, _Mapping]] = ...) -> None: ...
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    actions: _containers.RepeatedCompositeFieldContainer[RateLimit.Action]
+    def __init__(self, actions: _Optional[_Iterable[_Union[RateLimit.Action, _Mapping]]] = ...) -> None: ...
 
 class HeaderMatcher(_message.Message):
     __slots__ = ("name", "range_match", "present_match", "string_match", "invert_match", "treat_missing_header_as_empty")
