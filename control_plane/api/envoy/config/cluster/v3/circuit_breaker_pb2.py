@@ -23,18 +23,21 @@ _sym_db = _symbol_database.Default()
 
 
 from control_plane.api.envoy.config.core.v3 import base_pb2 as control__plane_dot_api_dot_envoy_dot_config_dot_core_dot_v3_dot_base__pb2
+from control_plane.api.envoy.type.v3 import percent_pb2 as control__plane_dot_api_dot_envoy_dot_type_dot_v3_dot_percent__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n?control_plane/api/envoy/config/cluster/v3/circuit_breaker.proto\x12\x17\x65nvoy.config.cluster.v3\x1a\x31\x63ontrol_plane/api/envoy/config/core/v3/base.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xfc\x02\n\x0f\x43ircuitBreakers\x12G\n\nthresholds\x18\x01 \x03(\x0b\x32\x33.envoy.config.cluster.v3.CircuitBreakers.Thresholds\x1a\x9f\x02\n\nThresholds\x12\x37\n\x08priority\x18\x01 \x01(\x0e\x32%.envoy.config.core.v3.RoutingPriority\x12\x35\n\x0fmax_connections\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12:\n\x14max_pending_requests\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x32\n\x0cmax_requests\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x31\n\x0bmax_retries\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n?control_plane/api/envoy/config/cluster/v3/circuit_breaker.proto\x12\x17\x65nvoy.config.cluster.v3\x1a\x31\x63ontrol_plane/api/envoy/config/core/v3/base.proto\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xcf\x04\n\x0f\x43ircuitBreakers\x12G\n\nthresholds\x18\x01 \x03(\x0b\x32\x33.envoy.config.cluster.v3.CircuitBreakers.Thresholds\x1a\xf2\x03\n\nThresholds\x12\x37\n\x08priority\x18\x01 \x01(\x0e\x32%.envoy.config.core.v3.RoutingPriority\x12\x35\n\x0fmax_connections\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12:\n\x14max_pending_requests\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x32\n\x0cmax_requests\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x31\n\x0bmax_retries\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12U\n\x0cretry_budget\x18\x08 \x01(\x0b\x32?.envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget\x1az\n\x0bRetryBudget\x12.\n\x0e\x62udget_percent\x18\x01 \x01(\x0b\x32\x16.envoy.type.v3.Percent\x12;\n\x15min_retry_concurrency\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.config.cluster.v3.circuit_breaker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CIRCUITBREAKERS']._serialized_start=176
-  _globals['_CIRCUITBREAKERS']._serialized_end=556
-  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_start=269
-  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_end=556
+  _globals['_CIRCUITBREAKERS']._serialized_start=223
+  _globals['_CIRCUITBREAKERS']._serialized_end=814
+  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_start=316
+  _globals['_CIRCUITBREAKERS_THRESHOLDS']._serialized_end=814
+  _globals['_CIRCUITBREAKERS_THRESHOLDS_RETRYBUDGET']._serialized_start=692
+  _globals['_CIRCUITBREAKERS_THRESHOLDS_RETRYBUDGET']._serialized_end=814
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1control_plane/api/envoy/config/core/v3/base.proto\x12\x14\x65nvoy.config.core.v3\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x19google/protobuf/any.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\":\n\x08Locality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"\xd2\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x30\n\x08locality\x18\x04 \x01(\x0b\x32\x1e.envoy.config.core.v3.Locality\x12\x17\n\x0fuser_agent_name\x18\x06 \x01(\t\x12\x1c\n\x12user_agent_version\x18\x07 \x01(\tH\x00\x42\x19\n\x17user_agent_version_type\"\xa7\x01\n\x08Metadata\x12K\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32\x32.envoy.config.core.v3.Metadata.FilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\"h\n\x18RuntimeFractionalPercent\x12\x37\n\rdefault_value\x18\x01 \x01(\x0b\x32 .envoy.type.v3.FractionalPercent\x12\x13\n\x0bruntime_key\x18\x02 \x01(\t\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\xde\x02\n\x11HeaderValueOption\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32!.envoy.config.core.v3.HeaderValue\x12*\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12Q\n\rappend_action\x18\x03 \x01(\x0e\x32:.envoy.config.core.v3.HeaderValueOption.HeaderAppendAction\x12\x18\n\x10keep_empty_value\x18\x04 \x01(\x08\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\" \n\x10WatchedDirectory\x12\x0c\n\x04path\x18\x01 \x01(\t\"~\n\nDataSource\x12\x12\n\x08\x66ilename\x18\x01 \x01(\tH\x00\x12\x16\n\x0cinline_bytes\x18\x02 \x01(\x0cH\x00\x12\x17\n\rinline_string\x18\x03 \x01(\tH\x00\x12\x1e\n\x14\x65nvironment_variable\x18\x04 \x01(\tH\x00\x42\x0b\n\tspecifier\"\\\n\x0fTransportSocket\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x0ctyped_config\x18\x03 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\r\n\x0b\x63onfig_type\"\"\n\x0c\x43ontrolPlane\x12\x12\n\nidentifier\x18\x01 \x01(\t*(\n\x0fRoutingPriority\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04HIGH\x10\x01*>\n\x10TrafficDirection\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0b\n\x07INBOUND\x10\x01\x12\x0c\n\x08OUTBOUND\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1control_plane/api/envoy/config/core/v3/base.proto\x12\x14\x65nvoy.config.core.v3\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x19google/protobuf/any.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\":\n\x08Locality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"\xd2\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x30\n\x08locality\x18\x04 \x01(\x0b\x32\x1e.envoy.config.core.v3.Locality\x12\x17\n\x0fuser_agent_name\x18\x06 \x01(\t\x12\x1c\n\x12user_agent_version\x18\x07 \x01(\tH\x00\x42\x19\n\x17user_agent_version_type\"\xa7\x01\n\x08Metadata\x12K\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32\x32.envoy.config.core.v3.Metadata.FilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\";\n\rRuntimeDouble\x12\x15\n\rdefault_value\x18\x01 \x01(\x01\x12\x13\n\x0bruntime_key\x18\x02 \x01(\t\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\xde\x02\n\x11HeaderValueOption\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32!.envoy.config.core.v3.HeaderValue\x12*\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12Q\n\rappend_action\x18\x03 \x01(\x0e\x32:.envoy.config.core.v3.HeaderValueOption.HeaderAppendAction\x12\x18\n\x10keep_empty_value\x18\x04 \x01(\x08\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\" \n\x10WatchedDirectory\x12\x0c\n\x04path\x18\x01 \x01(\t\"~\n\nDataSource\x12\x12\n\x08\x66ilename\x18\x01 \x01(\tH\x00\x12\x16\n\x0cinline_bytes\x18\x02 \x01(\x0cH\x00\x12\x17\n\rinline_string\x18\x03 \x01(\tH\x00\x12\x1e\n\x14\x65nvironment_variable\x18\x04 \x01(\tH\x00\x42\x0b\n\tspecifier\"\\\n\x0fTransportSocket\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x0ctyped_config\x18\x03 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\r\n\x0b\x63onfig_type\"h\n\x18RuntimeFractionalPercent\x12\x37\n\rdefault_value\x18\x01 \x01(\x0b\x32 .envoy.type.v3.FractionalPercent\x12\x13\n\x0bruntime_key\x18\x02 \x01(\t\"\"\n\x0c\x43ontrolPlane\x12\x12\n\nidentifier\x18\x01 \x01(\t*(\n\x0fRoutingPriority\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04HIGH\x10\x01*\x89\x01\n\rRequestMethod\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x07\n\x03GET\x10\x01\x12\x08\n\x04HEAD\x10\x02\x12\x08\n\x04POST\x10\x03\x12\x07\n\x03PUT\x10\x04\x12\n\n\x06\x44\x45LETE\x10\x05\x12\x0b\n\x07\x43ONNECT\x10\x06\x12\x0b\n\x07OPTIONS\x10\x07\x12\t\n\x05TRACE\x10\x08\x12\t\n\x05PATCH\x10\t*>\n\x10TrafficDirection\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0b\n\x07INBOUND\x10\x01\x12\x0c\n\x08OUTBOUND\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_METADATA_FILTERMETADATAENTRY']._loaded_options = None
   _globals['_METADATA_FILTERMETADATAENTRY']._serialized_options = b'8\001'
-  _globals['_ROUTINGPRIORITY']._serialized_start=1467
-  _globals['_ROUTINGPRIORITY']._serialized_end=1507
-  _globals['_TRAFFICDIRECTION']._serialized_start=1509
-  _globals['_TRAFFICDIRECTION']._serialized_end=1571
+  _globals['_ROUTINGPRIORITY']._serialized_start=1528
+  _globals['_ROUTINGPRIORITY']._serialized_end=1568
+  _globals['_REQUESTMETHOD']._serialized_start=1571
+  _globals['_REQUESTMETHOD']._serialized_end=1708
+  _globals['_TRAFFICDIRECTION']._serialized_start=1710
+  _globals['_TRAFFICDIRECTION']._serialized_end=1772
   _globals['_LOCALITY']._serialized_start=211
   _globals['_LOCALITY']._serialized_end=269
   _globals['_NODE']._serialized_start=272
@@ -49,20 +51,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METADATA']._serialized_end=652
   _globals['_METADATA_FILTERMETADATAENTRY']._serialized_start=574
   _globals['_METADATA_FILTERMETADATAENTRY']._serialized_end=652
-  _globals['_RUNTIMEFRACTIONALPERCENT']._serialized_start=654
-  _globals['_RUNTIMEFRACTIONALPERCENT']._serialized_end=758
-  _globals['_HEADERVALUE']._serialized_start=760
-  _globals['_HEADERVALUE']._serialized_end=820
-  _globals['_HEADERVALUEOPTION']._serialized_start=823
-  _globals['_HEADERVALUEOPTION']._serialized_end=1173
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1048
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1173
-  _globals['_WATCHEDDIRECTORY']._serialized_start=1175
-  _globals['_WATCHEDDIRECTORY']._serialized_end=1207
-  _globals['_DATASOURCE']._serialized_start=1209
-  _globals['_DATASOURCE']._serialized_end=1335
-  _globals['_TRANSPORTSOCKET']._serialized_start=1337
-  _globals['_TRANSPORTSOCKET']._serialized_end=1429
-  _globals['_CONTROLPLANE']._serialized_start=1431
-  _globals['_CONTROLPLANE']._serialized_end=1465
+  _globals['_RUNTIMEDOUBLE']._serialized_start=654
+  _globals['_RUNTIMEDOUBLE']._serialized_end=713
+  _globals['_HEADERVALUE']._serialized_start=715
+  _globals['_HEADERVALUE']._serialized_end=775
+  _globals['_HEADERVALUEOPTION']._serialized_start=778
+  _globals['_HEADERVALUEOPTION']._serialized_end=1128
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1003
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1128
+  _globals['_WATCHEDDIRECTORY']._serialized_start=1130
+  _globals['_WATCHEDDIRECTORY']._serialized_end=1162
+  _globals['_DATASOURCE']._serialized_start=1164
+  _globals['_DATASOURCE']._serialized_end=1290
+  _globals['_TRANSPORTSOCKET']._serialized_start=1292
+  _globals['_TRANSPORTSOCKET']._serialized_end=1384
+  _globals['_RUNTIMEFRACTIONALPERCENT']._serialized_start=1386
+  _globals['_RUNTIMEFRACTIONALPERCENT']._serialized_end=1490
+  _globals['_CONTROLPLANE']._serialized_start=1492
+  _globals['_CONTROLPLANE']._serialized_end=1526
 # @@protoc_insertion_point(module_scope)

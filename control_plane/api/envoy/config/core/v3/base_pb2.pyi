@@ -16,6 +16,19 @@ class RoutingPriority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEFAULT: _ClassVar[RoutingPriority]
     HIGH: _ClassVar[RoutingPriority]
 
+class RequestMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METHOD_UNSPECIFIED: _ClassVar[RequestMethod]
+    GET: _ClassVar[RequestMethod]
+    HEAD: _ClassVar[RequestMethod]
+    POST: _ClassVar[RequestMethod]
+    PUT: _ClassVar[RequestMethod]
+    DELETE: _ClassVar[RequestMethod]
+    CONNECT: _ClassVar[RequestMethod]
+    OPTIONS: _ClassVar[RequestMethod]
+    TRACE: _ClassVar[RequestMethod]
+    PATCH: _ClassVar[RequestMethod]
+
 class TrafficDirection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     UNSPECIFIED: _ClassVar[TrafficDirection]
@@ -23,6 +36,16 @@ class TrafficDirection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTBOUND: _ClassVar[TrafficDirection]
 DEFAULT: RoutingPriority
 HIGH: RoutingPriority
+METHOD_UNSPECIFIED: RequestMethod
+GET: RequestMethod
+HEAD: RequestMethod
+POST: RequestMethod
+PUT: RequestMethod
+DELETE: RequestMethod
+CONNECT: RequestMethod
+OPTIONS: RequestMethod
+TRACE: RequestMethod
+PATCH: RequestMethod
 UNSPECIFIED: TrafficDirection
 INBOUND: TrafficDirection
 OUTBOUND: TrafficDirection
@@ -66,13 +89,13 @@ class Metadata(_message.Message):
     filter_metadata: _containers.MessageMap[str, _struct_pb2.Struct]
     def __init__(self, filter_metadata: _Optional[_Mapping[str, _struct_pb2.Struct]] = ...) -> None: ...
 
-class RuntimeFractionalPercent(_message.Message):
+class RuntimeDouble(_message.Message):
     __slots__ = ("default_value", "runtime_key")
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_KEY_FIELD_NUMBER: _ClassVar[int]
-    default_value: _percent_pb2.FractionalPercent
+    default_value: float
     runtime_key: str
-    def __init__(self, default_value: _Optional[_Union[_percent_pb2.FractionalPercent, _Mapping]] = ..., runtime_key: _Optional[str] = ...) -> None: ...
+    def __init__(self, default_value: _Optional[float] = ..., runtime_key: _Optional[str] = ...) -> None: ...
 
 class HeaderValue(_message.Message):
     __slots__ = ("key", "value", "raw_value")
@@ -131,6 +154,14 @@ class TransportSocket(_message.Message):
     name: str
     typed_config: _any_pb2.Any
     def __init__(self, name: _Optional[str] = ..., typed_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
+
+class RuntimeFractionalPercent(_message.Message):
+    __slots__ = ("default_value", "runtime_key")
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_KEY_FIELD_NUMBER: _ClassVar[int]
+    default_value: _percent_pb2.FractionalPercent
+    runtime_key: str
+    def __init__(self, default_value: _Optional[_Union[_percent_pb2.FractionalPercent, _Mapping]] = ..., runtime_key: _Optional[str] = ...) -> None: ...
 
 class ControlPlane(_message.Message):
     __slots__ = ("identifier",)
