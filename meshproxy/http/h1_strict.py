@@ -71,6 +71,7 @@ class RequestReader(_StrictReader):
             _Unremembered(parse_request_line, max_entries=1, max_bytes=1, max_key=1),
             _Unremembered(parse_request_field, max_entries=1, max_bytes=1, max_key=1),
             limits,
+            use_templates=False,
         )
         self._skipped_line = False
         self._saw_eof = False

@@ -24,8 +24,9 @@ from meshproxy.http.field_line import (
     Field,
     Special,
 )
+from meshproxy.http.head_template import MARK, HeadTemplate, HeadTemplates
 from meshproxy.http.limits import HeadLimits
-from meshproxy.http.start_line import RequestLine
+from meshproxy.http.start_line import RequestLine, parse_request_line
 from meshproxy.http.syntax import VISIBLE, refuse
 
 _HTTP_11: Final = (1, 1)
@@ -37,12 +38,14 @@ _ESSENTIAL: Final = frozenset(
     b"x-request-id x-envoy-peer-metadata x-forwarded-client-cert x-forwarded-for x-forwarded-proto".split()
 )
 """Fields a Connection header may not name: a proxy would strip what the next hop decides by."""
+_PLAIN_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+_PLAIN_LINE: Final = parse_request_line(b"GET / HTTP/1.1")
 
 
 class RequestHeads:
     """Finds or parses request heads under one set of limits. Shared by all connections of a worker."""
 
-    __slots__ = ("_field", "_max_fields", "_max_target", "_request_lines", "limits", "memory")
+    __slots__ = ("_field", "_max_fields", "_max_target", "_request_lines", "limits", "memory", "templates")
 
     def __init__(
         self,
@@ -50,6 +53,8 @@ class RequestHeads:
         request_lines: ParsedMemory[RequestLine],
         fields: ParsedMemory[Field],
         limits: HeadLimits,
+        *,
+        use_templates: bool = True,
     ) -> None:
         self.memory = memory
         """By `block CRLF CRLF`, or by `block CRLF` for what stood before a trailing `x-request-id` line."""
@@ -58,6 +63,8 @@ class RequestHeads:
         self._field = fields.__getitem__
         self._max_fields = limits.max_fields
         self._max_target = limits.max_target_bytes
+        self.templates = HeadTemplates(fields, limits, self._compile) if use_templates else None
+        """For heads that are new as a whole; None: every head is parsed line by line."""
 
     def resolve(self, data: bytes, end: int, *, remember: bool) -> tuple[RequestHead, bytes, bool]:
         """Head of `data[:end]` (`end` is where CRLFCRLF starts) -> (head, request id, was it known).
@@ -75,7 +82,9 @@ class RequestHeads:
             known = self.memory.get(key) or self.memory.recall(key)
             if known is not None:
                 return known, request_id, True
-        head, inner_id = self.parse(data[:cut] if request_id else data[:end])
+        block_end = cut if request_id else end
+        found = self.templates.read(data, block_end) if self.templates is not None else None
+        head, inner_id = found if found is not None else self.parse(data[:block_end])
         if inner_id:
             return head, request_id or inner_id, False  # differs each time, so do not keep
         kept = remember and self.memory.offer(key, head)
@@ -110,6 +119,36 @@ class RequestHeads:
             forward.append(b"host: %b\r\n" % head.authority.encode())
         head.forward = b"".join(forward)
         return head, facts.request_id
+
+    def _compile(self, lines: list[bytes]) -> HeadTemplate | None:
+        """Field lines with holes (`MARK`) -> template. Raises RemoteProtocolError as `parse` does."""
+        headers: list[list[tuple[bytes, bytes]]] = [[]]
+        forward: list[list[bytes]] = [[]]
+        specials = []
+        for line in lines:
+            if line == MARK:
+                headers.append([])
+                forward.append([])
+                continue
+            pair, sent, special = self._field(line)
+            if special is not None:
+                if special.kind == REQUEST_ID:
+                    return None
+                specials.append(special)
+            headers[-1].append(pair)
+            forward[-1].append(sent)
+        facts = _read_specials(specials)
+        if facts.options and not facts.options <= _PLAIN_OPTIONS:
+            return None  # it may name what was cut out
+        head = _assemble(_PLAIN_LINE, facts, ())
+        if facts.options and any(pair[0] in facts.options for group in headers for pair in group):
+            return None
+        return HeadTemplate(
+            head,
+            tuple(tuple(group) for group in headers),
+            tuple(b"".join(group) for group in forward),
+            len(lines) - len(headers) + 1,
+        )
 
 
 class _Facts:
