@@ -21,7 +21,7 @@ from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity.agent import AgentSettings, IdentityAgent
 from meshproxy.identity.signing_client import GrpcSigningClient
-from meshproxy.proxy.drain import until_quiet
+from meshproxy.proxy.drain import spread, until_quiet
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.workers.assembly import assemble
@@ -216,12 +216,12 @@ class Sidecar:
         self._stop.set()
 
     async def _drain(self) -> None:
-        """Finish what is under way: every response ends its connection; new ones are still accepted, because
-        peers learn only gradually that we leave. The end comes when all is quiet or the time is over."""
-        _log.info("draining for at most %g s", self._bootstrap.drain_timeout)
-        data_path = self._data_path
-        data_path.begin_drain()
-        await until_quiet(data_path.open_connections, self._clock, self._bootstrap.drain_timeout)
+        """Finish what is under way: connections end one by one; new ones are still accepted, because peers
+        learn only gradually that we leave. The end comes when all is quiet or the time is over."""
+        data_path, timeout = self._data_path, self._bootstrap.drain_timeout
+        _log.info("draining for at most %g s", timeout)
+        data_path.begin_drain(spread(timeout))
+        await until_quiet(data_path.open_connections, self._clock, timeout)
         await data_path.end_drain()
 
     async def _expire_metrics(self) -> None:

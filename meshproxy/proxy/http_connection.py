@@ -6,6 +6,7 @@ Callbacks only: an exchange whose upstream connection is pooled needs no task, f
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final, cast
 
 from meshproxy.errors import RemoteProtocolError
@@ -211,11 +212,14 @@ class HttpServerConnection(asyncio.Protocol):
     def must_close(self, head: RequestHead) -> bool:
         """Whether the response has to say `connection: close`."""
         return (
-            not head.keep_alive
-            or self._services.is_draining
-            or self._manager.is_retired
-            or not self._requests_left
+            not head.keep_alive or self._is_drained() or self._manager.is_retired or not self._requests_left
         )
+
+    def _is_drained(self) -> bool:
+        """The process leaves, and this connection's turn to end has come."""
+        services = self._services
+        drain = services.drain
+        return drain is not None and drain.closes(services.clock.monotonic(), services.rng.random())
 
     def on_stream_done(self, *, close: bool) -> None:
         """The exchange is complete on our side."""
@@ -301,7 +305,8 @@ class HttpServerConnection(asyncio.Protocol):
         """An exchange is under way."""
         return self._stream is not None
 
-    def drain(self) -> None:
-        """Close now if nothing is under way; otherwise the exchange under way is the last."""
-        if self._stream is None and self._reader.is_idle:
+    def drain(self, rested_since: float = math.inf) -> bool:
+        """End it if nothing is under way, nor was after `rested_since`; True: it has ended or is ending."""
+        if self._stream is None and self._reader.is_idle and self._last_progress <= rested_since:
             self.close_gracefully()
+        return self._closing

@@ -11,6 +11,7 @@ from meshproxy.clock import Clock
 from meshproxy.config.model import Direction
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.policy.timeout_wheel import TimeoutWheel
+from meshproxy.proxy.drain import DrainSchedule
 from meshproxy.proxy.reporter import Reporter
 from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.tasks import TaskGroupRegistry
@@ -71,5 +72,5 @@ class ProxyServices:
     peer_metadata_line: bytes
     """Our own `x-envoy-peer-metadata` header line, with CRLF, for upstreams that speak mesh TLS."""
     limits: HeadLimits = field(default_factory=HeadLimits)
-    is_draining: bool = False
-    """Set on SIGTERM: every response ends its connection."""
+    drain: DrainSchedule | None = None
+    """Set on SIGTERM: which responses end their connection from then on."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from weakref import WeakSet
+from functools import partial
+from weakref import WeakSet, ref
 
 from meshproxy.config.model import (
     Cluster,
@@ -23,6 +24,7 @@ from meshproxy.config.model import (
 from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.memory import keep_out_of_collections
+from meshproxy.proxy.drain import REST, DrainSchedule
 from meshproxy.proxy.http_connection import HttpServerConnection
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
@@ -37,9 +39,6 @@ _log = logging.getLogger(__name__)
 SLICE = 50
 """Virtual hosts or clusters prepared before requests get their turn: about 2 ms."""
 
-IDLE_DRAIN = (0.5, 3.0)
-"""Seconds after the start of a drain between which idle connections end. Not at once: one that only rests
-between two requests is told so by its next response, and loses none."""
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at idle connections and byte counters."""
 
@@ -195,7 +194,10 @@ class Worker:
         if isinstance(network, HttpConnectionManager):
             _, manager = self._managers.get(id(network)) or (network, self._new_manager(network))
             # not known: it was replaced while this connection was inspected or shook hands
-            return HttpServerConnection(manager, facts)
+            connection = HttpServerConnection(manager, facts)
+            if self._services.drain is not None:
+                self._end_when_idle(connection, self._services.drain)
+            return connection
         _, choice = self._choices.get(id(network)) or (network, ClusterChoice(network.clusters))
         relay = TcpRelay(network, choice, self._services, facts)
         self._relays.add(relay)
@@ -231,15 +233,24 @@ class Worker:
 
     # --- drain ---
 
-    def begin_drain(self) -> None:
-        """From now on every response ends its connection, and connections without an exchange end one by one,
-        so that not all their clients come back at the same moment."""
+    def begin_drain(self, over: float = 0.0) -> None:
+        """From now on connections end one by one, by responses or idle, over so many seconds."""
         services = self._services
-        services.is_draining = True
-        now, (first, last) = services.clock.monotonic(), IDLE_DRAIN
+        services.drain = drain = DrainSchedule(services.clock.monotonic(), over)
         for manager in list(self._serving):
             for connection in list(manager.connections):
-                services.timers.schedule(now + services.rng.uniform(first, last), connection.drain)
+                self._end_when_idle(connection, drain)
+
+    def _end_when_idle(self, connection: HttpServerConnection, drain: DrainSchedule) -> None:
+        services = self._services
+        ends_at = drain.idle_ends_at(services.rng.random())
+        services.timers.schedule(ends_at, partial(self._end_idle, ref(connection)))
+
+    def _end_idle(self, connection: ref[HttpServerConnection]) -> None:
+        """End it now if it has rested, else look again later."""
+        found, now = connection(), self._services.clock.monotonic()
+        if found is not None and not found.drain(now - REST):
+            self._services.timers.schedule(now + REST, partial(self._end_idle, connection))
 
     @property
     def open_connections(self) -> int:

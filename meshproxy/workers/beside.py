@@ -53,8 +53,8 @@ class WorkerBeside:
     def info(self) -> dict[str, object]:
         return {}
 
-    def begin_drain(self) -> None:
-        self._worker.begin_drain()
+    def begin_drain(self, over: float) -> None:
+        self._worker.begin_drain(over)
 
     async def open_connections(self) -> int:
         return self._worker.open_connections

@@ -50,8 +50,8 @@ class DataPath(Protocol):
 
     # --- the end ---
 
-    def begin_drain(self) -> None:
-        """From now on every response ends its connection."""
+    def begin_drain(self, over: float) -> None:
+        """From now on connections end one by one, `over` so many seconds."""
 
     async def open_connections(self) -> int:
         """Downstream connections that still are."""

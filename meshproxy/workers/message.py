@@ -67,7 +67,10 @@ class CountConnections:
 
 @dataclass(frozen=True, slots=True)
 class BeginDrain:
-    """From now on every response ends its connection."""
+    """From now on connections end one by one."""
+
+    over: float
+    """Seconds until every response ends its connection."""
 
 
 @dataclass(frozen=True, slots=True)

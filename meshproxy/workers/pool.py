@@ -71,7 +71,8 @@ class WorkerPool:
         self._apply_lock = asyncio.Lock()
         self._has_serving = asyncio.Event()
         self._was_complete = False
-        self._is_draining = False
+        self._drain_over: float | None = None
+        """None: not draining."""
         self._last_error = ""
         self._restarts = 0
         self._overflowed = 0
@@ -92,13 +93,13 @@ class WorkerPool:
         while True:
             started_at = self._clock.monotonic()
             await self._live_once(number)
-            if self._is_draining:
+            if self._drain_over is not None:
                 return
             failures = 1 if self._clock.monotonic() - started_at > STABLE_AFTER else failures + 1
             delay = RESTART.delay(failures, self._rng)
             _log.error("worker %d: %s; the next one starts in %.2f s", number, self._last_error, delay)
             await asyncio.sleep(delay)
-            if self._is_draining:
+            if self._drain_over is not None:
                 return
             self._restarts += 1
 
@@ -128,8 +129,8 @@ class WorkerPool:
         orders = [child.order(self._begin)]
         if self._identity is not None:
             orders.append(child.order(UseIdentity.of(self._identity)))
-        if self._is_draining:
-            orders.append(child.order(BeginDrain()))
+        if self._drain_over is not None:
+            orders.append(child.order(BeginDrain(self._drain_over)))
         for order in orders:
             await order
         async with self._apply_lock:
@@ -244,9 +245,9 @@ class WorkerPool:
 
     # --- the end ---
 
-    def begin_drain(self) -> None:
-        self._is_draining = True
-        self._tell(BeginDrain())
+    def begin_drain(self, over: float) -> None:
+        self._drain_over = over
+        self._tell(BeginDrain(over))
 
     async def open_connections(self) -> int:
         answers = await self._ask(CountConnections())

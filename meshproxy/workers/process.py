@@ -108,7 +108,7 @@ class WorkerProcess:
         elif isinstance(order, SetLogLevel):
             logging.getLogger().setLevel(order.level.upper())
         elif isinstance(order, BeginDrain):
-            live.worker.begin_drain()
+            live.worker.begin_drain(order.over)
         elif isinstance(order, EndDrain):
             live.worker.end_drain()
         return Done()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+
+import pytest
 
 from meshproxy.clock import SystemClock
 from meshproxy.proxy import drain, worker
+from meshproxy.proxy.drain import DrainSchedule
 from tests.unit.meshproxy.proxy.harness import (
     Mesh,
     answering,
@@ -17,6 +21,13 @@ from tests.unit.meshproxy.proxy.harness import (
 )
 from tests.unit.meshproxy.proxy.test_http_failure import A, serving, settled
 from tests.unit.meshproxy.proxy.test_http_proxy import exchange
+
+
+def rests(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Connections count as idle after so many seconds."""
+    for module in (drain, worker):
+        monkeypatch.setattr(module, "REST", seconds)
+
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 
@@ -43,6 +54,80 @@ class Client:
             writer.close()
 
 
+def test_responses_end_connections_with_a_probability_that_grows_to_one():
+    schedule, rng = DrainSchedule(started_at=100.0, over=30.0), random.Random(1)
+
+    def share(now: float) -> float:
+        return sum(schedule.closes(now, rng.random()) for _ in range(10_000)) / 10_000
+
+    assert share(100.0) == 0.0
+    assert share(103.0) == pytest.approx(0.1, abs=0.02)
+    assert share(115.0) == pytest.approx(0.5, abs=0.02)
+    assert share(130.0) == share(1000.0) == 1.0
+
+
+def test_clients_leave_over_the_whole_time_and_all_before_its_end():
+    """Simulated: 200 clients with a request each second."""
+    schedule, rng = DrainSchedule(started_at=0.0, over=30.0), random.Random(2)
+    left: list[float] = []
+    for client in range(200):
+        now = client / 200
+        while not schedule.closes(now, rng.random()):
+            now += 1.0
+        left.append(now)
+    seconds = [sum(second <= end < second + 1 for end in left) for second in range(32)]
+    assert sum(seconds) == 200
+    assert max(seconds) <= 30  # not all at once
+    assert sum(count > 0 for count in seconds) >= 12
+    assert max(left) < 31.0
+
+
+def test_without_time_every_response_ends_its_connection():
+    schedule = DrainSchedule(started_at=5.0, over=0.0)
+    assert all(schedule.closes(5.0, draw) for draw in (0.0, 0.5, 0.999))
+
+
+@pytest.mark.parametrize(
+    ("over", "draw", "ends_at"),
+    [(3.0, 0.0, 10.5), (3.0, 0.5, 11.75), (3.0, 0.999, 12.9975), (0.1, 0.9, 10.5), (0.0, 0.0, 10.5)],
+)
+def test_idle_connections_end_between_a_rest_and_the_end_of_the_spread(over, draw, ends_at):
+    assert DrainSchedule(10.0, over).idle_ends_at(draw) == pytest.approx(ends_at)
+
+
+def test_the_spread_leaves_time_for_what_is_under_way():
+    assert drain.spread(5.0) == 3.0
+    assert drain.spread(0.0) == 0.0
+
+
+async def test_a_connection_that_was_just_used_is_not_ended_idle():
+    async with (
+        serving(answering(ok())) as upstream,
+        running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh,
+    ):
+        clock = mesh.services.clock.monotonic
+        reader, writer = await mesh.connect()
+        await exchange(reader, writer, POST)
+        (connection,) = (c for _, m in mesh.worker._managers.values() for c in m.connections)
+        assert not connection.drain(clock() - 60.0)
+        assert b"connection: close" not in await exchange(reader, writer, POST)
+        assert connection.drain(clock())
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_one_that_comes_during_the_drain_and_says_nothing_is_ended_too(monkeypatch):
+    rests(monkeypatch, 0.05)
+    async with (
+        serving(answering(ok())) as upstream,
+        running(snapshot(http_listener(A), static_cluster("a", upstream.endpoint))) as mesh,
+    ):
+        mesh.worker.begin_drain(0.05)
+        reader, writer = await mesh.connect()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
 async def test_no_request_fails_while_sixteen_clients_send():
     async with serving(answering(ok())) as upstream:
         config = snapshot(http_listener(A), static_cluster("a", upstream.endpoint))
@@ -52,7 +137,7 @@ async def test_no_request_fails_while_sixteen_clients_send():
             tasks = [asyncio.create_task(client.run()) for client in clients]
             await settled(lambda: min(client.answers for client in clients) >= 10)
 
-            leaving.worker.begin_drain()
+            leaving.worker.begin_drain(0.3)
             # Peers learn only gradually: for a while they still come, with a connection for each request.
             await settled(lambda: min(client.connections for client in clients) >= 5)
             home[0] = staying
@@ -98,7 +183,7 @@ async def test_the_end_does_not_wait_for_ever(monkeypatch):
 
 
 async def test_idle_connections_end_one_by_one(monkeypatch):
-    monkeypatch.setattr(worker, "IDLE_DRAIN", (0.05, 0.4))
+    rests(monkeypatch, 0.05)
     async with serving(answering(ok())) as upstream:
         config = snapshot(http_listener(A), static_cluster("a", upstream.endpoint))
         async with running(config) as mesh:
@@ -113,7 +198,7 @@ async def test_idle_connections_end_one_by_one(monkeypatch):
                 ends.append(clock())
 
             began = clock()
-            mesh.worker.begin_drain()
+            mesh.worker.begin_drain(0.4)
             await asyncio.wait_for(asyncio.gather(*(watch(reader) for reader, _ in pairs)), 5)
             assert min(ends) - began >= 0.05
             assert max(ends) - min(ends) > 0.1
@@ -122,7 +207,7 @@ async def test_idle_connections_end_one_by_one(monkeypatch):
 
 
 async def test_an_exchange_under_way_outlives_the_end_of_idle_connections(monkeypatch):
-    monkeypatch.setattr(worker, "IDLE_DRAIN", (0.0, 0.0))
+    rests(monkeypatch, 0.0)
     go = asyncio.Event()
 
     async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -251,7 +251,7 @@ async def test_a_drain_is_told_to_all_and_ends_when_the_last_connection_has(port
         await running.pool.apply(_serving(upstream, port))
         clients = await _clients_of_both(port, await running.pids())
         assert await running.pool.open_connections() == 2
-        running.pool.begin_drain()
+        running.pool.begin_drain(0.0)
         for client in clients.values():
             assert b"connection: close" in await client.get()
             client.close()
@@ -267,7 +267,7 @@ async def test_a_worker_that_dies_while_draining_is_not_replaced(port: int) -> N
     async with _running() as running:
         await running.pool.apply(ConfigSnapshot())
         pids = await running.pids()
-        running.pool.begin_drain()
+        running.pool.begin_drain(0.0)
         os.kill(pids[0], signal.SIGKILL)
         workers: object = None
         while workers != [{"number": 2, "pid": pids[1], "serving": True}]:
