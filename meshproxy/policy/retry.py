@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 from random import Random
 
-from meshproxy.config.route import RetrySettings
+from meshproxy.config.retry import RetrySettings
 from meshproxy.errors import ConfigError
 from meshproxy.policy.backoff import BackoffSettings
 

@@ -11,14 +11,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 
-from meshproxy.config.route import (
-    DirectResponse,
-    PathMatch,
-    PathMatchKind,
-    Route,
-    RouteAction,
-    WeightedCluster,
-)
+from meshproxy.config.route import DirectResponse, Route, RouteAction, WeightedCluster
+from meshproxy.config.route_match import PathMatch, PathMatchKind
 from meshproxy.errors import ConfigError
 from meshproxy.policy.retry import RetryPolicy
 
@@ -101,7 +95,7 @@ class CompiledRoute:
         action = route.action
         self.route = route
         self.name = route.name
-        self.matches = compile_path_match(route.match)
+        self.matches = compile_path_match(route.match.path)
         self.direct_response = action if isinstance(action, DirectResponse) else None
         self.action = action if isinstance(action, RouteAction) else None
         """Exactly one of `action` and `direct_response` is set."""

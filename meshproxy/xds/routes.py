@@ -12,17 +12,16 @@ from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (
     PreviousHostsPredicate,
 )
+from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import (
     DirectResponse,
-    PathMatch,
-    PathMatchKind,
-    RetrySettings,
     Route,
     RouteAction,
     RouteTable,
     VirtualHost,
     WeightedCluster,
 )
+from meshproxy.config.route_match import PathMatch, PathMatchKind, RouteMatch
 from meshproxy.errors import ConfigError
 from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.xds.strict import require, seconds, seconds_or, unpack
@@ -89,7 +88,7 @@ def _route(route: components.Route, path: str) -> Route:
         if kind == "route"
         else _direct_response(route.direct_response, f"{path}.direct_response")
     )
-    return Route(name=route.name, match=_path_match(route.match, f"{path}.match"), action=action)
+    return Route(name=route.name, match=RouteMatch(_path_match(route.match, f"{path}.match")), action=action)
 
 
 def _path_match(match: components.RouteMatch, path: str) -> PathMatch:

@@ -14,7 +14,8 @@ from google.protobuf.json_format import MessageToDict
 
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.snapshot import CLUSTER_TYPE
-from meshproxy.config.route import RetrySettings, WeightedCluster
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import WeightedCluster
 from meshproxy.xds.clusters import translate_cluster
 from tests.fuzz import envoy
 from tests.unit.control_plane.translate import mesh as translation

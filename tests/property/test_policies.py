@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproxy.config.model import Endpoint
-from meshproxy.config.route import RetrySettings, WeightedCluster
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import WeightedCluster
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.policy.retry import RETRY_CONDITIONS, AttemptFailure, RetryPolicy, RetryState, RetryVerdict
 from meshproxy.policy.timeout_wheel import TimeoutWheel, Timer

@@ -9,7 +9,8 @@ import pytest
 
 from meshproxy.admin.json_text import json_slices
 from meshproxy.config.model import Cluster, ClusterType, Endpoint
-from meshproxy.config.route import PathMatch, PathMatchKind, RetrySettings
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route_match import PathMatch, PathMatchKind
 
 
 def _parsed(value: object) -> object:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from meshproxy.config.route import RetrySettings
+from meshproxy.config.retry import RetrySettings
 from meshproxy.errors import ConfigError
 from meshproxy.policy.retry import AttemptFailure, RetryPolicy, RetryState, RetryVerdict
 

@@ -23,16 +23,9 @@ from meshproxy.config.model import (
     TcpProxy,
     WorkloadIdentity,
 )
-from meshproxy.config.route import (
-    PathMatch,
-    PathMatchKind,
-    RetrySettings,
-    Route,
-    RouteAction,
-    RouteTable,
-    VirtualHost,
-    WeightedCluster,
-)
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import Route, RouteAction, RouteTable, VirtualHost, WeightedCluster
+from meshproxy.config.route_match import EVERY_PATH
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.identity import contexts
@@ -133,7 +126,7 @@ def http_listener(
     **manager: object,
 ) -> Listener:
     action = RouteAction(weighted, timeout=timeout, retry=retry)
-    route = Route("all", PathMatch(PathMatchKind.PREFIX, "/"), action)
+    route = Route("all", EVERY_PATH, action)
     table = RouteTable("table", (VirtualHost("all", ("*",), (route,)),))
     network = HttpConnectionManager("test", route_table=table, **manager)  # type: ignore[arg-type]
     chain = FilterChain("http", FilterChainMatch(), network)

@@ -8,7 +8,8 @@ import contextlib
 import pytest
 
 from meshproxy.config.model import Endpoint
-from meshproxy.config.route import RetrySettings, WeightedCluster
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import WeightedCluster
 from tests.unit.meshproxy.proxy.harness import (
     Upstream,
     answering,

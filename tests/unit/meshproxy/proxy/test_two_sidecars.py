@@ -25,16 +25,9 @@ from meshproxy.config.model import (
     UpstreamTls,
     WorkloadIdentity,
 )
-from meshproxy.config.route import (
-    PathMatch,
-    PathMatchKind,
-    RetrySettings,
-    Route,
-    RouteAction,
-    RouteTable,
-    VirtualHost,
-    WeightedCluster,
-)
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import Route, RouteAction, RouteTable, VirtualHost, WeightedCluster
+from meshproxy.config.route_match import EVERY_PATH
 from meshproxy.config.snapshot import ConfigSnapshot
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.harness import (
@@ -59,9 +52,7 @@ MESH_TLS = DownstreamTls(True, ("istio-http/1.1", "istio"), san_prefixes=("spiff
 def inbound(app_port: int, timeout: float = 15.0, **manager: object) -> ConfigSnapshot:
     """STRICT: mTLS chains for HTTP and TCP, nothing for plaintext."""
     action = RouteAction((WeightedCluster("inbound", 1),), timeout=timeout)
-    table = RouteTable(
-        "inbound", (VirtualHost("all", ("*",), (Route("", PathMatch(PathMatchKind.PREFIX, "/"), action),)),)
-    )
+    table = RouteTable("inbound", (VirtualHost("all", ("*",), (Route("", EVERY_PATH, action),)),))
     http = HttpConnectionManager("inbound", route_table=table, forward_client_cert=True, **manager)  # type: ignore[arg-type]
     chains = (
         FilterChain(

@@ -2,15 +2,9 @@
 
 import pytest
 
-from meshproxy.config.route import (
-    DirectResponse,
-    PathMatch,
-    PathMatchKind,
-    RetrySettings,
-    Route,
-    RouteAction,
-    WeightedCluster,
-)
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import DirectResponse, Route, RouteAction, WeightedCluster
+from meshproxy.config.route_match import EVERY_PATH, PathMatch, PathMatchKind
 from meshproxy.errors import ConfigError
 from meshproxy.routing.match import ClusterChoice, CompiledRoute, compile_path_match, matches_every_path
 
@@ -89,7 +83,7 @@ def test_a_route_that_forwards_carries_its_split_timeout_and_retry_policy() -> N
     action = RouteAction(
         (WeightedCluster("a", 1), WeightedCluster("b", 1)), 3.0, RetrySettings(frozenset({"reset"}))
     )
-    route = CompiledRoute(Route("r", PathMatch(PREFIX, "/"), action))
+    route = CompiledRoute(Route("r", EVERY_PATH, action))
     assert (route.name, route.action, route.direct_response, route.timeout) == ("r", action, None, 3.0)
     assert route.retry is not None
     assert (route.pick_cluster(0.1), route.pick_cluster(0.9)) == ("a", "b")
@@ -97,11 +91,11 @@ def test_a_route_that_forwards_carries_its_split_timeout_and_retry_policy() -> N
 
 def test_a_route_without_retry_settings_has_no_retry_policy() -> None:
     action = RouteAction((WeightedCluster("a", 1),))
-    assert CompiledRoute(Route("r", PathMatch(PREFIX, "/"), action)).retry is None
+    assert CompiledRoute(Route("r", EVERY_PATH, action)).retry is None
 
 
 def test_a_direct_response_has_no_cluster() -> None:
     answer = DirectResponse(404)
-    route = CompiledRoute(Route("r", PathMatch(PREFIX, "/"), answer))
+    route = CompiledRoute(Route("r", EVERY_PATH, answer))
     assert (route.direct_response, route.action, route.retry, route.timeout) == (answer, None, None, 0.0)
     assert route.pick_cluster(0.5) is None

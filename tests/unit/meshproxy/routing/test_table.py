@@ -2,21 +2,14 @@
 
 import pytest
 
-from meshproxy.config.route import (
-    PathMatch,
-    PathMatchKind,
-    Route,
-    RouteAction,
-    RouteTable,
-    VirtualHost,
-    WeightedCluster,
-)
+from meshproxy.config.route import Route, RouteAction, RouteTable, VirtualHost, WeightedCluster
+from meshproxy.config.route_match import PathMatch, PathMatchKind, RouteMatch
 from meshproxy.errors import ConfigError
 from meshproxy.routing.table import MEMO_ENTRIES, MEMO_KEY_LENGTH, CompiledRouteTable, without_port
 
 
 def _route(name: str, value: str = "/", kind: PathMatchKind = PathMatchKind.PREFIX) -> Route:
-    return Route(name, PathMatch(kind, value), RouteAction((WeightedCluster(name, 1),)))
+    return Route(name, RouteMatch(PathMatch(kind, value)), RouteAction((WeightedCluster(name, 1),)))
 
 
 def _host(name: str, *domains: str, routes: tuple[Route, ...] | None = None) -> VirtualHost:

@@ -11,15 +11,9 @@ from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import
 from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (
     PreviousHostsPredicate,
 )
-from meshproxy.config.route import (
-    DirectResponse,
-    PathMatch,
-    PathMatchKind,
-    RetrySettings,
-    Route,
-    RouteAction,
-    WeightedCluster,
-)
+from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import DirectResponse, Route, RouteAction, WeightedCluster
+from meshproxy.config.route_match import EVERY_PATH, PathMatch, PathMatchKind
 from meshproxy.errors import ConfigError
 from meshproxy.xds.routes import translate_routes
 from tests.unit.meshproxy.xds import xds_message as message
@@ -51,7 +45,7 @@ def match(**fields: str) -> PathMatch:
             else:
                 setattr(made.match, field, value)
 
-    return route(change).match
+    return route(change).match.path
 
 
 def test_a_table_with_its_hosts() -> None:
@@ -62,9 +56,7 @@ def test_a_table_with_its_hosts() -> None:
     assert (translated.name, translated.ignore_port_in_host_matching) == ("80", True)
     [host] = translated.virtual_hosts
     assert (host.name, host.domains) == ("catalog", ("catalog", "catalog.shop"))
-    assert host.routes[0] == Route(
-        "", PathMatch(PathMatchKind.PREFIX, "/"), RouteAction((WeightedCluster("catalog", 1),))
-    )
+    assert host.routes[0] == Route("", EVERY_PATH, RouteAction((WeightedCluster("catalog", 1),)))
 
 
 def test_path_matches() -> None:
