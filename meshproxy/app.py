@@ -31,7 +31,7 @@ from meshproxy.workers.message import Begin
 from meshproxy.workers.pool import WorkerPool
 from meshproxy.xds.client import XdsClient
 from meshproxy.xds.node import sidecar_node
-from meshproxy.xds.stream import mtls_channels
+from meshproxy.xds.stream import mtls_connections
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Sidecar:
         )
         self._xds = XdsClient(
             self._node,
-            mtls_channels(bootstrap.discovery_address, self._agent.wait_ready),
+            mtls_connections(bootstrap.discovery_address, self._agent.wait_ready),
             self._on_snapshot,
             clock=self._clock,
             rng=self._rng,

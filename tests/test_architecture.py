@@ -29,7 +29,7 @@ LAYERS = [
     {"proxy"},
     {"filters", "upstream"},
     {"transport", "identity", "interception", "dns", "routing"},
-    {"http", "policy", "telemetry"},
+    {"http", "policy", "telemetry", "rpc"},
     {"config"},
     {"clock", "errors", "tasks", "memory"},
 ]
@@ -41,6 +41,8 @@ PURE = [
     "meshproxy/config",
     "meshproxy/http",
     "meshproxy/routing",
+    "meshproxy/rpc/message.py",
+    "meshproxy/rpc/status.py",
     "meshproxy/policy",
     "meshproxy/upstream/balancer",
     "meshproxy/upstream/pool.py",

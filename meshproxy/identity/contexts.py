@@ -48,6 +48,18 @@ def client_context(identity: Identity, *, alpn: tuple[str, ...]) -> ssl.SSLConte
     return context
 
 
+def control_plane_context(root_pem: bytes, identity: Identity | None) -> ssl.SSLContext:
+    """For HTTP/2 to the control plane, whose certificate must name the host that is dialled.
+
+    Without an `identity`, before the first certificate, we stay anonymous. Not kept: one connection a
+    certificate uses it.
+    """
+    context = _verifying_context(ssl.PROTOCOL_TLS_CLIENT, root_pem, ("h2",))
+    if identity is not None:
+        _load_key_pair(context, identity.key_pem + identity.chain_pem)
+    return context
+
+
 def peer_spiffe_id(ssl_object: ssl.SSLObject) -> SpiffeId | None:
     """The verified peer's identity; None when it showed no certificate, or not exactly one URI SAN, a SPIFFE
     id.
@@ -68,12 +80,17 @@ def peer_spiffe_id(ssl_object: ssl.SSLObject) -> SpiffeId | None:
 
 
 def _context(protocol: int, identity: Identity, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    context = _verifying_context(protocol, identity.root_pem, alpn)
+    _load_key_pair(context, identity.key_pem + identity.chain_pem)
+    return context
+
+
+def _verifying_context(protocol: int, root_pem: bytes, alpn: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=identity.root_pem.decode("ascii"))
+    context.load_verify_locations(cadata=root_pem.decode("ascii"))
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    _load_key_pair(context, identity.key_pem + identity.chain_pem)
     return context
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Final, Protocol
 
-import grpc
+from google.protobuf.message import DecodeError
 
-from control_plane.api.istio.v1.auth.ca_pb2 import IstioCertificateRequest
-from control_plane.api.istio.v1.auth.ca_pb2_grpc import IstioCertificateServiceStub
+from control_plane.api.istio.v1.auth.ca_pb2 import IstioCertificateRequest, IstioCertificateResponse
 from meshproxy.errors import UpstreamError
+from meshproxy.identity.contexts import control_plane_context
 from meshproxy.identity.identity import Identity
+from meshproxy.rpc.call import dial, unary
 
 CALL_TIMEOUT: Final = 10.0
-"""Seconds for connecting, the handshake and the answer; the caller retries with backoff."""
+"""Seconds for the answer, after connecting; the caller retries with backoff."""
 
-_OPTIONS: Final = (
-    (
-        "grpc.enable_http_proxy",
-        0,
-    ),  # the control plane is in the mesh; an application's proxy setting is not for us
-    ("grpc.use_local_subchannel_pool", 1),  # else a call could reuse a connection with the former certificate
-)
+METHOD: Final = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 
 
 class SigningClient(Protocol):
@@ -45,23 +41,24 @@ class GrpcSigningClient:
 
     async def bootstrap(self, csr: bytes, *, token: str, root_pem: bytes) -> list[str]:
         """On the signing port; the token travels only after the server has proved itself."""
-        credentials = grpc.ssl_channel_credentials(root_pem)
-        return await _create(self._signing_address, credentials, csr, (("authorization", f"Bearer {token}"),))
+        context = control_plane_context(root_pem, None)
+        return await _create(self._signing_address, context, csr, (("authorization", f"Bearer {token}"),))
 
     async def renew(self, csr: bytes, *, current: Identity) -> list[str]:
         """On the mTLS port."""
-        credentials = grpc.ssl_channel_credentials(current.root_pem, current.key_pem, current.chain_pem)
-        return await _create(self._renewal_address, credentials, csr, ())
+        context = control_plane_context(current.root_pem, current)
+        return await _create(self._renewal_address, context, csr, ())
 
 
 async def _create(
-    address: str, credentials: grpc.ChannelCredentials, csr: bytes, metadata: tuple[tuple[str, str], ...]
+    address: str, tls: ssl.SSLContext, csr: bytes, metadata: tuple[tuple[str, str], ...]
 ) -> list[str]:
     request = IstioCertificateRequest(csr=csr.decode("ascii"))
-    async with grpc.aio.secure_channel(address, credentials, options=_OPTIONS) as channel:
-        stub = IstioCertificateServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
-        try:
-            response = await stub.CreateCertificate(request, metadata=metadata, timeout=CALL_TIMEOUT)
-        except grpc.aio.AioRpcError as exc:
-            raise UpstreamError(f"{address}: {exc.code().name}: {exc.details()}") from exc
-    return list(response.cert_chain)
+    call = await dial(address, tls)
+    try:
+        answer = await unary(call, METHOD, request.SerializeToString(), metadata, CALL_TIMEOUT)
+        return list(IstioCertificateResponse.FromString(answer).cert_chain)
+    except UpstreamError as error:
+        raise UpstreamError(f"{address}: {error}") from error
+    except DecodeError as error:
+        raise UpstreamError(f"{address}: INTERNAL: the answer is no IstioCertificateResponse") from error

@@ -22,7 +22,7 @@ from meshproxy.errors import ConfigError, UpstreamError
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.xds.status import ClientCounters, TypeReport, XdsStatus
-from meshproxy.xds.stream import AdsStream, OpenChannel
+from meshproxy.xds.stream import AdsStream, OpenConnection
 from meshproxy.xds.subscription import AdsState, Cursor
 from meshproxy.xds.translate import SHORT_NAMES, Accepted, ResourceView, translate
 from meshproxy.xds.warming import Warming
@@ -61,7 +61,7 @@ class XdsClient:
     def __init__(
         self,
         node: Node,
-        open_channel: OpenChannel,
+        open_connection: OpenConnection,
         on_snapshot: Callable[[ConfigSnapshot], None],
         *,
         clock: Clock,
@@ -69,7 +69,7 @@ class XdsClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`on_snapshot` is called on the loop with the first complete set and with each change after it."""
-        self._open_channel = open_channel
+        self._open_connection = open_connection
         self._on_snapshot = on_snapshot
         self._clock = clock
         self._rng = rng
@@ -161,7 +161,7 @@ class XdsClient:
         """A stream that has answered; None when none came about."""
         session: _Session | None = None
         try:
-            stream = AdsStream(await self._open_channel())
+            stream = AdsStream(await self._open_connection())
             cursor, requests = self._state.open_stream()
             session = _Session(stream, cursor)
             self._tasks.start(self._consume(session, requests), "xds-stream")
@@ -169,6 +169,8 @@ class XdsClient:
                 await _first_of(session.answered, session.ended)
         except TimeoutError:
             self._fail(f"the control plane did not answer within {FIRST_ANSWER_TIMEOUT:.0f} s")
+        except UpstreamError as error:
+            self._fail(str(error))
         except Exception as error:  # a bug here must not leave the sidecar without configuration for good
             _log.exception("xds: no stream could be opened")
             self._fail(f"unexpected {type(error).__name__}")

@@ -17,8 +17,8 @@ from control_plane.subscription import SyncState
 from meshproxy.clock import Clock, SystemClock
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import UpstreamError
+from meshproxy.rpc.call import GrpcCall, dial
 from meshproxy.xds.client import XdsClient
-from meshproxy.xds.stream import CHANNEL_OPTIONS
 from meshproxy.xds.subscription import Cursor
 from tests.unit.meshproxy.xds import xds_message as message
 
@@ -88,11 +88,11 @@ class Sidecar:
             sleep=self._sleep,
         )
 
-    async def _open(self) -> grpc.aio.Channel:
+    async def _open(self) -> GrpcCall:
         self.opened += 1
         if self.failures:
             raise self.failures.pop(0)
-        return grpc.aio.insecure_channel(f"127.0.0.1:{self._plane.port}", options=CHANNEL_OPTIONS)
+        return await dial(f"127.0.0.1:{self._plane.port}", None)
 
     @staticmethod
     async def _sleep(_seconds: float) -> None:

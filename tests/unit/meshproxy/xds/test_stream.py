@@ -19,7 +19,7 @@ from control_plane.cache import SnapshotCache
 from control_plane.snapshot import Snapshot
 from meshproxy.errors import UpstreamError
 from meshproxy.identity.identity import Identity
-from meshproxy.xds.stream import AdsStream, mtls_channels
+from meshproxy.xds.stream import AdsStream, mtls_connections
 from meshproxy.xds.translate import CLUSTER_TYPE
 from tests.unit.meshproxy.identity import mesh
 from tests.unit.meshproxy.xds import xds_message as message
@@ -61,7 +61,7 @@ async def first_answer(address: str, identity: Identity) -> str:
     async def current() -> Identity:
         return identity
 
-    stream = AdsStream(await mtls_channels(address, current)())
+    stream = AdsStream(await mtls_connections(address, current)())
     try:
         async with asyncio.timeout(10):
             await stream.send([REQUEST])
@@ -102,7 +102,7 @@ async def test_an_ended_stream_says_so_to_whoever_sends_or_receives() -> None:
         async def current() -> Identity:
             return identity
 
-        stream = AdsStream(await mtls_channels(f"127.0.0.1:{port}", current)())
+        stream = AdsStream(await mtls_connections(f"127.0.0.1:{port}", current)())
         await stream.send([DiscoveryRequest(type_url=CLUSTER_TYPE)])
         with pytest.raises(UpstreamError, match=r"INVALID_ARGUMENT: the first request must carry node\.id"):
             await stream.receive()
