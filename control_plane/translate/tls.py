@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import BoolValue
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import TransportSocket
 from control_plane.api.envoy.config.core.v3.config_source_pb2 import (
@@ -36,6 +36,9 @@ IDENTITY_NAME = "default"
 ROOT_NAME = "ROOTCA"
 IDENTITY_FILE = "default.yaml"
 ROOT_FILE = "rootca.yaml"
+_MAX_SESSION_KEYS = 256
+"""Of a cluster. Envoy keeps one unless told otherwise and offers each once: connections dialled at the same
+moment could not resume."""
 
 
 def packed(message: Message) -> AnyMessage:
@@ -57,7 +60,11 @@ def raw_buffer() -> TransportSocket:
 def upstream_socket(sni: str, alpn: str, identities: Iterable[str], secrets_dir: str) -> TransportSocket:
     """Client side: the server must prove one of `identities` (SPIFFE ids)."""
     matchers = [_uri(StringMatcher(exact=identity)) for identity in identities]
-    context = UpstreamTlsContext(sni=sni, common_tls_context=_common([alpn], matchers, secrets_dir))
+    context = UpstreamTlsContext(
+        sni=sni,
+        common_tls_context=_common([alpn], matchers, secrets_dir),
+        max_session_keys=UInt32Value(value=_MAX_SESSION_KEYS),
+    )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 

@@ -148,6 +148,8 @@ class UpstreamTls:
     alpn_protocols: tuple[str, ...] = ()
     san_matchers: tuple[str, ...] = ()
     """URI SANs the server may have (cluster-wide); an endpoint's own `spiffe_id` is enforced besides."""
+    max_session_keys: int | None = None
+    """TLS sessions kept for resumption, at most; 0: none is resumed; None: as many as we like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,15 @@ class WorkloadIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Locality:
+    """`envoy.config.core.v3.Locality`."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One `LbEndpoint`."""
 
@@ -197,6 +208,15 @@ class Endpoint:
     """Metadata `meshproxy.io.spiffe_id`: the identity this endpoint must prove; empty when it is not
     meshed."""
     workload: WorkloadIdentity = field(default_factory=WorkloadIdentity)
+    priority: int = 0
+    """`LocalityLbEndpoints.priority`: 0 is used first."""
+    locality: Locality = field(default_factory=Locality)
+    locality_weight: int = 1
+    """`LocalityLbEndpoints.load_balancing_weight`, the same for all of a locality and priority."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Metadata `envoy.lb` that subsets select by, sorted."""
+    hash_key: str = ""
+    """What consistent hashing knows it by; empty: `address:port`."""
 
 
 @dataclass(frozen=True, slots=True)

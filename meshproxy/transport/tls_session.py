@@ -19,15 +19,30 @@ MAX_SESSIONS: Final = 256
 REFRESH_AFTER: Final = 60.0
 """Seconds before a session is replaced by a newer one. Copying one costs 0.1 ms, and what is newer does not
 last longer than needed: tickets live two hours."""
+RETRY_AFTER: Final = 1.0
+"""The same for a session that the peer declined: it has restarted or changed its keys, and the next one will
+do; or it never resumes, and copies are made in vain, no more than one a second."""
+
+
+class _Kept:
+    """What is remembered of one peer."""
+
+    __slots__ = ("kept_at", "session")
+
+    def __init__(self, session: ssl.SSLSession, kept_at: float) -> None:
+        self.session: ssl.SSLSession | None = session
+        """None: it was declined."""
+        self.kept_at = kept_at
 
 
 class SessionStore:
     """The newest session for each peer, for one client context at a time."""
 
     def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:
-        self._max_sessions = max_sessions
+        """`max_sessions` above `MAX_SESSIONS` counts as that; 0 keeps none."""
+        self._max_sessions = min(max_sessions, MAX_SESSIONS)
         self._context: ssl.SSLContext | None = None
-        self._sessions: OrderedDict[Hashable, tuple[ssl.SSLSession, float]] = OrderedDict()
+        self._sessions: OrderedDict[Hashable, _Kept] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -42,23 +57,31 @@ class SessionStore:
         if found is None:
             return None
         self._sessions.move_to_end(peer)
-        return found[0]
+        return found.session
 
     def is_wanted(self, context: ssl.SSLContext, peer: Hashable, now: float) -> bool:
         """Whether a session that has just come should be kept; `now` is in seconds of any steady clock."""
-        if context is not self._context:
-            return False  # a connection of before the rotation
+        if context is not self._context or self._max_sessions == 0:
+            return False  # a connection of before the rotation, or none is kept
         found = self._sessions.get(peer)
-        return found is None or now - found[1] >= REFRESH_AFTER
+        if found is None:
+            return True
+        return now - found.kept_at >= (RETRY_AFTER if found.session is None else REFRESH_AFTER)
 
     def keep(self, context: ssl.SSLContext, peer: Hashable, session: ssl.SSLSession, now: float) -> None:
         """Offer `session` to `peer` from now on."""
-        if context is not self._context or not session.has_ticket:
+        if context is not self._context or not session.has_ticket or self._max_sessions == 0:
             return
-        self._sessions[peer] = (session, now)
+        self._sessions[peer] = _Kept(session, now)
         self._sessions.move_to_end(peer)
         if len(self._sessions) > self._max_sessions:
             self._sessions.popitem(last=False)
+
+    def decline(self, peer: Hashable, offered: ssl.SSLSession) -> None:
+        """`offered` was not resumed: the peer made a full handshake of it. A newer one stays."""
+        found = self._sessions.get(peer)
+        if found is not None and found.session is offered:
+            found.session = None
 
     def forget(self, peer: Hashable) -> None:
         """It led to a connection that was refused."""

@@ -15,7 +15,7 @@ from meshproxy.config.model import UpstreamTls
 from meshproxy.errors import UpstreamError
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.tls import TlsConnection, TlsFailure
-from meshproxy.transport.tls_session import SessionStore
+from meshproxy.transport.tls_session import MAX_SESSIONS, SessionStore
 
 
 class ConnectFailed(UpstreamError):
@@ -60,8 +60,8 @@ class Connector:
         self._peer_identity = peer_identity
         self._gate = gate or HandshakeGate()
         self._on_handshake = on_handshake
-        self._sessions: dict[tuple[str, ...], SessionStore] = {}
-        """By ALPN, as contexts are: no more than the configuration names."""
+        self._sessions: dict[tuple[tuple[str, ...], int], SessionStore] = {}
+        """By ALPN, as contexts are, and by how many may be kept: no more than the configuration names."""
 
     async def connect(self, target: DialTarget, protocol: asyncio.Protocol) -> None:
         """Connect and attach `protocol` (its `connection_made` runs before this returns).
@@ -97,7 +97,7 @@ class Connector:
         if context is None:
             raise ConnectFailed("this sidecar has no valid certificate", "no_identity")
         loop = asyncio.get_running_loop()
-        sessions = self._sessions.setdefault(tls.alpn_protocols, SessionStore())
+        sessions = self._session_store(tls)
         peer = (target.address, target.port, target.spiffe_id, tls.san_matchers, tls.sni)
         established: asyncio.Future[TlsConnection] = loop.create_future()
 
@@ -113,11 +113,12 @@ class Connector:
             if sessions.is_wanted(context, peer, loop.time()) and (session := ssl_object.session) is not None:
                 sessions.keep(context, peer, session, loop.time())
 
+        offered = sessions.find(context, peer)
         connection = TlsConnection(
             context,
             server_side=False,
             server_name=tls.sni or None,
-            session=sessions.find(context, peer),
+            session=offered,
             on_established=on_established,
             on_failed=on_failed,
             gate=self._gate,
@@ -128,8 +129,11 @@ class Connector:
             await established
             if connection.is_closing():
                 raise TlsFailure("peer closed the connection right after the TLS handshake")
+            is_resumed = bool(connection.ssl_object.session_reused)
+            if offered is not None and not is_resumed:
+                sessions.decline(peer, offered)
             if self._on_handshake is not None:
-                self._on_handshake(bool(connection.ssl_object.session_reused))
+                self._on_handshake(is_resumed)
             self._check_identity(target, tls, connection.ssl_object)
         except BaseException:
             sessions.forget(peer)
@@ -139,6 +143,13 @@ class Connector:
             established.cancel()  # what the abort brings is no news
             raise
         connection.attach(protocol)
+
+    def _session_store(self, tls: UpstreamTls) -> SessionStore:
+        limit = MAX_SESSIONS if tls.max_session_keys is None else tls.max_session_keys
+        store = self._sessions.get((tls.alpn_protocols, limit))
+        if store is None:
+            store = self._sessions[tls.alpn_protocols, limit] = SessionStore(limit)
+        return store
 
     def _check_identity(self, target: DialTarget, tls: UpstreamTls, ssl_object: ssl.SSLObject) -> None:
         peer = self._peer_identity(ssl_object)

@@ -113,7 +113,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _TLS + "SdsSecretConfig": "name sds_config",
     _TLS + "SubjectAltNameMatcher": "san_type matcher",
     _TLS + "TlsParameters": "tls_minimum_protocol_version tls_maximum_protocol_version",
-    _TLS + "UpstreamTlsContext": "common_tls_context sni",
+    _TLS + "UpstreamTlsContext": "common_tls_context sni max_session_keys",
     "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
     "envoy.type.matcher.v3.StringMatcher": "exact prefix",
     "envoy.type.v3.Percent": "value",

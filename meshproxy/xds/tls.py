@@ -47,7 +47,8 @@ def upstream_tls(socket: TransportSocket, path: str) -> UpstreamTls | None:
     context = unpack(socket.typed_config, UpstreamTlsContext, path)
     common = _common(context.common_tls_context, f"{path}.common_tls_context")
     require(not common.prefixes, path, "upstream SAN matchers must be exact, not prefixes")
-    return UpstreamTls(sni=context.sni, alpn_protocols=common.alpn, san_matchers=common.exact)
+    limited = context.max_session_keys.value if context.HasField("max_session_keys") else None
+    return UpstreamTls(context.sni, common.alpn, common.exact, max_session_keys=limited)
 
 
 def downstream_tls(socket: TransportSocket, path: str) -> DownstreamTls | None:

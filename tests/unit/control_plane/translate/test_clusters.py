@@ -104,6 +104,10 @@ def test_endpoints_without_a_sidecar_are_reached_in_plaintext() -> None:
     )
 
 
+def test_connections_may_keep_enough_sessions_to_resume() -> None:
+    assert _tls(mesh.cluster(mesh.translate(mesh.shop()), HTTP)).max_session_keys.value == 256
+
+
 def test_secrets_come_from_the_agent_or_for_envoy_from_files() -> None:
     index = mesh.shop()
     ours = _tls(mesh.cluster(mesh.translate(index), HTTP)).common_tls_context

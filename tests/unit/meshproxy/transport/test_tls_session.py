@@ -8,7 +8,7 @@ import pytest
 
 from certs.ca import CertificateAuthority
 from meshproxy.identity.contexts import client_context, server_context
-from meshproxy.transport.tls_session import REFRESH_AFTER, SessionStore
+from meshproxy.transport.tls_session import REFRESH_AFTER, RETRY_AFTER, SessionStore
 from tests.unit.meshproxy.identity.mesh import CATALOG, HTTP, WEB, TlsPair, issue, new_authority
 
 
@@ -64,6 +64,22 @@ def test_another_context_finds_nothing_and_what_the_old_one_brings_is_not_kept(a
     assert len(store) == 0
 
 
+def test_what_the_peer_declined_is_offered_no_more_and_replaced_soon(context, server):
+    store = SessionStore()
+    store.find(context, "a")
+    old, new = session(context, server), session(context, server)
+    store.keep(context, "a", old, 0.0)
+    store.decline("a", old)
+    assert store.find(context, "a") is None
+    assert not store.is_wanted(context, "a", RETRY_AFTER / 2)  # a peer that never resumes
+    assert store.is_wanted(context, "a", RETRY_AFTER)
+    store.keep(context, "a", new, RETRY_AFTER)
+    store.decline("a", old)  # a connection that was dialled before
+    assert store.find(context, "a") is new
+    store.decline("b", old)
+    assert store.find(context, "b") is None
+
+
 def test_a_session_without_a_ticket_is_not_kept(context, server):
     store = SessionStore()
     store.find(context, "a")
@@ -71,6 +87,14 @@ def test_a_session_without_a_ticket_is_not_kept(context, server):
     assert bare is not None
     assert not bare.has_ticket
     store.keep(context, "a", bare, 0.0)
+    assert len(store) == 0
+
+
+def test_none_is_kept_where_none_may_be(context, server):
+    store = SessionStore(max_sessions=0)
+    store.find(context, "a")
+    assert not store.is_wanted(context, "a", 0.0)
+    store.keep(context, "a", session(context, server), 0.0)
     assert len(store) == 0
 
 

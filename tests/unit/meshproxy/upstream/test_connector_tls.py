@@ -14,6 +14,7 @@ from meshproxy.config.model import UpstreamTls
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
 from meshproxy.identity.peer_identity import PeerIdentities
+from meshproxy.transport import tls_session
 from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.harness import Mesh, Upstream, running
@@ -29,13 +30,13 @@ def authority() -> CertificateAuthority:
 
 
 @contextlib.asynccontextmanager
-async def catalog(authority: CertificateAuthority) -> AsyncIterator[Mesh]:
+async def catalog(authority: CertificateAuthority, identity: Identity | None = None) -> AsyncIterator[Mesh]:
     async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"ready")
         await reader.read()
 
     app = await Upstream(banner).start()
-    identity = issue(authority, CATALOG)
+    identity = identity or issue(authority, CATALOG)
     async with running(inbound(app.port), identity, CATALOG_WORKLOAD, ("127.0.0.1", app.port)) as mesh:
         yield mesh
     await app.stop()
@@ -71,8 +72,8 @@ class Dialler:
             on_handshake=self.resumed.append,
         )
 
-    def expecting(self, spiffe_id: str, port: int) -> DialTarget:
-        tls = UpstreamTls("outbound_.80_._.catalog", ALPN, (spiffe_id,))
+    def expecting(self, spiffe_id: str, port: int, max_session_keys: int | None = None) -> DialTarget:
+        tls = UpstreamTls("outbound_.80_._.catalog", ALPN, (spiffe_id,), max_session_keys)
         return DialTarget("127.0.0.1", port, 5.0, tls, spiffe_id)
 
     async def dial(self, target: DialTarget | None = None) -> None:
@@ -98,6 +99,26 @@ async def test_a_session_is_not_offered_across_identity_generations(authority):
         web = Dialler(issue(authority, WEB), mesh.port)
         await web.dial()
         web.identity = issue(authority, WEB)
+        await web.dial()
+        await web.dial()
+        assert web.resumed == [False, False, True]
+
+
+async def test_where_no_session_may_be_kept_none_is_resumed(authority):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        for _ in range(2):
+            await web.dial(web.expecting(str(CATALOG), mesh.port, max_session_keys=0))
+        assert web.resumed == [False, False]
+
+
+async def test_a_peer_that_forgot_our_session_is_resumed_again_with_a_new_one(authority, monkeypatch):
+    monkeypatch.setattr(tls_session, "RETRY_AFTER", 0.0)
+    server = issue(authority, CATALOG)
+    async with catalog(authority, server) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        await web.dial()
+        server.contexts.clear()  # as after a restart: its new context knows none of the old one's tickets
         await web.dial()
         await web.dial()
         assert web.resumed == [False, False, True]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from google.protobuf.wrappers_pb2 import UInt32Value
 
 from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from control_plane.api.envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
@@ -56,6 +57,15 @@ def test_upstream() -> None:
     assert upstream(san(exact=SPIFFE_ID)) == UpstreamTls(
         sni="outbound_.80_._.catalog", alpn_protocols=("istio",), san_matchers=(SPIFFE_ID,)
     )
+
+
+def test_how_many_sessions_may_be_kept() -> None:
+    for limit in (0, 256):
+        context = UpstreamTlsContext(max_session_keys=UInt32Value(value=limit))
+        message.common_tls(context.common_tls_context)
+        made = upstream_tls(message.transport_socket(context), "c")
+        assert made is not None
+        assert made.max_session_keys == limit
 
 
 def test_downstream() -> None:
