@@ -6,13 +6,17 @@ from control_plane.resources.base import Resource
 from control_plane.resources.config_map import ConfigMap
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.fault_policy import FaultPolicy
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.invalid import Cause, InvalidResource
 from control_plane.resources.manifest import Manifest, kind_of, name_of
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.pod import Pod
+from control_plane.resources.rate_limit_policy import RateLimitPolicy
 from control_plane.resources.service import Service
 from control_plane.resources.service_account import ServiceAccount
+from control_plane.resources.service_entry import ServiceEntry
+from control_plane.resources.traffic_policy import TrafficPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class ResourceKind:
         return f"{root}{scope}/{self.plural}{tail}"
 
 
+_OURS = ("meshproxy",)
+
 KINDS: tuple[ResourceKind, ...] = (
     ResourceKind(Namespace, "namespaces", "namespace", ("ns",), namespaced=False, has_status=True),
     ResourceKind(ServiceAccount, "serviceaccounts", "serviceaccount", ("sa",)),
@@ -63,6 +69,12 @@ KINDS: tuple[ResourceKind, ...] = (
     ResourceKind(Deployment, "deployments", "deployment", ("deploy",), has_status=True, categories=("all",)),
     ResourceKind(EndpointSlice, "endpointslices", "endpointslice"),
     ResourceKind(HttpRoute, "httproutes", "httproute", has_status=True, categories=("gateway-api",)),
+    ResourceKind(
+        TrafficPolicy, "trafficpolicies", "trafficpolicy", ("tp",), has_status=True, categories=_OURS
+    ),
+    ResourceKind(FaultPolicy, "faultpolicies", "faultpolicy", has_status=True, categories=_OURS),
+    ResourceKind(RateLimitPolicy, "ratelimitpolicies", "ratelimitpolicy", has_status=True, categories=_OURS),
+    ResourceKind(ServiceEntry, "serviceentries", "serviceentry", ("se",), has_status=True, categories=_OURS),
 )
 BY_KIND = {entry.kind: entry for entry in KINDS}
 

@@ -1,0 +1,47 @@
+"""meshproxy.io/v1alpha1 FaultPolicy: delays and errors on purpose, at the client's side (pure)."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from control_plane.resources.base import Model, Resource
+from control_plane.resources.duration import PositiveDuration
+from control_plane.resources.field import Items
+from control_plane.resources.header_match import HeaderMatch
+from control_plane.resources.target_ref import PolicyStatus, TargetedSpec
+from control_plane.resources.traffic_retry import Percentage
+
+
+class FaultDelay(Model):
+    fixed: PositiveDuration
+    percent: Percentage = 100.0
+
+
+class FaultAbort(Model):
+    http_status: Annotated[int, Field(ge=200, le=599)]
+    percent: Percentage = 100.0
+
+
+class FaultPolicySpec(TargetedSpec):
+    delay: FaultDelay | None = None
+    abort: FaultAbort | None = None
+    """Drawn on its own: a request may be delayed and then aborted."""
+    headers: Annotated[Items[HeaderMatch], Field(max_length=16)] = ()
+    """Only requests with all of these."""
+
+    @model_validator(mode="after")
+    def _check_any(self) -> Self:
+        if self.delay is None and self.abort is None:
+            raise PydanticCustomError("invalid_value", "set delay, abort or both")
+        return self
+
+
+class FaultPolicy(Resource):
+    API_VERSION = "meshproxy.io/v1alpha1"
+    KIND = "FaultPolicy"
+
+    api_version: Literal["meshproxy.io/v1alpha1"]
+    kind: Literal["FaultPolicy"]
+    spec: FaultPolicySpec
+    status: PolicyStatus = PolicyStatus()

@@ -1,0 +1,100 @@
+"""`TrafficPolicy.spec.timeouts` and `spec.retry` (pure)."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from control_plane.resources.base import Model
+from control_plane.resources.duration import DurationText, PositiveDuration, milliseconds
+from control_plane.resources.field import Items
+from control_plane.resources.header_match import HeaderMatch
+
+DEFAULT_BACKOFF_BASE = "25ms"
+"""Envoy's. Its longest pause is ten times the base."""
+_MAX_RETRIES = 100
+_MAX_LIST = 32
+
+RetryCondition: TypeAlias = Literal[
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "envoy-ratelimited",
+    "retriable-4xx",
+    "refused-stream",
+]
+"""Envoy's names. `codes` and `headers` stand for retriable-status-codes and retriable-headers."""
+Percentage: TypeAlias = Annotated[float, Field(ge=0, le=100)]
+RetriableCode: TypeAlias = Annotated[int, Field(ge=400, le=599)]
+
+
+def later_than(value: str | None, earlier: object, name: str) -> str | None:
+    """`value` when it is not shorter than the duration `earlier`, that of field `name`, else an error."""
+    if value is not None and isinstance(earlier, str) and milliseconds(value) < milliseconds(earlier):
+        raise PydanticCustomError(
+            "invalid_value", "must not be shorter than {name} ({earlier})", {"name": name, "earlier": earlier}
+        )
+    return value
+
+
+class Timeouts(Model):
+    """`0s` means none, where it is accepted."""
+
+    request: DurationText | None = None
+    """The whole exchange, retries included."""
+    per_try: PositiveDuration | None = None
+    stream_idle: DurationText | None = None
+    """Without a byte in either direction of one exchange."""
+    connection_idle: DurationText | None = None
+    """An upstream connection without an exchange."""
+    connect: PositiveDuration | None = None
+    header: PositiveDuration | None = None
+    """A request's head, at the Service's own pods."""
+
+    @field_validator("per_try")
+    @classmethod
+    def _check_per_try(cls, value: str | None, info: ValidationInfo) -> str | None:
+        request = info.data.get("request")
+        if value and request and 0 < milliseconds(request) <= milliseconds(value):
+            raise PydanticCustomError(
+                "invalid_value", "could never fire: request ({request}) is not longer", {"request": request}
+            )
+        return value
+
+
+class Backoff(Model):
+    """Full jitter: a retry waits a random part of an interval that doubles from `base` up to `max`."""
+
+    base: PositiveDuration = DEFAULT_BACKOFF_BASE
+    max: PositiveDuration | None = None
+    """None: ten times the base."""
+
+    @field_validator("max")
+    @classmethod
+    def _check_max(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return later_than(value, info.data.get("base"), "base")
+
+
+class RetryBudget(Model):
+    """Retries under way or begun are at most this share of the requests, and this many a second always."""
+
+    percent: Percentage = 20.0
+    min_per_second: Annotated[int, Field(ge=0, le=10_000)] = 10
+
+
+class Retry(Model):
+    attempts: Annotated[int, Field(ge=0, le=_MAX_RETRIES)] = 2
+    """Retries after the first try; 0 switches retries off."""
+    retry_on: Annotated[Items[RetryCondition], Field(max_length=_MAX_LIST)] = ()
+    """Empty, with no codes and headers either: connect-failure, refused-stream and reset. The name is not `on`,
+    which YAML 1.1 reads as a boolean."""
+    codes: Annotated[Items[RetriableCode], Field(max_length=_MAX_LIST)] = ()
+    headers: Annotated[Items[HeaderMatch], Field(max_length=_MAX_LIST)] = ()
+    """Of the response."""
+    backoff: Backoff | None = None
+    respect_retry_after: bool = False
+    budget: RetryBudget | None = None
+    other_hosts: bool = True
+    """A retry goes to an endpoint that was not tried, if there is one."""
