@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -146,8 +146,7 @@ class GrpcCall(asyncio.Protocol):
     # --- the connection -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's have the methods, not the base class
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_WINDOW - _LARGEST_DEFAULT_WINDOW)
         self._flush()
