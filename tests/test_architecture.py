@@ -64,6 +64,7 @@ PURE = [
     "control_plane/snapshot.py",
     "control_plane/subscription.py",
     "control_plane/debounce.py",
+    "control_plane/policy",
     "control_plane/translate",
     "injector/patch.py",
     "injector/annotations.py",

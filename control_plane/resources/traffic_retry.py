@@ -88,7 +88,7 @@ class Retry(Model):
     attempts: Annotated[int, Field(ge=0, le=_MAX_RETRIES)] = 2
     """Retries after the first try; 0 switches retries off."""
     retry_on: Annotated[Items[RetryCondition], Field(max_length=_MAX_LIST)] = ()
-    """Empty, with no codes and headers either: connect-failure, refused-stream and reset. The name is not `on`,
+    """Empty, with no codes and headers either: connect-failure, refused-stream and reset. Not called `on`,
     which YAML 1.1 reads as a boolean."""
     codes: Annotated[Items[RetriableCode], Field(max_length=_MAX_LIST)] = ()
     headers: Annotated[Items[HeaderMatch], Field(max_length=_MAX_LIST)] = ()

@@ -1,0 +1,154 @@
+"""What a policy's status says of each of its targets: `status.ancestors[]` (GEP-713) (pure)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from control_plane.discovery.model import ObjectName, PortProtocol, Service, ServicePort
+from control_plane.policy.attachment import Policy, PolicySet, Target
+from control_plane.resources.manifest import Manifest
+from control_plane.resources.rate_limit_policy import RateLimitPolicySpec
+from control_plane.resources.target_ref import SERVICE, TargetReference
+from control_plane.resources.traffic_policy import TrafficPolicySpec
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCondition:
+    """`Accepted`, without the time of its last change."""
+
+    accepted: bool
+    reason: str
+    """`Accepted`, `Conflicted`, `Invalid` or `TargetNotFound`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRoute:
+    """What of an HTTPRoute matters to policies."""
+
+    rules: tuple[str, ...]
+    """Their names; empty for those without."""
+    at_gateway: bool
+    """A Gateway is among its parents."""
+
+
+class Targets(Protocol):
+    """Where targets are looked up."""
+
+    def service(self, key: ObjectName) -> Service | None: ...
+
+    def target_route(self, key: ObjectName) -> TargetRoute | None: ...
+
+
+def condition(number: int, policy: Policy, policies: PolicySet, targets: Targets) -> PolicyCondition:
+    """Of `spec.targetRefs[number]`. Every message begins with the field that it is about."""
+    target = policy.targets[number]
+    field = f"spec.targetRefs[{number}]"
+    judge = _service_problem if target.kind == SERVICE else _route_problem
+    problem = judge(field, policy, target, targets)
+    if problem is not None:
+        return problem
+    holder = policies.holding(policy.kind, target)
+    if holder is not None and holder.key != policy.key:
+        text = f"{field}: {policy.kind} {holder.key} is older and holds for {_named(target)}"
+        return PolicyCondition(False, "Conflicted", text)
+    return PolicyCondition(True, "Accepted", f"{field}: holds for {_named(target)}")
+
+
+def _named(target: Target) -> str:
+    section = f", section {target.section}" if target.section else ""
+    return f"{target.kind} {target.key}{section}"
+
+
+def _not_found(text: str) -> PolicyCondition:
+    return PolicyCondition(False, "TargetNotFound", text)
+
+
+def _service_problem(field: str, policy: Policy, target: Target, targets: Targets) -> PolicyCondition | None:
+    service = targets.service(target.key)
+    if service is None:
+        return _not_found(f"{field}.name: Service {target.key} does not exist")
+    ports = [port for port in service.ports if target.section in ("", port.name)]
+    if not ports:
+        names = ", ".join(port.name for port in service.ports if port.name) or "none with a name"
+        return _not_found(f"{field}.sectionName: Service {target.key} has no such port; it has {names}")
+    blocks = _http_blocks(policy)
+    if blocks and all(port.protocol is PortProtocol.TCP for port in ports):
+        return PolicyCondition(False, "Invalid", _opaque(blocks, target, ports))
+    return None
+
+
+def _opaque(blocks: str, target: Target, ports: list[ServicePort]) -> str:
+    numbers = ", ".join(str(port.number) for port in ports)
+    return f"{blocks}: port {numbers} of Service {target.key} is opaque: it has no requests; declare it http"
+
+
+def _http_blocks(policy: Policy) -> str:
+    """The fields that need requests, where without them the policy would do nothing that it says."""
+    spec = policy.spec
+    if not isinstance(spec, TrafficPolicySpec):
+        return "spec"
+    found = [
+        name for name, given in (("retry", spec.retry), ("sessionAffinity", spec.session_affinity)) if given
+    ]
+    if spec.health_check is not None and spec.health_check.http is not None:
+        found.append("healthCheck.http")
+    return ", ".join(f"spec.{name}" for name in found)
+
+
+def _route_problem(field: str, policy: Policy, target: Target, targets: Targets) -> PolicyCondition | None:
+    route = targets.target_route(target.key)
+    if route is None:
+        return _not_found(f"{field}.name: HTTPRoute {target.key} does not exist")
+    if target.section and target.section not in route.rules:
+        names = ", ".join(filter(None, route.rules)) or "none with a name"
+        return _not_found(f"{field}.sectionName: HTTPRoute {target.key} has no such rule; it has {names}")
+    if isinstance(policy.spec, RateLimitPolicySpec) and not route.at_gateway:
+        text = f"{field}: limits are kept where requests arrive, which knows no routes; target the Service"
+        return PolicyCondition(False, "Invalid", text)
+    return None
+
+
+def ancestors(
+    policy: Policy,
+    refs: tuple[TargetReference, ...],
+    policies: PolicySet,
+    targets: Targets,
+    *,
+    controller: str,
+    before: list[Manifest],
+    now: Callable[[], str],
+) -> list[Manifest]:
+    """`status.ancestors`: entries of other controllers as they are, then one per target.
+
+    `before`: the entries so far, of which the time of the last change is kept where the status is the same.
+    """
+    others = [entry for entry in before if entry.get("controllerName") != controller]
+    own: list[Manifest] = []
+    for number, ref in enumerate(refs):
+        reference: Manifest = ref.model_dump(by_alias=True, exclude_none=True)
+        found = condition(number, policy, policies, targets)
+        old = next((one for one in before if one not in others and one.get("ancestorRef") == reference), {})
+        entry = _condition(found, policy.generation, _since(old, str(found.accepted)) or now())
+        own.append({"ancestorRef": reference, "controllerName": controller, "conditions": [entry]})
+    return others + own
+
+
+def _since(entry: Manifest, status: str) -> str:
+    """When the condition became what it is, if it is the same still."""
+    listed = entry.get("conditions")
+    for one in listed if isinstance(listed, list) else ():
+        if one.get("type") == "Accepted" and one.get("status") == status:
+            return str(one.get("lastTransitionTime", ""))
+    return ""
+
+
+def _condition(found: PolicyCondition, generation: int, since: str) -> Manifest:
+    return {
+        "type": "Accepted",
+        "status": str(found.accepted),
+        "observedGeneration": generation,
+        "lastTransitionTime": since,
+        "reason": found.reason,
+        "message": found.message,
+    }
