@@ -119,7 +119,7 @@ class HttpStream:
             return
         services = self._services
         table = self._manager.routes()
-        route = table.match(head.authority, head.path) if table is not None else None
+        route = table.match(head) if table is not None else None
         if route is None:
             self.reply(Outcome.NO_ROUTE)
             return

@@ -13,7 +13,7 @@ from typing import Final, cast
 from meshproxy.config.model import TcpProxy
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
-from meshproxy.routing.match import ClusterChoice
+from meshproxy.routing.cluster_choice import ClusterChoice
 from meshproxy.telemetry.series import TcpSeries
 from meshproxy.transport import socket_option
 from meshproxy.upstream.cluster import ClusterRuntime

@@ -29,7 +29,7 @@ from meshproxy.proxy.http_connection import HttpServerConnection
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.proxy.tcp_proxy import TcpRelay
-from meshproxy.routing.match import ClusterChoice
+from meshproxy.routing.cluster_choice import ClusterChoice
 from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices

@@ -3,16 +3,21 @@ says. [5]
 
 Order of virtual hosts is Envoy's: exact domain, longest `*suffix`, longest `prefix*`, then `*`; a wildcard
 stands for at least one character. Inside a virtual host the first matching route wins. The commonest shape,
-a virtual host whose first route takes every path, is answered by one dictionary look-up; everything else is
-remembered per (authority, path) in two bounded generations, so that a flood of distinct paths cannot grow
-the table or evict it all at once.
+a virtual host whose first route takes every request, is answered by one dictionary look-up; of everything
+else it is remembered per (authority, path) which routes come into question, in two bounded generations, so
+that a flood of distinct paths cannot grow the table or evict it all at once. Where these look at headers or
+query too, they are asked for every request.
 """
 
 from __future__ import annotations
 
 from meshproxy.config.route import RouteTable, VirtualHost
 from meshproxy.errors import ConfigError
-from meshproxy.routing.match import CompiledRoute, matches_every_path
+from meshproxy.http.events import RequestHead
+from meshproxy.routing.candidates import Candidates
+from meshproxy.routing.head_edit import EditMemory
+from meshproxy.routing.match import CompiledRoute, HostSettings, merged_filter_configs
+from meshproxy.routing.virtual_host import EVERY_POSITION, CompiledVirtualHost
 
 MEMO_ENTRIES = 1024
 """Per generation; about 0.3 KB each."""
@@ -22,6 +27,7 @@ small.
 """
 
 _Key = tuple[str, str]
+_Found = CompiledRoute | Candidates | None
 
 
 def without_port(authority: str) -> str:
@@ -30,25 +36,6 @@ def without_port(authority: str) -> str:
         return authority
     host, colon, port = authority.rpartition(":")
     return host if colon and port.isdigit() else authority
-
-
-class CompiledVirtualHost:
-    """One virtual host: its routes in order, and the first of them when it takes every path."""
-
-    __slots__ = ("name", "routes", "sole")
-
-    def __init__(self, host: VirtualHost) -> None:
-        self.name = host.name
-        self.routes = tuple(CompiledRoute(route) for route in host.routes)
-        first = self.routes[0] if self.routes else None
-        self.sole = first if first and matches_every_path(first.route.match) else None
-
-    def match(self, path: str) -> CompiledRoute | None:
-        """First route whose match holds for `path`."""
-        for route in self.routes:
-            if route.matches(path):
-                return route
-        return None
 
 
 class CompiledRouteTable:
@@ -64,25 +51,26 @@ class CompiledRouteTable:
         self._suffixes: dict[str, CompiledVirtualHost] = {}
         self._prefixes: dict[str, CompiledVirtualHost] = {}
         self._any: CompiledVirtualHost | None = None
+        self._memory = EditMemory()
         for host in table.virtual_hosts:
-            self._add(host)
+            self._add(host, self._settings(table, host))
         self._suffix_lengths = sorted({len(suffix) for suffix in self._suffixes}, reverse=True)
         self._prefix_lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
-        self._young: dict[_Key, CompiledRoute | None] = {}
-        self._old: dict[_Key, CompiledRoute | None] = {}
+        self._young: dict[_Key, _Found] = {}
+        self._old: dict[_Key, _Found] = {}
 
-    def match(self, authority: str, path: str) -> CompiledRoute | None:
-        """Route for a lower-case Host value (with its port where given) and a path without query; None is
-        404.
-        """
+    def match(self, head: RequestHead) -> CompiledRoute | None:
+        """The route for a request; None is 404."""
+        authority, path = head.authority, head.path
         host = None if self._ignore_port else self._exact.get(authority)
         if host is not None and host.sole is not None and path[:1] == "/":
             return host.sole
         key = (authority, path)
         try:
-            return self._young[key]
+            found = self._young[key]
         except KeyError:
-            return self._match_and_remember(key)
+            found = self._find_and_remember(key)
+        return found.first(head, EVERY_POSITION) if isinstance(found, Candidates) else found
 
     def virtual_host(self, authority: str) -> CompiledVirtualHost | None:
         """The virtual host that serves `authority`, if any."""
@@ -100,21 +88,31 @@ class CompiledRouteTable:
                 return host
         return None
 
-    def _match_and_remember(self, key: _Key) -> CompiledRoute | None:
+    def _find_and_remember(self, key: _Key) -> _Found:
         authority, path = key
         if key in self._old:
-            route = self._old[key]
+            found = self._old[key]
         else:
             host = self.virtual_host(authority)
-            route = host.match(path) if host is not None else None
+            found = host.find(path) if host is not None else None
         if len(authority) + len(path) <= MEMO_KEY_LENGTH:
             if len(self._young) >= MEMO_ENTRIES:
                 self._old, self._young = self._young, {}
-            self._young[key] = route
-        return route
+            self._young[key] = found
+        return found
 
-    def _add(self, host: VirtualHost) -> None:
-        compiled = CompiledVirtualHost(host)
+    def _settings(self, table: RouteTable, host: VirtualHost) -> HostSettings:
+        return HostSettings(
+            (host.mutations, table.mutations),
+            merged_filter_configs(table.filter_configs, host.filter_configs),
+            is_outermost_first=table.most_specific_mutations_win,
+            attempt_count_in_request=host.attempt_count_in_request,
+            attempt_count_in_response=host.attempt_count_in_response,
+            memory=self._memory,
+        )
+
+    def _add(self, host: VirtualHost, settings: HostSettings) -> None:
+        compiled = CompiledVirtualHost(host, settings)
         for domain in host.domains:
             if domain == "*":
                 if self._any is not None:

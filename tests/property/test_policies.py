@@ -11,7 +11,7 @@ from meshproxy.config.route import WeightedCluster
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.policy.retry import RETRY_CONDITIONS, AttemptFailure, RetryPolicy, RetryState, RetryVerdict
 from meshproxy.policy.timeout_wheel import TimeoutWheel, Timer
-from meshproxy.routing.match import ClusterChoice
+from meshproxy.routing.cluster_choice import ClusterChoice
 from meshproxy.upstream.balancer.round_robin import RoundRobin
 
 _weights = st.lists(st.integers(0, 20), min_size=1, max_size=8)

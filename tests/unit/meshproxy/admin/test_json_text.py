@@ -27,7 +27,8 @@ def test_configuration_objects_become_objects_of_their_fields() -> None:
 
 
 def test_enums_sets_and_bytes() -> None:
-    assert _parsed(PathMatch(PathMatchKind.EXACT, "/")) == {"kind": "path", "value": "/"}
+    parsed = _parsed(PathMatch(PathMatchKind.EXACT, "/"))
+    assert parsed == {"kind": "path", "value": "/", "case_sensitive": True}
     parsed = _parsed(RetrySettings(frozenset({"reset", "connect-failure"})))
     assert isinstance(parsed, dict)
     assert parsed["retry_on"] == ["connect-failure", "reset"]

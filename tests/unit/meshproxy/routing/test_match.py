@@ -4,9 +4,11 @@ import pytest
 
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import DirectResponse, Route, RouteAction, WeightedCluster
-from meshproxy.config.route_match import EVERY_PATH, PathMatch, PathMatchKind
+from meshproxy.config.route_match import EVERY_PATH, PathMatch, PathMatchKind, RouteMatch
 from meshproxy.errors import ConfigError
-from meshproxy.routing.match import ClusterChoice, CompiledRoute, compile_path_match, matches_every_path
+from meshproxy.routing.cluster_choice import ClusterChoice
+from meshproxy.routing.match import CompiledRoute, matches_every_path
+from meshproxy.routing.path_index import PathIndex
 
 EXACT, PREFIX = PathMatchKind.EXACT, PathMatchKind.PREFIX
 ELEMENTS, REGEX = PathMatchKind.PATH_SEPARATED_PREFIX, PathMatchKind.REGEX
@@ -33,12 +35,20 @@ ELEMENTS, REGEX = PathMatchKind.PATH_SEPARATED_PREFIX, PathMatchKind.REGEX
     ],
 )
 def test_path_match(kind: PathMatchKind, value: str, path: str, expected: bool) -> None:
-    assert compile_path_match(PathMatch(kind, value))(path) is expected
+    route = CompiledRoute(Route("r", RouteMatch(PathMatch(kind, value)), DirectResponse(200)))
+    found = PathIndex([(PathMatch(kind, value), route.path_start)]).candidates(path)
+    assert (bool(found) and route.accepts_path(path)) is expected
+
+
+@pytest.mark.parametrize("kind", [EXACT, PREFIX, ELEMENTS])
+def test_case_is_folded_where_it_does_not_count(kind: PathMatchKind) -> None:
+    index = PathIndex([(PathMatch(kind, "/Foo", case_sensitive=False), ""), (PathMatch(kind, "/foo"), "")])
+    assert [index.candidates(path) for path in ("/fOO", "/foo", "/bar")] == [[0], [0, 1], []]
 
 
 def test_a_regular_expression_that_does_not_compile_is_refused_with_its_text() -> None:
     with pytest.raises(ConfigError, match=r"'/\(' *:"):
-        compile_path_match(PathMatch(REGEX, "/("))
+        CompiledRoute(Route("r", RouteMatch(PathMatch(REGEX, "/(")), DirectResponse(200)))
 
 
 @pytest.mark.parametrize(
