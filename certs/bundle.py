@@ -10,11 +10,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from certs.errors import CertificateError
+from certs.limit import MAX_BUNDLE_BYTES
 from certs.spiffe_id import SpiffeId
 from certs.svid import certificate_to_pem, spiffe_id_of
-
-MAX_BUNDLE_BYTES: Final = 1024 * 1024
-"""The size limit of a Kubernetes ConfigMap, in which a bundle travels."""
 
 MAX_CHAIN_LENGTH: Final = 8
 """Certificates between leaf and root, both included: far above any real chain, so that the search is bounded.

@@ -1,10 +1,10 @@
 """The identity agent: gets this sidecar's first certificate, renews it at half of its life, keeps the last
 good one.
 
-The private key is made here for each certificate and never leaves the process. While the certificate is
-valid, it proves who we are for the next one; before the first, and after expiry, the token file does, which
-is read again each time. Whom to trust is read from the root-bundle file, again for each certificate. Failures
-change nothing but counters: they are retried with full jitter and a cap.
+The private key is made for each certificate, in a process beside us (`key_process.py`), and never leaves the
+pod. While the certificate is valid, it proves who we are for the next one; before the first, and after
+expiry, the token file does, which is read again each time. Whom to trust is read from the root-bundle file,
+again for each certificate. Failures change nothing but counters: they are retried with full jitter and a cap.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from certs.bundle import MAX_BUNDLE_BYTES, TrustBundle
-from certs.csr import create_csr, generate_key, key_to_pem
 from certs.errors import CertificateError
+from certs.limit import MAX_BUNDLE_BYTES
 from certs.rotation import renew_at
 from certs.spiffe_id import SpiffeId
 from meshproxy.clock import Clock
-from meshproxy.errors import MeshproxyError, UpstreamError
-from meshproxy.identity.builder import IdentityBuilder
+from meshproxy.errors import UpstreamError
 from meshproxy.identity.identity import Identity
+from meshproxy.identity.key_process import KeyProcess
+from meshproxy.identity.keys import IdentityUnavailable, Keys
 from meshproxy.identity.signing_client import SigningClient
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.tasks import TaskGroupRegistry
@@ -41,10 +42,6 @@ _CHECK_INTERVAL: Final = 30.0
 """Longest sleep, seconds: the wall clock may jump (suspend, NTP) while a sleep counts monotonic time."""
 
 _MAX_TOKEN_BYTES: Final = 8 * 1024
-
-
-class IdentityUnavailable(MeshproxyError):
-    """A file that the agent needs is missing or unusable; names it and the mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +78,16 @@ class IdentityAgent:
         clock: Clock,
         rng: Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        keys: Callable[[], AbstractAsyncContextManager[Keys]] = KeyProcess,
     ) -> None:
+        """`keys` is entered once for every key pair."""
         self._settings = settings
         self._client = client
         self._clock = clock
         self._rng = rng
         self._sleep = sleep
-        self._builder = IdentityBuilder(settings.spiffe_id)
+        self._keys = keys
+        self._generation = 0
         self._listeners: list[Callable[[Identity], None]] = []
         self._first = asyncio.Event()
         self._tasks = TaskGroupRegistry()
@@ -153,22 +153,24 @@ class IdentityAgent:
         return min(delay, remaining / 4) if remaining > 1.0 else delay
 
     async def _obtain(self) -> Identity:
-        key = generate_key()
-        csr = create_csr(key, self._settings.spiffe_id)
-        current = self.current
-        if current is not None and current.is_valid(self._clock.wall()):
-            chain = await self._client.renew(csr, current=current)
-            identity = self._build(chain, key_to_pem(key), key.public_key(), self._root_pem_or(current))
-            self.counters.renewals += 1
-        else:
-            root_pem = self._read_root_bundle()
-            chain = await self._client.bootstrap(csr, token=self._read_token(), root_pem=root_pem)
-            identity = self._build(chain, key_to_pem(key), key.public_key(), root_pem)
-            self.counters.bootstraps += 1
+        async with self._keys() as keys:
+            csr = await keys.request(self._settings.spiffe_id)
+            current = self.current
+            if current is not None and current.is_valid(self._clock.wall()):
+                chain = await self._client.renew(csr, current=current)
+                identity = await self._build(keys, chain, await self._root_pem_or(keys, current))
+                self.counters.renewals += 1
+            else:
+                root_pem = await self._read_root_bundle(keys)
+                chain = await self._client.bootstrap(csr, token=self._read_token(), root_pem=root_pem)
+                identity = await self._build(keys, chain, root_pem)
+                self.counters.bootstraps += 1
         return identity
 
-    def _build(self, chain: list[str], key_pem: bytes, public_key: object, root_pem: bytes) -> Identity:
-        return self._builder.build(chain, key_pem, public_key, root_pem, self._clock.wall())
+    async def _build(self, keys: Keys, chain: list[str], root_pem: bytes) -> Identity:
+        identity = await keys.identity(chain, root_pem, self._clock.wall(), self._generation + 1)
+        self._generation = identity.generation
+        return identity
 
     def _publish(self, identity: Identity) -> None:
         self.current = identity
@@ -201,15 +203,15 @@ class IdentityAgent:
         except UnicodeDecodeError as exc:
             raise IdentityUnavailable(f"{path} holds no token: it is not ASCII text") from exc
 
-    def _read_root_bundle(self) -> bytes:
+    async def _read_root_bundle(self, keys: Keys) -> bytes:
         path = self._settings.root_bundle_file
         hint = "it is mounted from ConfigMap meshproxy-root-bundle, key root-cert.pem"
-        return TrustBundle.parse(_read_bounded(path, MAX_BUNDLE_BYTES, hint), str(path)).pem
+        return await keys.bundle(_read_bounded(path, MAX_BUNDLE_BYTES, hint), str(path))
 
-    def _root_pem_or(self, current: Identity) -> bytes:
+    async def _root_pem_or(self, keys: Keys, current: Identity) -> bytes:
         """The bundle of the file; while that is unusable, the one that we have."""
         try:
-            return self._read_root_bundle()
+            return await self._read_root_bundle(keys)
         except (IdentityUnavailable, CertificateError) as exc:
             _log.warning("keeping the former trust bundle: %s", exc)
             return current.root_pem

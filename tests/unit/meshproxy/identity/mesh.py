@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
 
 from certs.bundle import TrustBundle
 from certs.ca import CertificateAuthority, create_authority
@@ -15,6 +17,7 @@ from certs.svid import certificate_to_pem
 from meshproxy.errors import UpstreamError
 from meshproxy.identity.builder import IdentityBuilder
 from meshproxy.identity.identity import Identity
+from meshproxy.identity.key_work import KeyWork
 
 MESH = TrustDomain("cluster.local")
 WEB = SpiffeId.for_workload(MESH, "shop", "web")
@@ -121,6 +124,28 @@ class ManualTime:
                 waiter.set_result(None)
             await self.settle()
         self.now = end
+
+
+class LocalKeys:
+    """`Keys` without a process."""
+
+    async def __aenter__(self) -> Self:
+        self._work = KeyWork()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._work
+
+    async def request(self, spiffe_id: SpiffeId) -> bytes:
+        return self._work.request(spiffe_id)
+
+    async def bundle(self, pem: bytes, what: str) -> bytes:
+        return self._work.bundle(pem, what)
+
+    async def identity(self, chain: list[str], root_pem: bytes, now: float, generation: int) -> Identity:
+        return replace(self._work.identity(chain, root_pem, now), generation=generation)
 
 
 class LocalSigner:

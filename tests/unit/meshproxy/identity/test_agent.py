@@ -13,7 +13,14 @@ from certs.csr import parse_csr
 from meshproxy.identity.agent import RETRY, AgentSettings, IdentityAgent
 from meshproxy.identity.contexts import client_context, server_context
 from meshproxy.identity.identity import Identity
-from tests.unit.meshproxy.identity.mesh import UNREACHABLE, WEB, LocalSigner, ManualTime, new_authority
+from tests.unit.meshproxy.identity.mesh import (
+    UNREACHABLE,
+    WEB,
+    LocalKeys,
+    LocalSigner,
+    ManualTime,
+    new_authority,
+)
 
 LIFE = 3600.0
 
@@ -34,6 +41,7 @@ class World:
             clock=self.clock,
             rng=Random(3),
             sleep=self.clock.sleep,
+            keys=LocalKeys,
         )
         self.published: list[Identity] = []
         self.agent.on_change(self.published.append)
