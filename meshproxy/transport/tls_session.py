@@ -16,23 +16,24 @@ from typing import Final
 
 MAX_SESSIONS: Final = 256
 """Kept for one context, those used last. Each takes about 20 KB, the peer's certificate included."""
-REFRESH_AFTER: Final = 60.0
-"""Seconds before a session is replaced by a newer one. Copying one costs 0.1 ms, and what is newer does not
-last longer than needed: tickets live two hours."""
+REFRESH_AFTER: Final = 3000.0
+"""Seconds before a session is replaced by a newer one; tickets live two hours. Seldom, because reading one
+costs 0.1 ms, and CPython 3.11 leaks 7 KB each time: `SSLObject.session` makes a copy that it never uses."""
 RETRY_AFTER: Final = 1.0
-"""The same for a session that the peer declined: it has restarted or changed its keys, and the next one will
-do; or it never resumes, and copies are made in vain, no more than one a second."""
+"""The same for one that the peer declined, doubled each time in a row: mostly it has restarted or changed its
+keys, and the next session will do; but it may never resume any."""
 
 
 class _Kept:
     """What is remembered of one peer."""
 
-    __slots__ = ("kept_at", "session")
+    __slots__ = ("kept_at", "retry_after", "session")
 
-    def __init__(self, session: ssl.SSLSession, kept_at: float) -> None:
-        self.session: ssl.SSLSession | None = session
+    def __init__(self) -> None:
+        self.session: ssl.SSLSession | None = None
         """None: it was declined."""
-        self.kept_at = kept_at
+        self.kept_at = 0.0
+        self.retry_after = RETRY_AFTER
 
 
 class SessionStore:
@@ -66,22 +67,28 @@ class SessionStore:
         found = self._sessions.get(peer)
         if found is None:
             return True
-        return now - found.kept_at >= (RETRY_AFTER if found.session is None else REFRESH_AFTER)
+        return now - found.kept_at >= (found.retry_after if found.session is None else REFRESH_AFTER)
 
     def keep(self, context: ssl.SSLContext, peer: Hashable, session: ssl.SSLSession, now: float) -> None:
         """Offer `session` to `peer` from now on."""
         if context is not self._context or not session.has_ticket or self._max_sessions == 0:
             return
-        self._sessions[peer] = _Kept(session, now)
+        kept = self._sessions.setdefault(peer, _Kept())
+        kept.session, kept.kept_at = session, now
         self._sessions.move_to_end(peer)
         if len(self._sessions) > self._max_sessions:
             self._sessions.popitem(last=False)
 
-    def decline(self, peer: Hashable, offered: ssl.SSLSession) -> None:
-        """`offered` was not resumed: the peer made a full handshake of it. A newer one stays."""
+    def on_answer(self, peer: Hashable, offered: ssl.SSLSession, *, is_resumed: bool) -> None:
+        """The handshake that `offered` was offered in is done. What was not resumed is not offered again."""
         found = self._sessions.get(peer)
-        if found is not None and found.session is offered:
+        if found is None or found.session is not offered:
+            return  # a newer one came meanwhile
+        if is_resumed:
+            found.retry_after = RETRY_AFTER
+        else:
             found.session = None
+            found.retry_after = min(2 * found.retry_after, REFRESH_AFTER)
 
     def forget(self, peer: Hashable) -> None:
         """It led to a connection that was refused."""

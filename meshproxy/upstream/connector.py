@@ -130,8 +130,8 @@ class Connector:
             if connection.is_closing():
                 raise TlsFailure("peer closed the connection right after the TLS handshake")
             is_resumed = bool(connection.ssl_object.session_reused)
-            if offered is not None and not is_resumed:
-                sessions.decline(peer, offered)
+            if offered is not None:
+                sessions.on_answer(peer, offered, is_resumed=is_resumed)
             if self._on_handshake is not None:
                 self._on_handshake(is_resumed)
             self._check_identity(target, tls, connection.ssl_object)

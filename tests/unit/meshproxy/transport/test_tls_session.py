@@ -69,15 +69,34 @@ def test_what_the_peer_declined_is_offered_no_more_and_replaced_soon(context, se
     store.find(context, "a")
     old, new = session(context, server), session(context, server)
     store.keep(context, "a", old, 0.0)
-    store.decline("a", old)
+    store.on_answer("a", old, is_resumed=False)
     assert store.find(context, "a") is None
-    assert not store.is_wanted(context, "a", RETRY_AFTER / 2)  # a peer that never resumes
-    assert store.is_wanted(context, "a", RETRY_AFTER)
-    store.keep(context, "a", new, RETRY_AFTER)
-    store.decline("a", old)  # a connection that was dialled before
+    assert not store.is_wanted(context, "a", RETRY_AFTER)
+    assert store.is_wanted(context, "a", 2 * RETRY_AFTER)
+    store.keep(context, "a", new, 2.0)
+    store.on_answer("a", old, is_resumed=False)  # of a connection that was dialled before
     assert store.find(context, "a") is new
-    store.decline("b", old)
+    store.on_answer("b", old, is_resumed=False)
     assert store.find(context, "b") is None
+
+
+def test_a_peer_that_never_resumes_is_tried_less_and_less_often(context, server):
+    store, kept = SessionStore(), session(context, server)
+    store.find(context, "a")
+    waits, now = [], 0.0
+    for _ in range(14):
+        store.keep(context, "a", kept, now)
+        store.on_answer("a", kept, is_resumed=False)
+        wait = next(
+            w for w in [2.0**n for n in range(12)] + [REFRESH_AFTER] if store.is_wanted(context, "a", now + w)
+        )
+        waits.append(wait)
+        now += wait
+    assert waits == [2.0**n for n in range(1, 12)] + [REFRESH_AFTER] * 3
+    store.keep(context, "a", kept, now)
+    store.on_answer("a", kept, is_resumed=True)
+    store.on_answer("a", kept, is_resumed=False)
+    assert store.is_wanted(context, "a", now + 2 * RETRY_AFTER)
 
 
 def test_a_session_without_a_ticket_is_not_kept(context, server):
