@@ -10,13 +10,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import isfinite
 
-from meshproxy.config.model import Locality
 from meshproxy.errors import ConfigError
 
 MAX_RING_SIZE = 8 * 1024 * 1024
 """Envoy's bound of `RingHashLbConfig.maximum_ring_size`."""
 MAX_TABLE_SIZE = 5_000_011
 """Envoy's bound of `MaglevLbConfig.table_size`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locality:
+    """`envoy.config.core.v3.Locality`."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
 
 
 class Algorithm(Enum):
@@ -111,7 +119,7 @@ class LoadBalancing:
     """All of it. The defaults are Envoy's.
 
     Refused: counts below 1, a bias below 0, ring sizes the wrong way round or too large, a table size that is
-    not prime or too large, a load bound below 100 %, times that are not positive, percentages outside 0 to
+    not prime or too large, a load bound below 100 %, times that are not positive, a percentage outside 0 to
     100, overprovisioning below 100 %, slow start with an algorithm that cannot have it.
     """
 
@@ -135,10 +143,8 @@ class LoadBalancing:
     """Peak EWMA: seconds assumed of an endpoint not heard of yet; Linkerd's value."""
     failure_penalty: float = 5.0
     """Peak EWMA: seconds that a failure counts as having taken, at least."""
-    panic_threshold: float = 50.0
-    """Percentage of fit endpoints below which all are used; 0: never."""
     fail_on_panic: bool = False
-    """Refuse instead (`fail_traffic_on_panic`)."""
+    """Refuse requests instead of using unfit endpoints (`fail_traffic_on_panic`)."""
     overprovisioning_percent: int = 140
     """`overprovisioning_factor`: a priority keeps its traffic while its fit share times this is 100 %."""
     locality: LocalitySpread = LocalitySpread.NONE
@@ -156,8 +162,8 @@ class LoadBalancing:
         for name in ("latency_decay", "default_latency", "failure_penalty"):
             value = getattr(self, name)
             _require(isfinite(value) and value > 0, name, value, "a positive number of seconds")
-        for name in ("panic_threshold", "zone_routing_percent"):
-            _require(0 <= getattr(self, name) <= 100, name, getattr(self, name), "from 0 to 100")
+        percent = self.zone_routing_percent
+        _require(0 <= percent <= 100, "zone_routing_percent", percent, "from 0 to 100")
         factor = self.overprovisioning_percent
         _require(factor >= 100, "overprovisioning_percent", factor, "100 or more")
         _require(self.min_cluster_size >= 0, "min_cluster_size", self.min_cluster_size, "0 or more")

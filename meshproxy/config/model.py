@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from meshproxy.config.load_balancing import LoadBalancing, Locality
 from meshproxy.config.route import RouteTable, WeightedCluster
 
 
@@ -186,15 +187,6 @@ class WorkloadIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Locality:
-    """`envoy.config.core.v3.Locality`."""
-
-    region: str = ""
-    zone: str = ""
-    sub_zone: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One `LbEndpoint`."""
 
@@ -266,6 +258,8 @@ class Cluster:
     """After so many a connection is not used again; 0 is no limit, Envoy's default."""
     outlier_detection: OutlierDetection | None = None
     """None: no endpoint is ever ejected."""
+    load_balancing: LoadBalancing = field(default_factory=LoadBalancing)
+    """Of clusters whose `lb_policy` is not CLUSTER_PROVIDED."""
     healthy_panic_threshold: float = 50.0
     """Percent of endpoints not ejected, below which all are used (`common_lb_config`); 0 disables. Envoy's
     default is 50."""

@@ -6,13 +6,16 @@ import logging
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 from meshproxy.clock import Clock
+from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.policy.outlier import OutlierDetector, OutlierEvent
 from meshproxy.tasks import TaskGroupRegistry
-from meshproxy.upstream.balancer.round_robin import RoundRobin
+from meshproxy.upstream.balancer.api import PickContext
+from meshproxy.upstream.balancer.assembly import Assembled, assemble, heeds_time
 from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
 from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
@@ -48,9 +51,10 @@ class ClusterRuntime:
         self.cluster = cluster
         self._services = services
         self._endpoints: list[EndpointRuntime] = []
-        self._rotation: list[EndpointRuntime] = []
-        """Those the balancer chooses among: the ones not ejected, in panic all."""
-        self._balancer = RoundRobin((), services.rng)
+        nobody: Assembled[EndpointRuntime] = assemble(LoadBalancing(), (), services.rng, 0.0)
+        self._balancer = nobody.balancer
+        self._directed = nobody.directed
+        self._heeds_time = False
         self._outlier: OutlierDetector | None = None
         self.is_panicking = False
         self._by_address: dict[tuple[str, int], EndpointRuntime] = {}
@@ -83,7 +87,8 @@ class ClusterRuntime:
                 (endpoint.address, endpoint.port, endpoint.spiffe_id, target.tls is not None), None
             )
             if runtime is None:
-                runtime = EndpointRuntime(endpoint, target, self._services.pool)
+                now = self._services.clock.monotonic()
+                runtime = EndpointRuntime(endpoint, target, self._services.pool, now)
             else:
                 if runtime.endpoint != endpoint:
                     runtime.series.clear()  # labels may have changed
@@ -131,18 +136,16 @@ class ClusterRuntime:
 
     # --- choosing ---
 
-    def pick(self, tried: Collection[int], original_dst: tuple[str, int]) -> EndpointRuntime | None:
+    def pick(
+        self, tried: Collection[int], original_dst: tuple[str, int], context: PickContext | None = None
+    ) -> EndpointRuntime | None:
         """An endpoint, one not in `tried` (ids of runtimes) where one is left; None when there is none."""
         if self.cluster.type is ClusterType.ORIGINAL_DST:
             return self._pick_original(original_dst)
-        endpoints = self._rotation
         if self.is_panicking:
             self._tell(OutlierEvent.PANICKED)
-        if not tried:
-            index = self._balancer.pick(())
-        else:
-            index = self._balancer.pick({i for i, runtime in enumerate(endpoints) if id(runtime) in tried})
-        return None if index is None else endpoints[index]
+        now = self._services.clock.monotonic() if self._heeds_time else 0.0
+        return (self._balancer if context is None else self._directed).pick(context, tried, now)
 
     def _pick_original(self, address: tuple[str, int]) -> EndpointRuntime | None:
         runtime = self._by_address.get(address)
@@ -212,12 +215,18 @@ class ClusterRuntime:
             self._tell(OutlierEvent.RETURNED)
 
     def _rotate(self) -> None:
-        """Balance over the endpoints that are not ejected, or over all when too few are left."""
-        live = self._endpoints
-        fit = [runtime for runtime in live if not runtime.health.is_ejected] if self.ejected else live
-        self.is_panicking = 100 * len(fit) < self.cluster.healthy_panic_threshold * len(live)
-        self._rotation = live if self.is_panicking else fit
-        self._balancer = RoundRobin(tuple(one.endpoint for one in self._rotation), self._services.rng)
+        """Balance over the endpoints that are fit, or over all when too few are."""
+        services, settings = self._services, self.cluster.load_balancing
+        assembled = assemble(
+            settings,
+            self._endpoints,
+            services.rng,
+            services.clock.monotonic(),
+            self.cluster.healthy_panic_threshold,
+        )
+        self._balancer, self._directed = assembled.balancer, assembled.directed
+        self.is_panicking = assembled.is_panicking
+        self._heeds_time = heeds_time(settings)
 
     def _tell(self, event: OutlierEvent) -> None:
         self._services.on_outlier(self.cluster.name, event, self.ejected)
@@ -266,15 +275,14 @@ class ClusterRuntime:
     async def _dial(self, runtime: EndpointRuntime) -> None:
         services = self._services
 
-        def on_free(connection: HttpUpstreamConnection) -> None:
-            self._free(runtime, connection)
-
         def on_gone(connection: HttpUpstreamConnection) -> None:
             self.connections -= 1
             runtime.connections -= 1
             runtime.idle.discard(connection)
 
-        connection = HttpUpstreamConnection(services.memory, services.limits, on_free, on_gone)
+        connection = HttpUpstreamConnection(
+            services.memory, services.limits, partial(self._free, runtime), on_gone
+        )
         runtime.connections += 1
         try:
             await services.connector.connect(runtime.target, connection)

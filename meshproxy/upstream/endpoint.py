@@ -6,8 +6,10 @@ from collections import deque
 from typing import Protocol
 
 from meshproxy.config.model import Endpoint, UpstreamTls
+from meshproxy.policy.latency import LatencyEstimate
 from meshproxy.policy.outlier import EndpointHealth
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
+from meshproxy.upstream.balancer.api import Fitness
 from meshproxy.upstream.connector import ConnectFailed, DialTarget
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.pool import IdlePool, PoolSettings
@@ -26,6 +28,7 @@ class EndpointRuntime:
 
     __slots__ = (
         "active_requests",
+        "added_at",
         "connect_failures",
         "connecting",
         "connections",
@@ -33,6 +36,7 @@ class EndpointRuntime:
         "health",
         "idle",
         "is_removed",
+        "latency",
         "requests",
         "series",
         "target",
@@ -40,7 +44,9 @@ class EndpointRuntime:
         "waiters",
     )
 
-    def __init__(self, endpoint: Endpoint, target: DialTarget, pool: PoolSettings) -> None:
+    def __init__(
+        self, endpoint: Endpoint, target: DialTarget, pool: PoolSettings, added_at: float = 0.0
+    ) -> None:
         self.endpoint = endpoint
         self.target = target
         self.idle: IdlePool[HttpUpstreamConnection] = IdlePool(pool)
@@ -52,10 +58,18 @@ class EndpointRuntime:
         self.requests = 0
         self.connect_failures = 0
         self.health = EndpointHealth()
+        self.added_at = added_at
+        """When it came, or was fit again; monotonic seconds. For slow start."""
+        self.latency: LatencyEstimate | None = None
+        """What attempts take; only in clusters that balance by it."""
         self.is_removed = False
         self.series: dict[tuple[int, str], RequestSeries] = {}
         """Metric series by (response code, response flag): found without building labels."""
         self.tcp_series: TcpSeries | None = None
+
+    @property
+    def fitness(self) -> Fitness:
+        return Fitness.UNFIT if self.health.is_ejected else Fitness.FIT
 
     @property
     def tls(self) -> UpstreamTls | None:

@@ -1,49 +1,19 @@
-"""What policies promise for any sequence of inputs: shares, bounds, limits, punctuality."""
+"""What policies promise for any sequence of inputs: bounds, limits, punctuality."""
 
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproxy.config.model import Endpoint
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import WeightedCluster
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.policy.retry import RETRY_CONDITIONS, AttemptFailure, RetryPolicy, RetryState, RetryVerdict
 from meshproxy.policy.timeout_wheel import TimeoutWheel, Timer
 from meshproxy.routing.cluster_choice import ClusterChoice
-from meshproxy.upstream.balancer.round_robin import RoundRobin
 
 _weights = st.lists(st.integers(0, 20), min_size=1, max_size=8)
 _seeds = st.integers(0, 2**32)
-
-
-@given(weights=_weights, seed=_seeds, turns=st.integers(1, 60))
-def test_round_robin_never_strays_from_the_exact_share_by_more_than_the_number_of_endpoints(
-    weights: list[int], seed: int, turns: int
-) -> None:
-    endpoints = tuple(Endpoint(f"h{index}", 80, weight) for index, weight in enumerate(weights))
-    balancer, counts, total = RoundRobin(endpoints, Random(seed)), [0] * len(weights), sum(weights)
-    for made in range(1, turns + 1):
-        index = balancer.pick()
-        if index is None:
-            assert total == 0
-            return
-        counts[index] += 1
-        for weight, count in zip(weights, counts, strict=True):
-            assert abs(count - made * weight / total) <= len(weights)
-
-
-@given(weights=_weights, seed=_seeds, excluded=st.sets(st.integers(0, 7)), turns=st.integers(1, 30))
-def test_round_robin_uses_a_tried_endpoint_only_when_no_other_is_left(
-    weights: list[int], seed: int, excluded: set[int], turns: int
-) -> None:
-    endpoints = tuple(Endpoint(f"h{index}", 80, weight) for index, weight in enumerate(weights))
-    usable: set[int | None] = {index for index, weight in enumerate(weights) if weight}
-    balancer = RoundRobin(endpoints, Random(seed))
-    for _ in range(turns):
-        index = balancer.pick(excluded)
-        assert index in (usable - excluded or usable or {None})
 
 
 @given(weights=_weights)
