@@ -31,7 +31,8 @@ LAYERS = [
     {"transport", "identity", "interception", "dns", "routing"},
     {"http", "policy", "telemetry", "rpc"},
     {"config"},
-    {"clock", "errors", "tasks", "memory"},
+    {"slicing"},
+    {"clock", "errors", "tasks", "memory", "steps"},
 ]
 """Inside meshproxy: a layer may import lower ones, and itself, but siblings in one layer never each other."""
 

@@ -11,6 +11,9 @@ query too, they are asked for every request.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Self
+
 from meshproxy.config.route import RouteTable, VirtualHost
 from meshproxy.errors import ConfigError
 from meshproxy.http.events import RequestHead
@@ -18,6 +21,7 @@ from meshproxy.routing.candidates import Candidates
 from meshproxy.routing.head_edit import EditMemory
 from meshproxy.routing.match import CompiledRoute, HostSettings, merged_filter_configs
 from meshproxy.routing.virtual_host import EVERY_POSITION, CompiledVirtualHost
+from meshproxy.steps import Steps, finished
 
 MEMO_ENTRIES = 1024
 """Per generation; about 0.3 KB each."""
@@ -45,15 +49,35 @@ class CompiledRouteTable:
         """Raises ConfigError for a domain given twice, an empty domain, and a route that cannot be
         compiled.
         """
+        finished(self._build(table, None))
+
+    @classmethod
+    def in_steps(cls, table: RouteTable, before: Self | None = None) -> Steps[Self]:
+        """The same, pausing after each virtual host. One that is in `before` too, the same object, keeps its
+        compiled twin."""
+        compiled = cls.__new__(cls)
+        yield from compiled._build(table, before)
+        return compiled
+
+    def _build(self, table: RouteTable, before: CompiledRouteTable | None) -> Steps[None]:
         self.name = table.name
         self._ignore_port = table.ignore_port_in_host_matching
+        self._frame = replace(table, name="", virtual_hosts=())
+        """What is said of all virtual hosts: each is compiled with it."""
+        kept = before if before is not None and before._frame == self._frame else None
         self._exact: dict[str, CompiledVirtualHost] = {}
         self._suffixes: dict[str, CompiledVirtualHost] = {}
         self._prefixes: dict[str, CompiledVirtualHost] = {}
         self._any: CompiledVirtualHost | None = None
-        self._memory = EditMemory()
+        self._memory: EditMemory = kept._memory if kept is not None else EditMemory()
+        self._compiled: dict[int, tuple[VirtualHost, CompiledVirtualHost]] = {}
+        """By the identity of what each was compiled from."""
         for host in table.virtual_hosts:
-            self._add(host, self._settings(table, host))
+            known = kept._compiled.get(id(host)) if kept is not None else None
+            compiled = known[1] if known else CompiledVirtualHost(host, self._settings(table, host))
+            self._compiled[id(host)] = (host, compiled)
+            self._add(host, compiled)
+            yield
         self._suffix_lengths = sorted({len(suffix) for suffix in self._suffixes}, reverse=True)
         self._prefix_lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
         self._young: dict[_Key, _Found] = {}
@@ -111,8 +135,7 @@ class CompiledRouteTable:
             memory=self._memory,
         )
 
-    def _add(self, host: VirtualHost, settings: HostSettings) -> None:
-        compiled = CompiledVirtualHost(host, settings)
+    def _add(self, host: VirtualHost, compiled: CompiledVirtualHost) -> None:
         for domain in host.domains:
             if domain == "*":
                 if self._any is not None:

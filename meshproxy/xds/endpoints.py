@@ -15,6 +15,7 @@ from control_plane.api.envoy.config.endpoint.v3.endpoint_components_pb2 import L
 from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from meshproxy.config.model import Endpoint, WorkloadIdentity
 from meshproxy.errors import ConfigError
+from meshproxy.steps import Steps, finished
 from meshproxy.xds.strict import enum_name, require
 
 SOCKET_MATCH_KEY = "envoy.transport_socket_match"
@@ -33,11 +34,17 @@ _HEALTH = {
 
 def translate_endpoints(assignment: ClusterLoadAssignment, path: str) -> tuple[Endpoint, ...]:
     """Endpoints in the order given; all localities have one priority. Raises ConfigError."""
-    return tuple(
-        _endpoint(item, f"{path}.endpoints[{outer}].lb_endpoints[{inner}]")
-        for outer, locality in enumerate(assignment.endpoints)
-        for inner, item in enumerate(locality.lb_endpoints)
-    )
+    return finished(translating_endpoints(assignment, path))
+
+
+def translating_endpoints(assignment: ClusterLoadAssignment, path: str) -> Steps[tuple[Endpoint, ...]]:
+    """The same, pausing after each endpoint."""
+    endpoints = []
+    for outer, locality in enumerate(assignment.endpoints):
+        for inner, item in enumerate(locality.lb_endpoints):
+            endpoints.append(_endpoint(item, f"{path}.endpoints[{outer}].lb_endpoints[{inner}]"))
+            yield
+    return tuple(endpoints)
 
 
 def host_and_port(address: Address, path: str) -> tuple[str, int]:

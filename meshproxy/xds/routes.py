@@ -49,16 +49,20 @@ _NOT_FOUND_STATUS = {
 
 def translate_routes(config: RouteConfiguration, path: str) -> RouteTable:
     """`config` has passed the strict check. Raises ConfigError, also for what the router refuses."""
-    table = RouteTable(
-        name=config.name,
-        virtual_hosts=tuple(
-            _virtual_host(host, f"{path}.virtual_hosts[{index}]")
-            for index, host in enumerate(config.virtual_hosts)
-        ),
-        ignore_port_in_host_matching=config.ignore_port_in_host_matching,
-    )
+    hosts = enumerate(config.virtual_hosts)
+    listed = tuple(virtual_host(host, f"{path}.virtual_hosts[{index}]") for index, host in hosts)
+    table = route_table(config, listed, path)
     CompiledRouteTable(table)  # refuses bad patterns and domains claimed twice
     return table
+
+
+def route_table(config: RouteConfiguration, hosts: tuple[VirtualHost, ...], path: str) -> RouteTable:
+    """The table of `hosts`, with what is said of all of them. Raises ConfigError."""
+    return RouteTable(
+        name=config.name,
+        virtual_hosts=hosts,
+        ignore_port_in_host_matching=config.ignore_port_in_host_matching,
+    )
 
 
 def split(names: Sequence[str], weights: Sequence[int], path: str) -> tuple[WeightedCluster, ...]:
@@ -70,7 +74,8 @@ def split(names: Sequence[str], weights: Sequence[int], path: str) -> tuple[Weig
     return tuple(WeightedCluster(name, weight) for name, weight in zip(names, weights, strict=True))
 
 
-def _virtual_host(host: components.VirtualHost, path: str) -> VirtualHost:
+def virtual_host(host: components.VirtualHost, path: str) -> VirtualHost:
+    """`host` has passed the strict check. Raises ConfigError."""
     require(bool(host.name), f"{path}.name", "must not be empty")
     require(bool(host.domains), f"{path}.domains", "at least one is needed")
     return VirtualHost(

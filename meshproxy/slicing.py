@@ -1,0 +1,39 @@
+"""Long work in slices, between which the event loop serves requests.
+
+A thread would not do: it keeps the interpreter for 5 ms at a time, and the loop waits for it anew after every
+system call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+from meshproxy.clock import Clock
+from meshproxy.memory import keep_out_of_collections
+from meshproxy.steps import Steps
+
+T = TypeVar("T")
+
+SLICE_SECONDS: Final = 0.002
+"""How long requests wait for such work; a step may exceed it by its own length."""
+
+
+async def in_slices(steps: Steps[T], clock: Clock) -> T:
+    """The result of `steps`; requests have their turn after each slice. Whoever calls sees to it that what
+    the steps read does not change meanwhile.
+
+    What work of more than a slice makes is configuration, so it is exempt from garbage collections as it is
+    made: a full one in the middle of a big update would look through all of it.
+    """
+    until = clock.monotonic() + SLICE_SECONDS
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if clock.monotonic() >= until:
+            keep_out_of_collections()
+            await asyncio.sleep(0)
+            until = clock.monotonic() + SLICE_SECONDS
