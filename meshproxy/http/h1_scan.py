@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshproxy.errors import LocalProtocolError, RemoteProtocolError
-from meshproxy.http.events import Event, Framing, Request, RequestHead, Response
+from meshproxy.http.events import END, Event, Framing, Request, RequestHead, Response
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.message_reader import (
@@ -29,8 +29,10 @@ __all__ = ["HeadLimits", "HeadMemory", "RequestReader", "ResponseReader"]
 
 _MAX_INTERIM: Final = 16
 """1xx responses before a final one. More than a few is a fault; the bound also bounds recursion."""
+_SPECIAL_METHODS: Final = frozenset({b"HEAD", b"CONNECT"})
 _UUID_LINE: Final = b"\r\nx-request-id: "
 _NO_FRAMING: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
 
 
 class RequestReader(RememberingReader):
@@ -160,7 +162,7 @@ class RequestReader(RememberingReader):
 class ResponseReader(RememberingReader):
     """Reads the responses of one upstream connection, each announced by `expect`."""
 
-    __slots__ = ("_heads", "_interim", "_is_bodyless", "_is_connect", "_known")
+    __slots__ = ("_heads", "_interim", "_is_bodyless", "_is_connect", "_is_special", "_known")
 
     def __init__(self, memory: HeadMemory, limits: HeadLimits) -> None:
         super().__init__(limits, DONE)
@@ -168,6 +170,8 @@ class ResponseReader(RememberingReader):
         self._known = self._heads.memory
         self._is_bodyless = False
         self._is_connect = False
+        self._is_special = False
+        """The method decides how the response is framed."""
         self._interim = 0
 
     @property
@@ -182,8 +186,12 @@ class ResponseReader(RememberingReader):
             raise LocalProtocolError("expect while a response is awaited or bytes are left over")
         self._state = HEAD
         self._interim = 0
-        self._is_connect = method == b"CONNECT"
-        self._is_bodyless = method == b"HEAD"
+        if method in _SPECIAL_METHODS:
+            self._is_special = True
+            self._is_connect = method == b"CONNECT"
+            self._is_bodyless = not self._is_connect
+        elif self._is_special:
+            self._is_special = self._is_connect = self._is_bodyless = False
 
     def receive(self, data: bytes) -> list[Event]:
         """Events of `data`. Raises RemoteProtocolError, also for bytes when no response is awaited."""
@@ -197,6 +205,16 @@ class ResponseReader(RememberingReader):
             known = self._known.get(data[: end + 4])
             if known is not None:
                 self._misses = 0
+                head, framing, end_stream = known
+                if (
+                    framing is _LENGTH
+                    and len(data) == end + 4 + head.content_length
+                    and not end_stream
+                    and not self._is_special
+                    and head.status >= 200
+                ):
+                    self._state = DONE  # the whole response in one read
+                    return [Response(head, framing, False), data[end + 4 :], END]
                 return self._begin(known, data[end + 4 :])
         try:
             return self._receive_new_head(data, end)

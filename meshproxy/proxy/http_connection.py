@@ -18,6 +18,7 @@ from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.services import PAUSED_BY_BODY, PAUSED_BY_PIPELINE, ConnectionFacts
 from meshproxy.proxy.upgrade import UpgradeStream
 from meshproxy.transport import socket_option
+from meshproxy.transport.bounded_read import MAX_READ, bound_reads
 
 _MAX_PIPELINED: Final = 65536
 """Bytes of further requests held while one is being answered; reading pauses above it."""
@@ -77,6 +78,8 @@ class HttpServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return  # lingering: read and dropped
+        if len(data) > MAX_READ and self._transport is not None:
+            bound_reads(self._transport, self)
         try:
             events = self._reader.receive(data)
         except RemoteProtocolError as error:
@@ -84,7 +87,7 @@ class HttpServerConnection(asyncio.Protocol):
             return
         if events:
             self._handle(events)
-        if self._reader.buffered > _MAX_PIPELINED and self._reader.is_complete:
+        elif self._reader.buffered > _MAX_PIPELINED and self._reader.is_complete:
             self.pause_reading(PAUSED_BY_PIPELINE)
 
     def eof_received(self) -> bool:
@@ -221,7 +224,7 @@ class HttpServerConnection(asyncio.Protocol):
         drain = services.drain
         return drain is not None and drain.closes(services.clock.monotonic(), services.rng.random())
 
-    def on_stream_done(self, *, close: bool) -> None:
+    def on_stream_done(self, now: float, *, close: bool) -> None:
         """The exchange is complete on our side."""
         self._stream = None
         if self._paused & PAUSED_BY_BODY:
@@ -229,8 +232,8 @@ class HttpServerConnection(asyncio.Protocol):
         if close:
             self.close_gracefully()
         elif not self._pumping:
-            self._last_progress = self._services.clock.monotonic()
-            if self._can_go_on and (events := self._next_events()):
+            self._last_progress = now
+            if not self._closing and not self.is_write_paused and (events := self._next_events()):
                 self._handle(events)
 
     def pause_reading(self, reason: int) -> None:

@@ -38,6 +38,10 @@ MAX_HELD_BODY: Final = 65536
 _REFUSED_RETRY_FLAGS: Final = {RetryVerdict.LIMIT_REACHED: ",URX", RetryVerdict.OVERFLOW: ",UO"}
 """What Envoy's users look for beside the failure's own flag."""
 
+_HTTP_11: Final = (1, 1)
+_LENGTH: Final = Framing.LENGTH
+_CHUNKED: Final = Framing.CHUNKED
+_UNTIL_CLOSE: Final = Framing.UNTIL_CLOSE
 _CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 _CLOSE_LINE: Final = b"connection: close\r\n"
 _KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
@@ -272,8 +276,26 @@ class HttpStream:
     # --- the response ---
 
     def on_response(self, events: list[Event]) -> None:
-        out: list[bytes] = []
-        done = False
+        first = events[0]
+        if type(first) is Response:
+            if first.head.status == 503 and self._is_unserved(first.head):
+                return
+            head = self._response_head(first)
+            if head is None:
+                return
+            if len(events) == 3 and not self._rechunk and events[2] is END and first.framing is _LENGTH:
+                body = events[1]  # the common case: all of it in one read
+                assert type(body) is bytes
+                self.response_bytes = len(body)
+                self._connection.write(head + body)
+                self._finish()
+                return
+            self._pass_on(events[1:], [head], done=first.end_stream and first.head.status >= 200)
+        else:
+            self._pass_on(events, [], done=False)
+
+    def _pass_on(self, events: list[Event], out: list[bytes], *, done: bool) -> None:
+        """What of the response came behind its head; further heads when that one was an interim one."""
         trailers: Trailers | None = None
         for event in events:
             kind = type(event)
@@ -306,7 +328,7 @@ class HttpStream:
             if head.status == 101:  # we never pass `upgrade` on, so nobody can have agreed to it
                 self.on_upstream_lost(RemoteProtocolError("upstream switched protocols unasked"))
                 return None
-            return head.forward + b"\r\n" if self._head.version >= (1, 1) else b""
+            return head.forward + b"\r\n" if self._head.version >= _HTTP_11 else b""
         self._response = response
         endpoint = self._endpoint
         assert endpoint is not None
@@ -320,18 +342,19 @@ class HttpStream:
         # not wait for a body that nobody wants.
         close = self._connection.must_close(self._head) or not self._request_done
         lines = b""
-        if response.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE):
-            if self._head.version >= (1, 1):
+        framing = response.framing
+        if framing is _CHUNKED or framing is _UNTIL_CLOSE:
+            if self._head.version >= _HTTP_11:
                 self._rechunk = True
                 lines = _CHUNKED_LINE
             else:
                 close = True  # HTTP/1.0 knows no chunks: the end of the connection delimits the body
         if close:
             lines += _CLOSE_LINE
-        elif self._head.version < (1, 1):
+            self._will_close = True
+        elif self._head.version < _HTTP_11:
             lines += _KEEP_ALIVE_LINE
-        self._will_close = close
-        return head.forward + lines + b"\r\n"
+        return b"%b%b\r\n" % (head.forward, lines)
 
     def _is_unserved(self, head: ResponseHead) -> bool:
         """The peer's sidecar says that its app did not serve this: judged as if we had failed to reach it."""
@@ -351,7 +374,7 @@ class HttpStream:
         if self._connection.is_write_paused:
             upstream.resume_reading()
         upstream.finish(
-            self._request_done and response.head.keep_alive and response.framing is not Framing.UNTIL_CLOSE
+            self._request_done and response.head.keep_alive and response.framing is not _UNTIL_CLOSE
         )
         self._complete(response.head.status, "", close=self._will_close)
 
@@ -456,7 +479,7 @@ class HttpStream:
             self._cluster.active_requests -= 1
         if self._endpoint is not None:
             self._endpoint.active_requests -= 1
-        duration_ms = (self._services.clock.monotonic() - self._started_at) * 1000.0
+        now = self._services.clock.monotonic()
         self._services.reporter.http(
             self._connection.facts,
             self._head,
@@ -464,11 +487,11 @@ class HttpStream:
             self._endpoint,
             status,
             flag,
-            duration_ms,
+            (now - self._started_at) * 1000.0,
             self.request_bytes,
             self.response_bytes,
         )
-        self._connection.on_stream_done(close=close)
+        self._connection.on_stream_done(now, close=close)
 
     # --- back-pressure ---
 

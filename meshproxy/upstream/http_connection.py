@@ -10,12 +10,15 @@ from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import Event
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory, ResponseReader
 from meshproxy.transport import socket_option
+from meshproxy.transport.bounded_read import MAX_READ, bound_reads
 
 
 class ResponseSink(Protocol):
     """Who waits for the response. Defined here so that the connection need not know the proxy above it."""
 
-    def on_response(self, events: list[Event]) -> None: ...
+    def on_response(self, events: list[Event]) -> None:
+        """At least one event."""
+        ...
 
     def on_upstream_lost(self, error: Exception | None) -> None:
         """The connection ended before the response was complete; None is an orderly close."""
@@ -143,12 +146,15 @@ class HttpUpstreamConnection(asyncio.Protocol):
         if sink is None:
             self.abort()  # bytes nobody asked for: the next response would be somebody else's
             return
+        if len(data) > MAX_READ and self._transport is not None:
+            bound_reads(self._transport, self)
         try:
             events = self._reader.receive(data)
         except RemoteProtocolError as error:
             self._lose(error)
             return
-        sink.on_response(events)
+        if events:
+            sink.on_response(events)
 
     def eof_received(self) -> bool:
         sink = self._sink
