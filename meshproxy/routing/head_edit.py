@@ -55,6 +55,20 @@ class EditMemory:
         return len(self._young) + len(self._old)
 
 
+def compile_edit(
+    levels: Sequence[HeaderMutations],
+    memory: EditMemory,
+    *,
+    rewrite: TargetRewrite | None = None,
+    host: str = "",
+) -> HeadEdit | None:
+    """None when nothing is changed. `levels` in the order of application."""
+    used = [level for level in levels if level.add or level.remove]
+    if not used and rewrite is None and not host:
+        return None
+    return HeadEdit(used, memory, rewrite, host)
+
+
 class HeadEdit:
     """What one route, with one of its clusters, does to a request head or to a response head."""
 
@@ -64,19 +78,14 @@ class HeadEdit:
         self,
         levels: Sequence[HeaderMutations],
         memory: EditMemory,
-        *,
-        rewrite: TargetRewrite | None = None,
-        host: str = "",
+        rewrite: TargetRewrite | None,
+        host: str,
     ) -> None:
-        self._levels = tuple(_CompiledLevel(level) for level in levels if level.add or level.remove)
+        """Use `compile_edit`."""
+        self._levels = tuple(_CompiledLevel(level) for level in levels)
         self._memory = memory
         self._rewrite = rewrite
         self._host = host.encode()
-
-    @property
-    def is_empty(self) -> bool:
-        """True when it changes nothing."""
-        return not self._levels and self._rewrite is None and not self._host
 
     def apply(self, forward: bytes) -> bytes:
         """Start line and fields, each ended by CRLF, changed."""

@@ -27,7 +27,7 @@ from meshproxy.config.route_match import (
 from meshproxy.http.events import RequestHead
 from meshproxy.policy.retry import RetryPolicy
 from meshproxy.routing.cluster_choice import ClusterChoice
-from meshproxy.routing.head_edit import EditMemory, HeadEdit
+from meshproxy.routing.head_edit import EditMemory, compile_edit
 from meshproxy.routing.path_rewrite import TargetRewrite, compile_path_rewrite
 from meshproxy.routing.redirect import CompiledRedirect
 from meshproxy.routing.regex import Regex
@@ -95,24 +95,21 @@ class Target:
         self.cluster = cluster
         self.name = cluster.name
         every = (cluster.mutations, *levels)
-        self.request_edit = _unless_empty(
-            HeadEdit(
-                [level.request for level in every],
-                memory,
-                rewrite=rewrite,
-                host=cluster.host_rewrite or action.host_rewrite,
-            )
+        self.request_edit = compile_edit(
+            [level.request for level in every],
+            memory,
+            rewrite=rewrite,
+            host=cluster.host_rewrite or action.host_rewrite,
         )
         """None sends the head on as it is."""
-        self.response_edit = _unless_empty(HeadEdit([level.response for level in every], memory))
-        self.metadata_match = tuple(
-            sorted((dict(action.metadata_match) | dict(cluster.metadata_match)).items())
+        self.response_edit = compile_edit([level.response for level in every], memory)
+        self.metadata_match = (
+            tuple(sorted((dict(action.metadata_match) | dict(cluster.metadata_match)).items()))
+            if cluster.metadata_match
+            else action.metadata_match
         )
+        """Endpoint metadata asked for; sorted."""
         self.filter_configs: FilterConfigs = ()
-
-
-def _unless_empty(edit: HeadEdit) -> HeadEdit | None:
-    return None if edit.is_empty else edit
 
 
 class CompiledRoute:
@@ -169,7 +166,7 @@ class CompiledRoute:
         self.retry = RetryPolicy(settings) if settings else None
         self._choice = ClusterChoice(self.action.clusters if self.action else ())
         levels = host.ordered(route.mutations)
-        self.response_edit = _unless_empty(HeadEdit([level.response for level in levels], host.memory))
+        self.response_edit = compile_edit([level.response for level in levels], host.memory)
         """For answers made here: redirects and direct responses."""
         self.filter_configs = merged_filter_configs(host.filter_configs, route.filter_configs)
         self.targets = _targets(self._choice, self.action, levels, host.memory, match.path)

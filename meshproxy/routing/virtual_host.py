@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from meshproxy.config.route import VirtualHost
+from meshproxy.config.route import Route, VirtualHost
+from meshproxy.errors import ConfigError
 from meshproxy.routing.candidates import Candidates, arrange
 from meshproxy.routing.match import CompiledRoute, HostSettings, matches_every_path
 from meshproxy.routing.path_index import PathIndex
@@ -25,20 +26,28 @@ class CompiledVirtualHost:
         """Raises ConfigError for a route that cannot be compiled."""
         self.name = host.name
         self.routes = tuple(
-            CompiledRoute(route, position, settings) for position, route in enumerate(host.routes)
+            _compiled(host, route, position, settings) for position, route in enumerate(host.routes)
         )
         first = self.routes[0] if self.routes else None
         is_sole = first is not None and first.is_unconditional and matches_every_path(first.route.match.path)
         self.sole = first if is_sole else None
-        self._index = PathIndex((route.route.match.path, route.path_start) for route in self.routes)
+        self._index: PathIndex | None = None
+        """Made when a path needs it: most virtual hosts have one route, for every path."""
         self._arranged: dict[tuple[int, ...], Candidates] = {}
 
     def find(self, path: str) -> CompiledRoute | Candidates | None:
         """The route for `path`; where its choice needs the rest of the request, those that come into
         question, up to the first that takes whatever is left.
         """
+        if self.sole is not None and path[:1] == "/":
+            return self.sole
+        index = self._index
+        if index is None:
+            index = self._index = PathIndex(
+                (route.route.match.path, route.path_start) for route in self.routes
+            )
         found: list[CompiledRoute] = []
-        for position in self._index.candidates(path):
+        for position in index.candidates(path):
             route = self.routes[position]
             if route.accepts_path(path):
                 found.append(route)
@@ -56,3 +65,11 @@ class CompiledVirtualHost:
             if len(self._arranged) < _MAX_ARRANGED:
                 self._arranged[key] = candidates
         return candidates
+
+
+def _compiled(host: VirtualHost, route: Route, position: int, settings: HostSettings) -> CompiledRoute:
+    try:
+        return CompiledRoute(route, position, settings)
+    except ConfigError as error:
+        place = f"virtual host {host.name!r}, routes[{position}] {route.name!r}"
+        raise ConfigError(f"{place}: {error}") from error

@@ -31,7 +31,7 @@ from meshproxy.config.model import (
 from meshproxy.errors import ConfigError
 from meshproxy.xds.endpoints import host_and_port
 from meshproxy.xds.http_manager import translate_http_manager
-from meshproxy.xds.routes import split
+from meshproxy.xds.split import split
 from meshproxy.xds.strict import require, seconds_or, type_name, unpack
 from meshproxy.xds.tls import downstream_tls
 

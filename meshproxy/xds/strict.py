@@ -19,12 +19,16 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from meshproxy.errors import ConfigError
 from meshproxy.steps import Steps
+from meshproxy.xds.not_yet import NOT_YET
 
 M = TypeVar("M", bound=Message)
 
 _V3: Final = "envoy.config.{}.v3."
 _CORE, _LISTENER, _ROUTE = _V3.format("core"), _V3.format("listener"), _V3.format("route")
 _CLUSTER, _ENDPOINT = _V3.format("cluster"), _V3.format("endpoint")
+_MUTATIONS: Final = (
+    "request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove"
+)
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _TCP = "envoy.extensions.filters.network.tcp_proxy.v3."
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
@@ -40,9 +44,12 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "ConfigSource": "ads resource_api_version",
     _CORE + "DataSource": "inline_bytes inline_string",
     _CORE + "ExtraSourceAddress": "address",
+    _CORE + "HeaderValue": "key value",
+    _CORE + "HeaderValueOption": "header append append_action keep_empty_value",
     _CORE + "Http1ProtocolOptions": "",
     _CORE + "HttpProtocolOptions": "idle_timeout max_headers_count max_requests_per_connection",
     _CORE + "Metadata": "filter_metadata",
+    _CORE + "RuntimeFractionalPercent": "default_value",
     _CORE + "SocketAddress": "address port_value",
     _CORE + "TransportSocket": "name typed_config",
     # listeners
@@ -73,18 +80,41 @@ _TABLE: Final[Mapping[str, str]] = {
     _TCP + "TcpProxy.WeightedCluster.ClusterWeight": "name weight",
     # routes
     _ROUTE + "DirectResponseAction": "status body",
+    _ROUTE + "HeaderMatcher": "name string_match range_match present_match invert_match"
+    " treat_missing_header_as_empty",
+    _ROUTE + "QueryParameterMatcher": "name string_match present_match",
+    _ROUTE + "RedirectAction": "host_redirect path_redirect prefix_rewrite regex_rewrite response_code"
+    " https_redirect scheme_redirect strip_query port_redirect",
     _ROUTE + "RetryPolicy": "retry_on num_retries retry_host_predicate host_selection_retry_max_attempts"
-    " retry_back_off",
+    " retry_back_off per_try_timeout per_try_idle_timeout retriable_status_codes retriable_headers"
+    " retriable_request_headers rate_limited_retry_back_off",
+    _ROUTE + "RetryPolicy.RateLimitedRetryBackOff": "reset_headers max_interval",
+    _ROUTE + "RetryPolicy.ResetHeader": "name format",
     _ROUTE + "RetryPolicy.RetryBackOff": "base_interval max_interval",
     _ROUTE + "RetryPolicy.RetryHostPredicate": "name typed_config",
-    _ROUTE + "Route": "name match route direct_response",
-    _ROUTE + "RouteAction": "cluster weighted_clusters cluster_not_found_response_code timeout retry_policy",
-    _ROUTE + "RouteConfiguration": "name virtual_hosts ignore_port_in_host_matching",
-    _ROUTE + "RouteMatch": "prefix path safe_regex path_separated_prefix case_sensitive",
-    _ROUTE + "VirtualHost": "name domains routes",
+    _ROUTE + "Route": "name match route redirect direct_response metadata typed_per_filter_config "
+    + _MUTATIONS,
+    _ROUTE + "RouteAction": "cluster weighted_clusters cluster_not_found_response_code timeout retry_policy"
+    " prefix_rewrite regex_rewrite host_rewrite_literal idle_timeout hash_policy request_mirror_policies"
+    " metadata_match",
+    _ROUTE + "RouteAction.HashPolicy": "header cookie connection_properties query_parameter terminal",
+    _ROUTE + "RouteAction.HashPolicy.ConnectionProperties": "source_ip",
+    _ROUTE + "RouteAction.HashPolicy.Cookie": "name ttl path attributes",
+    _ROUTE + "RouteAction.HashPolicy.CookieAttribute": "name value",
+    _ROUTE + "RouteAction.HashPolicy.Header": "header_name regex_rewrite",
+    _ROUTE + "RouteAction.HashPolicy.QueryParameter": "name",
+    _ROUTE + "RouteAction.RequestMirrorPolicy": "cluster runtime_fraction disable_shadow_host_suffix_append",
+    _ROUTE + "RouteConfiguration": "name virtual_hosts ignore_port_in_host_matching"
+    " most_specific_header_mutations_wins typed_per_filter_config " + _MUTATIONS,
+    _ROUTE
+    + "RouteMatch": "prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters",
+    _ROUTE + "VirtualHost": "name domains routes retry_policy include_request_attempt_count"
+    " include_attempt_count_in_response typed_per_filter_config " + _MUTATIONS,
     _ROUTE + "WeightedCluster": "clusters",
-    _ROUTE + "WeightedCluster.ClusterWeight": "name weight",
+    _ROUTE + "WeightedCluster.ClusterWeight": "name weight metadata_match host_rewrite_literal"
+    " typed_per_filter_config " + _MUTATIONS,
     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": "",
+    "envoy.type.matcher.v3.RegexMatchAndSubstitute": "pattern substitution",
     "envoy.type.matcher.v3.RegexMatcher": "regex",
     # clusters
     _CLUSTER + "CircuitBreakers": "thresholds",
@@ -116,12 +146,15 @@ _TABLE: Final[Mapping[str, str]] = {
     _TLS + "TlsParameters": "tls_minimum_protocol_version tls_maximum_protocol_version",
     _TLS + "UpstreamTlsContext": "common_tls_context sni max_session_keys",
     "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
-    "envoy.type.matcher.v3.StringMatcher": "exact prefix",
+    "envoy.type.matcher.v3.StringMatcher": "exact prefix suffix contains safe_regex ignore_case",
+    "envoy.type.v3.FractionalPercent": "numerator denominator",
+    "envoy.type.v3.Int64Range": "start end",
     "envoy.type.v3.Percent": "value",
 }
 
 ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
-    message: frozenset(fields.split()) for message, fields in _TABLE.items()
+    message: frozenset(fields.split()) - NOT_YET.get(message, frozenset())
+    for message, fields in _TABLE.items()
 }
 """Full message name -> names of the fields that the translation reads."""
 

@@ -127,5 +127,6 @@ def _san_matchers(
         kind = item.matcher.WhichOneof("match_pattern")
         value = item.matcher.exact or item.matcher.prefix
         require(bool(value), f"{where}.matcher", "an exact or prefix that is not empty is needed")
+        require(not item.matcher.ignore_case, f"{where}.matcher.ignore_case", "true is not supported")
         (exact if kind == "exact" else prefixes).append(value)
     return tuple(exact), tuple(prefixes)

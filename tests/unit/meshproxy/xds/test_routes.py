@@ -158,10 +158,9 @@ def _shrinking(made: ProtoRoute) -> None:
     [
         (_field("match.path", "a"), ".match.path: 'a' does not start with /"),
         (_field("match.path_separated_prefix", "/a?b"), "path_separated_prefix: '/a?b' has ? or #"),
-        (_field("match.safe_regex.regex", "("), "safe_regex"),
-        (_field("match.case_sensitive.value", False), ".match.case_sensitive: false is not supported"),
+        (_field("match.safe_regex.regex", "("), "routes[0] '': regular expression '('"),
         (lambda made: made.match.Clear(), ".match: one of path, prefix, path_separated_prefix"),
-        (lambda made: made.ClearField("route"), "an action is needed: route or direct_response"),
+        (lambda made: made.ClearField("route"), "an action is needed: route, redirect or direct_response"),
         (lambda made: made.route.ClearField("cluster"), ".route: cluster or weighted_clusters is needed"),
         (_field("route.cluster", ""), ".route.cluster[0].name: must not be empty"),
         (_weightless, "weighted_clusters.clusters: the weights add up to 0"),
