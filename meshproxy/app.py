@@ -81,7 +81,12 @@ class Sidecar:
         """One worker here by default; several in processes of their own, and none here, when asked for."""
         bootstrap = self._bootstrap
         if bootstrap.concurrency > 1:
-            begin = Begin(bootstrap.workload, str(bootstrap.spiffe_id), bootstrap.log_level)
+            begin = Begin(
+                bootstrap.workload,
+                str(bootstrap.spiffe_id),
+                bootstrap.log_level,
+                bootstrap.max_connections,
+            )
             size = bootstrap.concurrency
             return WorkerPool(size, begin, self._metrics, clock=self._clock, rng=self._rng)
         tasks = TaskGroupRegistry()
@@ -93,6 +98,7 @@ class Sidecar:
             tasks=tasks,
             clock=self._clock,
             rng=self._rng,
+            max_connections=bootstrap.max_connections,
         )
         return WorkerBeside(live, tasks)
 

@@ -17,6 +17,8 @@ APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
 MAX_CONCURRENCY = 64
 """Each worker holds its own connections to every upstream."""
+MAX_CONNECTIONS = 1_000_000
+"""As many files as Linux lets a process have open unless told otherwise (fs.nr_open)."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -48,6 +50,8 @@ class Bootstrap:
     log_level: str
     concurrency: int
     """Event loops that carry traffic. 1: the main process's own; more: as many worker processes."""
+    max_connections: int | None
+    """Open at once, of each listener and worker; None: `transport.connection_limit`'s default."""
 
     @property
     def spiffe_id(self) -> SpiffeId:
@@ -100,6 +104,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         drain_timeout=options.drain_timeout,
         log_level=options.log_level,
         concurrency=options.concurrency,
+        max_connections=options.max_connections,
     )
     try:
         _ = bootstrap.spiffe_id
@@ -168,6 +173,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         default=environment.get("MESHPROXY_CONCURRENCY", "1"),
         help="cores that carry traffic; above 1 each has a process of its own [$MESHPROXY_CONCURRENCY]",
     )
+    parser.add_argument(
+        "--max-connections",
+        type=_connections,
+        default=environment.get("MESHPROXY_MAX_CONNECTIONS"),
+        help="open at once, of each listener and worker; more are reset. Default 10000, and never more than a"
+        " quarter of the files that may be open [$MESHPROXY_MAX_CONNECTIONS]",
+    )
     level = environment.get("MESHPROXY_LOG_LEVEL", "info")
     parser.add_argument("--log-level", choices=LOG_LEVELS, default=level, help="[$MESHPROXY_LOG_LEVEL]")
     return parser
@@ -183,6 +195,12 @@ def _port(text: str) -> int:
 def _workers(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
         raise argparse.ArgumentTypeError(f"{text} is no number of workers: give 1 to {MAX_CONCURRENCY}")
+    return int(text)
+
+
+def _connections(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONNECTIONS:
+        raise argparse.ArgumentTypeError(f"{text} is no number of connections: give 1 to {MAX_CONNECTIONS}")
     return int(text)
 
 

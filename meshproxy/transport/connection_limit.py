@@ -1,12 +1,15 @@
 """How many connections a listener may have open, so that one flooded listener leaves files for the rest. [1]
 
 Every connection holds a file, and most need a second one towards their upstream; a process that runs out of
-files can neither accept nor dial. Inbound and outbound count apart.
+files can neither accept nor dial. Inbound and outbound count apart. Should files run short all the same, the
+last of them are not given to new connections: what is accepted beyond is reset and counted. When there are
+none at all, libuv accepts and closes what waits, with a file that it keeps for that: the loop does not spin.
 """
 
 from __future__ import annotations
 
 import resource
+import sys
 from typing import Final
 
 MAX_CONNECTIONS: Final = 10_000
@@ -17,12 +20,21 @@ _FILES_PER_CONNECTION: Final = 4
 """Two listeners, and two sockets for a connection that is proxied."""
 
 
-def default_max_connections() -> int:
-    """`MAX_CONNECTIONS`, or what this process's limit on open files allows."""
+def allowed_connections(asked: int | None = None) -> int:
+    """`asked`, or else `MAX_CONNECTIONS`; less where this process's limit on open files does not allow it."""
+    most = MAX_CONNECTIONS if asked is None else asked
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, (files - _KEPT_FILES) // _FILES_PER_CONNECTION))
+        return most
+    return max(1, min(most, (files - _KEPT_FILES) // _FILES_PER_CONNECTION))
+
+
+def highest_file() -> int:
+    """The largest descriptor that an accepted connection may have: the kernel gives the lowest free one."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return files - 1 - min(_KEPT_FILES, files // 4)
 
 
 def raise_file_limit() -> None:

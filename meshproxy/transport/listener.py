@@ -16,7 +16,12 @@ from typing import Final, cast
 
 from meshproxy.config.model import DownstreamTls, FilterChain, Listener
 from meshproxy.transport import socket_option
-from meshproxy.transport.connection_limit import ConnectionCount, Seat, default_max_connections
+from meshproxy.transport.connection_limit import (
+    ConnectionCount,
+    Seat,
+    allowed_connections,
+    highest_file,
+)
 from meshproxy.transport.detect import Detected, DetectedKind, detect
 from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
 from meshproxy.transport.handshake_gate import Admission, HandshakeGate
@@ -61,8 +66,10 @@ class ListenerServices:
     """A TLS handshake succeeded: for counting."""
     gate: HandshakeGate = field(default_factory=HandshakeGate)
     """The event loop's."""
-    max_connections: int = field(default_factory=default_max_connections)
+    max_connections: int = field(default_factory=allowed_connections)
     """Open at once, of each listener that is bound; one more is reset."""
+    highest_file: int = field(default_factory=highest_file)
+    """A connection with a larger descriptor is reset: the rest is for those that are open."""
 
 
 class ListenerSet:
@@ -191,6 +198,10 @@ class _Accepting(asyncio.Protocol):
         self._seat = self._listeners.connections(self._name).admit()
         if self._seat is None:
             self._refuse("connection_limit")
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() > self._services.highest_file:
+            self._refuse("file_limit")
             return
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if peer is None or local is None:  # the client is gone already

@@ -26,6 +26,7 @@ from meshproxy.proxy.services import ProxyServices
 from meshproxy.proxy.worker import LiveConfig, Worker
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.transport.connection_limit import allowed_connections
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
 from meshproxy.upstream.cluster import UpstreamServices
@@ -50,8 +51,10 @@ def assemble(
     tasks: TaskGroupRegistry,
     clock: Clock,
     rng: Random,
+    max_connections: int | None = None,
 ) -> LiveWorker:
-    """A worker without configuration. `identity()` is asked for each connection; None is none yet."""
+    """A worker without configuration. `identity()` is asked for each connection; None is none yet.
+    `max_connections` is of each listener; None: the default."""
     live, memory, own_principal = LiveConfig(), HeadMemory(), str(spiffe_id)
     reporter = Reporter(
         metrics,
@@ -95,6 +98,7 @@ def assemble(
         on_detected=reporter.detected,
         on_handshake=reporter.downstream_handshake,
         gate=gate,
+        max_connections=allowed_connections(max_connections),
     )
     worker = Worker(live, services, upstream, listener_services, own_principal)
     return LiveWorker(worker, live)

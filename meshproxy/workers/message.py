@@ -23,6 +23,8 @@ class Begin:
     workload: WorkloadIdentity
     spiffe_id: str
     log_level: str
+    max_connections: int | None = None
+    """Of each listener; None: the default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ class WorkerProcess:
             tasks=self._tasks,
             clock=self._clock,
             rng=random.Random(),
+            max_connections=order.max_connections,
         )
         self._tasks.start(self._live.worker.run(), "worker")
 

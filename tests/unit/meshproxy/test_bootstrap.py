@@ -50,12 +50,20 @@ def test_one_worker_is_the_default_and_more_are_asked_for_by_flag_or_environment
     assert parse([], {**ENVIRONMENT, "MESHPROXY_CONCURRENCY": "4"}).concurrency == 4
 
 
+def test_connections_of_a_listener() -> None:
+    assert parse([], ENVIRONMENT).max_connections is None
+    assert parse(["--max-connections", "5"], ENVIRONMENT).max_connections == 5
+    assert parse([], {**ENVIRONMENT, "MESHPROXY_MAX_CONNECTIONS": "7"}).max_connections == 7
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--admin-port", "70000"],
         ["--drain-timeout", "-1"],
         ["--what"],
+        ["--max-connections", "0"],
+        ["--max-connections", "many"],
         ["--concurrency", "0"],
         ["--concurrency", "65"],
         ["--concurrency", "auto"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import sys
 
 import pytest
 
@@ -149,12 +150,20 @@ async def test_handshakes_that_come_to_nothing_give_their_place_back(authority):
 def test_the_default_leaves_files_for_everything_else(monkeypatch):
     def limit(files: int) -> int:
         monkeypatch.setattr(connection_limit.resource, "getrlimit", lambda kind: (files, files))
-        return connection_limit.default_max_connections()
+        return connection_limit.allowed_connections()
 
     assert limit(1_000_000) == 10_000
     assert limit(resource.RLIM_INFINITY) == 10_000
     assert limit(1024) * 4 < 1024
     assert limit(64) == 1
+    assert connection_limit.allowed_connections(20_000) == 1
+    assert connection_limit.highest_file() == 64 - 1 - 16
+    assert limit(1_000_000) == 10_000
+    assert connection_limit.allowed_connections(20_000) == 20_000
+    assert connection_limit.highest_file() == 1_000_000 - 1 - 128
+    limit(resource.RLIM_INFINITY)
+    assert connection_limit.allowed_connections(20_000) == 20_000
+    assert connection_limit.highest_file() == sys.maxsize
 
 
 def test_as_many_files_as_are_allowed(monkeypatch):
