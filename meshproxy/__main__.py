@@ -12,7 +12,7 @@ from meshproxy import bootstrap as bootstrap_flags
 from meshproxy.app import Sidecar
 from meshproxy.bootstrap import Bootstrap
 from meshproxy.errors import ConfigError
-from meshproxy.memory import raise_thresholds
+from meshproxy.memory import tune_allocator
 from meshproxy.transport.connection_limit import raise_file_limit
 
 
@@ -32,7 +32,7 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    raise_thresholds()
+    tune_allocator()
     raise_file_limit()
     uvloop.run(_run(bootstrap))
     return 0

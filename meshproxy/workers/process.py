@@ -24,7 +24,7 @@ from meshproxy.clock import SystemClock
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity.identity import Identity
-from meshproxy.memory import raise_thresholds
+from meshproxy.memory import tune_allocator
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.telemetry.transfer import MetricsPart, MetricsSender
@@ -162,7 +162,7 @@ def main() -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    raise_thresholds()
+    tune_allocator()
     uvloop.run(WorkerProcess().run(socket.socket(fileno=int(sys.argv[1]))))
     return 0
 
