@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from meshproxy.admin.json_text import LazyObject
+from meshproxy.config.model import Listener
 from meshproxy.identity.identity import Identity
 from meshproxy.transport.listener import ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime
@@ -14,58 +17,62 @@ if TYPE_CHECKING:
     from meshproxy.identity.agent import AgentCounters  # brings grpc, which worker processes do without
 
 
-def clusters(live: Mapping[str, ClusterRuntime]) -> list[dict[str, object]]:
-    """`/clusters`: limits, counters, and every endpoint with how it is reached."""
-    return [
-        {
-            "name": name,
-            "type": runtime.cluster.type,
-            "service": runtime.cluster.service,
-            "active_requests": runtime.active_requests,
-            "pending_requests": runtime.pending_requests,
-            "connections": runtime.connections,
-            "active_retries": runtime.active_retries,
-            "overflows": runtime.overflows,
-            "ejected_endpoints": runtime.ejected,
-            "is_panicking": runtime.is_panicking,
-            "endpoints": [
-                {
-                    "address": f"{endpoint.target.address}:{endpoint.target.port}",
-                    "workload": endpoint.endpoint.workload,
-                    "tls": endpoint.tls is not None,
-                    "spiffe_id": endpoint.endpoint.spiffe_id,
-                    "weight": endpoint.endpoint.weight,
-                    "requests": endpoint.requests,
-                    "active_requests": endpoint.active_requests,
-                    "connections": endpoint.connections,
-                    "idle_connections": len(endpoint.idle),
-                    "connect_failures": endpoint.connect_failures,
-                    "consecutive_failures": endpoint.health.failures,
-                    "is_ejected": endpoint.health.is_ejected,
-                    "ejections": endpoint.health.ejections,
-                }
-                for endpoint in runtime.endpoints
-            ],
-        }
-        for name, runtime in sorted(live.items())
-    ]
+def clusters(live: Mapping[str, ClusterRuntime]) -> list[LazyObject]:
+    """`/clusters`: limits, counters, and every endpoint with how it is reached; each as of when the writer of
+    the page reaches it."""
+    return [LazyObject(partial(_cluster, name, runtime)) for name, runtime in sorted(live.items())]
 
 
-def listeners(live: ListenerSet) -> list[dict[str, object]]:
+def _cluster(name: str, runtime: ClusterRuntime) -> dict[str, object]:
+    return {
+        "name": name,
+        "type": runtime.cluster.type,
+        "service": runtime.cluster.service,
+        "active_requests": runtime.active_requests,
+        "pending_requests": runtime.pending_requests,
+        "connections": runtime.connections,
+        "active_retries": runtime.active_retries,
+        "overflows": runtime.overflows,
+        "ejected_endpoints": runtime.ejected,
+        "is_panicking": runtime.is_panicking,
+        "endpoints": [
+            {
+                "address": f"{endpoint.target.address}:{endpoint.target.port}",
+                "workload": endpoint.endpoint.workload,
+                "tls": endpoint.tls is not None,
+                "spiffe_id": endpoint.endpoint.spiffe_id,
+                "weight": endpoint.endpoint.weight,
+                "requests": endpoint.requests,
+                "active_requests": endpoint.active_requests,
+                "connections": endpoint.connections,
+                "idle_connections": len(endpoint.idle),
+                "connect_failures": endpoint.connect_failures,
+                "consecutive_failures": endpoint.health.failures,
+                "is_ejected": endpoint.health.is_ejected,
+                "ejections": endpoint.health.ejections,
+            }
+            for endpoint in runtime.endpoints
+        ],
+    }
+
+
+def listeners(live: ListenerSet) -> list[LazyObject]:
     """`/listeners`: what is listened on, and for whom connections are taken in."""
     return [
-        {
-            "name": name,
-            "direction": listener.direction,
-            "address": f"{listener.address}:{listener.port}",
-            "bound_ports": live.bound_ports(name),
-            "filter_chains": [
-                chain.name
-                for chain in (*listener.filter_chains, *filter(None, [listener.default_filter_chain]))
-            ],
-        }
+        LazyObject(partial(_listener, name, listener, live))
         for name, listener in sorted(live.listeners.items())
     ]
+
+
+def _listener(name: str, listener: Listener, live: ListenerSet) -> dict[str, object]:
+    chains = (*listener.filter_chains, *filter(None, [listener.default_filter_chain]))
+    return {
+        "name": name,
+        "direction": listener.direction,
+        "address": f"{listener.address}:{listener.port}",
+        "bound_ports": live.bound_ports(name),
+        "filter_chains": [chain.name for chain in chains],
+    }
 
 
 def certificates(identity: Identity | None, counters: AgentCounters, last_error: str) -> dict[str, object]:

@@ -19,3 +19,6 @@ class ConfigSnapshot:
     """By ClusterLoadAssignment name. A cluster whose name is missing here is still warming."""
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Accepted `version_info` by short type: `lds`, `rds`, `cds`, `eds`."""
+    compiled: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """What acceptance compiled of `routes`, to see whether the router takes them, by name: for that router,
+    whose types this package does not know. Where one is missing, it is compiled again."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from weakref import WeakSet, ref
 
@@ -21,7 +22,6 @@ from meshproxy.config.model import (
     TcpProxy,
     WorkloadIdentity,
 )
-from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.memory import keep_out_of_collections
 from meshproxy.proxy.drain import REST, DrainSchedule
@@ -31,16 +31,23 @@ from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.proxy.tcp_proxy import TcpRelay
 from meshproxy.routing.cluster_choice import ClusterChoice
 from meshproxy.routing.table import CompiledRouteTable
+from meshproxy.slicing import in_slices
+from meshproxy.steps import Steps
 from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
 
 _log = logging.getLogger(__name__)
 
-SLICE = 50
-"""Virtual hosts or clusters prepared before requests get their turn: about 2 ms."""
+MANY = 50
+"""Changed clusters that are worth being exempt from garbage collections."""
 
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at idle connections and byte counters."""
+
+
+_Managers = dict[int, tuple[HttpConnectionManager, HttpManager]]
+_Choices = dict[int, tuple[TcpProxy, ClusterChoice]]
+"""By the identity of the configuration, which is kept so that it stays the only one with this identity."""
 
 
 class LiveConfig:
@@ -51,6 +58,18 @@ class LiveConfig:
         self.tables: dict[str, CompiledRouteTable] = {}
         self.workloads: dict[str, WorkloadIdentity] = {}
         """By address: who lives at the endpoints we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Everything of a snapshot that can be made before it takes effect."""
+
+    tables: dict[str, CompiledRouteTable]
+    clusters: dict[str, ClusterRuntime]
+    """New ones."""
+    managers: _Managers
+    choices: _Choices
+    workloads: dict[str, WorkloadIdentity]
 
 
 class Worker:
@@ -70,48 +89,65 @@ class Worker:
         self.own_principal = own_principal
         self.snapshot = ConfigSnapshot()
         self.listeners = ListenerSet(listener_services)
-        self._managers: dict[int, tuple[HttpConnectionManager, HttpManager]] = {}
+        self._managers: _Managers = {}
         self._serving: WeakSet[HttpManager] = WeakSet()
         """Those in force, and those replaced by an update that still have connections."""
-        self._choices: dict[int, tuple[TcpProxy, ClusterChoice]] = {}
+        self._choices: _Choices = {}
         self._relays: WeakSet[TcpRelay] = WeakSet()
         self._apply_lock = asyncio.Lock()
+        self._changed = 0
+        """Clusters that changed since configuration was last exempt from collections."""
 
     # --- configuration ---
 
     async def apply(self, snapshot: ConfigSnapshot) -> None:
         """Put `snapshot` in force, at one moment. Raises ConfigError or OSError, and then changed nothing."""
         async with self._apply_lock:
-            tables = await self._compile_tables(snapshot.routes)
-            new_clusters = await self._new_clusters(snapshot)
-            managers, choices = self._compile_chains(snapshot)
+            new = await in_slices(self._prepare(snapshot), self._services.clock)
             opened = await self.listeners.open(snapshot.listeners)
             # From here to the end of `adopt` nothing awaits: no connection sees half of it.
-            self._update_clusters(snapshot, new_clusters)
-            self._live.tables = tables
-            self._retire_managers(managers)
-            self._managers, self._choices = managers, choices
+            changed = self._update_clusters(snapshot, new.clusters)
+            self._live.workloads = new.workloads
+            self._live.tables = new.tables
+            self._retire_managers(new.managers)
+            self._managers, self._choices = new.managers, new.choices
             self.snapshot = snapshot
             serving = self.listeners.adopt(snapshot.listeners, opened)
             for server in serving:
                 await server.start_serving()
+            self._keep_out_of_collections(changed)
+
+    def _keep_out_of_collections(self, changed: int) -> None:
+        """What changes often is left to the collector: exempting it each time would also exempt, for ever,
+        whatever garbage it had yet to find."""
+        self._changed += changed
+        if self._changed >= MANY:
+            self._changed = 0
             keep_out_of_collections()
 
-    async def _compile_tables(self, routes: Mapping[str, RouteTable]) -> dict[str, CompiledRouteTable]:
-        """Big tables are compiled in a thread, so that requests are served meanwhile."""
-        before, tables = self.snapshot.routes, self._live.tables
+    def _prepare(self, snapshot: ConfigSnapshot) -> Steps[_Prepared]:
+        """Make what `snapshot` needs and is not live yet; nobody sees it before the switch."""
+        tables = yield from self._compile_tables(snapshot)
+        clusters = yield from self._new_clusters(snapshot)
+        managers, choices = yield from self._compile_chains(snapshot)
+        workloads = yield from self._workloads(snapshot)
+        return _Prepared(tables, clusters, managers, choices, workloads)
+
+    def _compile_tables(self, snapshot: ConfigSnapshot) -> Steps[dict[str, CompiledRouteTable]]:
+        before, live = self.snapshot.routes, self._live.tables
         compiled: dict[str, CompiledRouteTable] = {}
-        for name, table in routes.items():
-            if before.get(name) is table and name in tables:
-                compiled[name] = tables[name]
-            elif len(table.virtual_hosts) <= SLICE:
-                compiled[name] = CompiledRouteTable(table)
+        for name, table in snapshot.routes.items():
+            known, made = live.get(name), snapshot.compiled.get(name)
+            if known is not None and before.get(name) is table:
+                compiled[name] = known
+            elif isinstance(made, CompiledRouteTable):
+                compiled[name] = made
             else:
-                compiled[name] = await asyncio.to_thread(CompiledRouteTable, table)
+                compiled[name] = yield from CompiledRouteTable.in_steps(table, known)
         return compiled
 
-    async def _new_clusters(self, snapshot: ConfigSnapshot) -> dict[str, ClusterRuntime]:
-        """Runtimes of clusters that are not live yet, made in slices: nobody sees them before the switch."""
+    def _new_clusters(self, snapshot: ConfigSnapshot) -> Steps[dict[str, ClusterRuntime]]:
+        """Runtimes of clusters that are not live yet."""
         made: dict[str, ClusterRuntime] = {}
         for name, cluster in snapshot.clusters.items():
             endpoints = _endpoints_of(cluster, snapshot)
@@ -119,20 +155,23 @@ class Worker:
                 continue  # None is warming: it is not there until its endpoints are
             made[name] = ClusterRuntime(cluster, self._upstream)
             made[name].update(cluster, endpoints)
-            if len(made) % SLICE == 0:
-                await asyncio.sleep(0)
+            yield
         return made
 
-    def _compile_chains(
-        self, snapshot: ConfigSnapshot
-    ) -> tuple[
-        dict[int, tuple[HttpConnectionManager, HttpManager]], dict[int, tuple[TcpProxy, ClusterChoice]]
-    ]:
+    def _workloads(self, snapshot: ConfigSnapshot) -> Steps[dict[str, WorkloadIdentity]]:
+        workloads: dict[str, WorkloadIdentity] = {}
+        for endpoints in snapshot.endpoints.values():
+            for endpoint in endpoints:
+                workloads[endpoint.address] = endpoint.workload
+            yield
+        return workloads
+
+    def _compile_chains(self, snapshot: ConfigSnapshot) -> Steps[tuple[_Managers, _Choices]]:
         """The live twins of every chain's network filter, by the identity of its configuration. One that was
         translated anew to the same values keeps its twin, and with it its connections."""
         same: dict[HttpConnectionManager, HttpManager] | None = None
-        managers: dict[int, tuple[HttpConnectionManager, HttpManager]] = {}
-        choices: dict[int, tuple[TcpProxy, ClusterChoice]] = {}
+        managers: _Managers = {}
+        choices: _Choices = {}
         for listener in snapshot.listeners.values():
             for chain in (*listener.filter_chains, *_optional(listener.default_filter_chain)):
                 network = chain.network
@@ -145,6 +184,7 @@ class Worker:
                     managers[id(network)] = known
                 else:
                     choices[id(network)] = (network, ClusterChoice(network.clusters))
+                yield
         return managers, choices
 
     def _new_manager(self, network: HttpConnectionManager) -> HttpManager:
@@ -152,31 +192,29 @@ class Worker:
         self._serving.add(manager)
         return manager
 
-    def _retire_managers(self, managers: dict[int, tuple[HttpConnectionManager, HttpManager]]) -> None:
+    def _retire_managers(self, managers: _Managers) -> None:
         """Connections of managers not among `managers` end with their next response, as Envoy drains them:
         a keep-alive connection must not live under rules that were replaced."""
         kept = {manager for _, manager in managers.values()}
         for manager in self._serving:
             manager.is_retired = manager not in kept
 
-    def _update_clusters(self, snapshot: ConfigSnapshot, made: dict[str, ClusterRuntime]) -> None:
+    def _update_clusters(self, snapshot: ConfigSnapshot, made: dict[str, ClusterRuntime]) -> int:
+        """Put clusters in force; returns how many changed."""
         live, before = self._live, self.snapshot
         clusters = {**live.clusters, **made}
+        changed = len(made)
         for name, cluster in snapshot.clusters.items():
             endpoints = _endpoints_of(cluster, snapshot)
             if endpoints is None or name in made:
                 continue
             if before.clusters.get(name) is not cluster or _endpoints_of(cluster, before) is not endpoints:
                 clusters[name].update(cluster, endpoints)
+                changed += 1
         for name in [name for name in clusters if name not in snapshot.clusters]:
             clusters.pop(name).retire()
         live.clusters = clusters
-        if before.endpoints is not snapshot.endpoints:
-            live.workloads = {
-                endpoint.address: endpoint.workload
-                for endpoints in snapshot.endpoints.values()
-                for endpoint in endpoints
-            }
+        return changed
 
     # --- connections ---
 

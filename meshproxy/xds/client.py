@@ -3,7 +3,7 @@
 A stream that ends is replaced after a full-jitter backoff; what was accepted keeps serving meanwhile.
 `rotate()` replaces a stream that still lives, because the certificate is new: the old stream goes on until
 the new one has answered. Work that would stall the event loop, the translation of big responses, is done in
-a thread.
+slices.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from meshproxy.clock import Clock
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError, UpstreamError
 from meshproxy.policy.backoff import BackoffSettings
+from meshproxy.slicing import in_slices
 from meshproxy.tasks import TaskGroupRegistry
+from meshproxy.xds.resource_view import ResourceView
 from meshproxy.xds.status import ClientCounters, TypeReport, XdsStatus
 from meshproxy.xds.stream import AdsStream, OpenConnection
 from meshproxy.xds.subscription import AdsState, Cursor
-from meshproxy.xds.translate import SHORT_NAMES, Accepted, ResourceView, translate
+from meshproxy.xds.translate import MESSAGES, SHORT_NAMES, translating
 from meshproxy.xds.warming import Warming
 
 RECONNECT: Final = BackoffSettings(base=0.1, cap=5.0)
@@ -33,10 +35,6 @@ RECONNECT: Final = BackoffSettings(base=0.1, cap=5.0)
 FIRST_ANSWER_TIMEOUT: Final = 20.0
 """Seconds from opening a stream to its first response; above Envoy's 15 s for a resource that does not
 come.
-"""
-
-_INLINE_BYTES: Final = 32 * 1024
-"""Responses up to this size are translated on the loop: about 2 ms; a thread would cost more than it saves.
 """
 
 _log = logging.getLogger(__name__)
@@ -132,7 +130,8 @@ class XdsClient:
             short: {
                 "version": state.version,
                 "resources": {
-                    name: ResourceView(type_url, state.accepted[name].body) for name in sorted(state.accepted)
+                    name: ResourceView(MESSAGES[type_url], state.accepted[name].body)
+                    for name in sorted(state.accepted)
                 },
             }
             for type_url, short in SHORT_NAMES.items()
@@ -223,7 +222,8 @@ class XdsClient:
             _log.warning("xds: a response of type %r was not asked for", response.type_url)
             return []
         try:
-            resources = await _translated(response, state.accepted)
+            steps = translating(response.type_url, response.resources, state.accepted)
+            resources = await in_slices(steps, self._clock)
         except ConfigError as error:
             _log.error("xds: %s refused: %s", SHORT_NAMES[response.type_url], error)
             return self._state.reject(cursor, response, str(error))
@@ -251,12 +251,6 @@ class XdsClient:
         deadline = self._warming.next_deadline(now)
         if deadline is not None:
             self._timer = asyncio.get_running_loop().call_later(deadline - now, self._publish)
-
-
-async def _translated(response: DiscoveryResponse, known: dict[str, Accepted]) -> dict[str, Accepted]:
-    if response.ByteSize() <= _INLINE_BYTES:
-        return translate(response.type_url, response.resources, known)
-    return await asyncio.to_thread(translate, response.type_url, response.resources, dict(known))
 
 
 async def _first_of(*events: asyncio.Event) -> None:

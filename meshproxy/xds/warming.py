@@ -93,6 +93,7 @@ class Warming:
             clusters=MappingProxyType(clusters),
             endpoints=_with_kept(endpoints, before.endpoints, clusters.values()),
             versions=MappingProxyType({short: types[url].version for url, short in SHORT_NAMES.items()}),
+            compiled=_compiled(types[ROUTE_TYPE], routes, before),
         )
 
 
@@ -124,6 +125,13 @@ def _with_kept(arrived: dict[str, V], before: Mapping[str, V], users: Iterable[o
             if name not in arrived and name in before:
                 arrived[name] = before[name]
     return MappingProxyType(arrived)
+
+
+def _compiled(state: TypeState, routes: Iterable[str], before: ConfigSnapshot) -> Mapping[str, object]:
+    """Of every table in `routes`, from where the table is."""
+    made = {name: item.made.compiled for name, item in state.accepted.items() if item.made is not None}
+    kept = {name: before.compiled[name] for name in routes if name not in made and name in before.compiled}
+    return MappingProxyType({**kept, **made})
 
 
 def _is_same(new: ConfigSnapshot, old: ConfigSnapshot) -> bool:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import pytest
 
-from meshproxy.admin.json_text import json_slices
+from meshproxy.admin.json_text import LazyObject, json_slices
 from meshproxy.config.model import Cluster, ClusterType, Endpoint
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route_match import PathMatch, PathMatchKind
@@ -65,3 +66,19 @@ def test_a_large_document_comes_in_slices_and_is_converted_as_it_goes() -> None:
 
 def test_the_document_ends_with_a_line_feed() -> None:
     assert "".join(json_slices({})) == "{}\n"
+
+
+def test_a_lazy_object_is_made_when_the_writer_reaches_it_and_once() -> None:
+    made = []
+
+    def make(number: int) -> dict[str, object]:
+        made.append(number)
+        return {"number": number, "text": "x" * 10_000}
+
+    lazy = [LazyObject(partial(make, number)) for number in range(3)]
+    pieces = json_slices(lazy)
+    first = next(pieces)
+    assert made == [0]
+    assert len(json.loads(first + "".join(pieces))) == 3
+    assert made == [0, 1, 2]
+    assert (lazy[1]["number"], len(lazy[1]), list(lazy[1])) == (1, 2, ["number", "text"])

@@ -11,7 +11,6 @@ from meshproxy.xds.translate import (
     ENDPOINT_TYPE,
     LISTENER_TYPE,
     ROUTE_TYPE,
-    ResourceView,
     translate,
 )
 from tests.unit.meshproxy.xds import xds_message as message
@@ -82,10 +81,3 @@ def test_a_resource_of_another_type_is_refused() -> None:
 def test_bytes_that_are_no_message_are_refused_by_their_place() -> None:
     with pytest.raises(ConfigError, match=r"eds resources\[0\]: not a valid"):
         translate(ENDPOINT_TYPE, [AnyMessage(type_url=ENDPOINT_TYPE, value=b"\xff")])
-
-
-def test_a_resource_can_be_read_by_people() -> None:
-    shown = ResourceView(LISTENER_TYPE, message.listener().SerializeToString())
-    assert len(shown) == len(dict(shown)) == len(list(shown))
-    assert shown["name"] == "0.0.0.0_80"
-    assert shown["traffic_direction"] == "OUTBOUND"
