@@ -27,13 +27,17 @@ async def in_slices(steps: Steps[T], clock: Clock) -> T:
     made: a full one in the middle of a big update would look through all of it.
     """
     until = clock.monotonic() + SLICE_SECONDS
+    is_long = False
     while True:
         try:
             next(steps)
         except StopIteration as end:
             result: T = end.value
+            if is_long:  # what the caller does with a big result takes its time too
+                await asyncio.sleep(0)
             return result
         if clock.monotonic() >= until:
+            is_long = True
             keep_out_of_collections()
             await asyncio.sleep(0)
             until = clock.monotonic() + SLICE_SECONDS

@@ -87,6 +87,8 @@ class AdsState:
         """Of the stream that was opened last, of those that have been answered."""
         self.types: dict[str, TypeState] = {type_url: TypeState() for type_url in SHORT_NAMES}
         """By type URL, for reading only."""
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        """By child type: what was found since its parents last changed."""
 
     def open_stream(self) -> tuple[Cursor, list[DiscoveryRequest]]:
         """A new stream and its first requests; only the very first names the node."""
@@ -108,6 +110,7 @@ class AdsState:
         state = self.types[type_url]
         if type_url in _CHILD:
             state.accepted = dict(resources)
+            self._wanted.pop(_CHILD[type_url], None)
             self._prune(_CHILD[type_url])
         else:
             state.accepted.update(resources)
@@ -136,8 +139,12 @@ class AdsState:
         parent = _PARENT.get(type_url)
         if parent is None:
             return ()
-        values = (item.value for item in self.types[parent].accepted.values())
-        return tuple(sorted({name for value in values for name in references(value)}))
+        found = self._wanted.get(type_url)
+        if found is None:
+            values = (item.value for item in self.types[parent].accepted.values())
+            found = tuple(sorted({name for value in values for name in references(value)}))
+            self._wanted[type_url] = found
+        return found
 
     def is_complete(self) -> bool:
         """Whether the newest stream has told everything once.
