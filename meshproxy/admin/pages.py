@@ -14,7 +14,7 @@ from meshproxy.transport.listener import ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime
 
 if TYPE_CHECKING:
-    from meshproxy.identity.agent import AgentCounters  # brings grpc, which worker processes do without
+    from meshproxy.identity.agent import AgentCounters  # brings h2 and protobuf, which workers do without
 
 
 def clusters(live: Mapping[str, ClusterRuntime]) -> list[LazyObject]:
