@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from control_plane.discovery import parse
-from control_plane.discovery.model import EVERYONE, NOBODY, Affected, HttpRoute, ObjectName
+from control_plane.discovery import parse, parse_route
+from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
 from control_plane.discovery.registry import ChangedServices, Registry
+from control_plane.discovery.route import ReferenceGrant, Route
+from control_plane.discovery.route_index import key_of
 from control_plane.resources.endpoint_slice import EndpointSlice
-from control_plane.resources.http_route import HttpRoute as HttpRouteResource
-from control_plane.resources.manifest import Manifest
+from control_plane.resources.http_route import HttpRoute
+from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.resources.pod import Pod
+from control_plane.resources.reference_grant import ReferenceGrant as ReferenceGrantResource
 from control_plane.resources.service import Service
+from control_plane.resources.tcp_route import TcpRoute
+from control_plane.resources.tls_route import TlsRoute
 
-WATCHED_KINDS = ("Service", "EndpointSlice", "Pod", "HTTPRoute")
+ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
+WATCHED_KINDS = ("Service", "EndpointSlice", "Pod", *ROUTE_KINDS, "ReferenceGrant")
 """Kinds that translation reads; a change of any other kind never concerns a sidecar."""
 
 
@@ -27,8 +33,8 @@ class Change:
     """What one stored change means."""
 
     affected: Affected = NOBODY
-    routes: frozenset[ObjectName] = frozenset()
-    """HTTPRoutes whose status may read differently now."""
+    routes: frozenset[ObjectKey] = frozenset()
+    """Routes whose status may read differently now."""
 
 
 NO_CHANGE = Change()
@@ -50,7 +56,14 @@ class Index:
             case "Pod":
                 return self._put_pod(Pod.parse(manifest))
             case "HTTPRoute":
-                return self._put_route(HttpRouteResource.parse(manifest))
+                return self._put_route(parse_route.http_route(HttpRoute.parse(manifest)))
+            case "TCPRoute":
+                return self._put_route(parse_route.stream_route(TcpRoute.parse(manifest)))
+            case "TLSRoute":
+                return self._put_route(parse_route.stream_route(TlsRoute.parse(manifest)))
+            case "ReferenceGrant":
+                resource = ReferenceGrantResource.parse(manifest)
+                return self._put_grant(parse_route.reference_grant(resource))
         return NO_CHANGE
 
     def delete(self, kind: str, namespace: str, name: str) -> Change:
@@ -58,23 +71,24 @@ class Index:
         key = ObjectName(namespace, name)
         match kind:
             case "Service":
-                referring = self.registry.routes_referring_to(key)
+                referring = self.registry.routes.referring_to(key)
                 return Change(_of_services(self.registry.remove_service(key)), referring)
             case "EndpointSlice":
                 return Change(_of_services(self.registry.remove_slice(key)))
             case "Pod":
                 own = Affected(pods=frozenset({key})) if self.registry.workload(key) else NOBODY
                 return Change(own | _of_services(self.registry.remove_workload(key)))
-            case "HTTPRoute":
-                old = self.registry.route(key)
-                self.registry.remove_route(key)
-                return Change(_of_route(old))
+            case "HTTPRoute" | "TCPRoute" | "TLSRoute":
+                return self._delete_route(ObjectKey(kind, namespace, name))
+            case "ReferenceGrant":
+                self.registry.routes.remove_grant(key)
+                return Change(routes=self.registry.routes.crossing_into(namespace))
         return NO_CHANGE
 
     def _put_service(self, resource: Service) -> Change:
         service = parse.service(resource)
         changed = self.registry.put_service(service)
-        referring = self.registry.routes_referring_to(service.key) if changed else frozenset()
+        referring = self.registry.routes.referring_to(service.key) if changed else frozenset()
         return Change(_of_services(changed), referring)
 
     def _put_slice(self, resource: EndpointSlice) -> Change:
@@ -90,22 +104,40 @@ class Index:
         own = Affected(pods=frozenset({workload.key}))
         return Change(own | _of_services(self.registry.put_workload(workload)))
 
-    def _put_route(self, resource: HttpRouteResource) -> Change:
-        route = parse.http_route(resource)
-        old = self.registry.route(route.key)
+    def _put_route(self, route: Route) -> Change:
+        routes = self.registry.routes
+        old = routes.get(key_of(route))
         if old == route:  # its status has changed: if by somebody else, it must be set right
-            return Change(routes=frozenset({route.key}))
-        self.registry.put_route(route)
-        return Change(_of_route(old) | _of_route(route), frozenset({route.key}))
+            return Change(routes=frozenset({key_of(route)}))
+        routes.put(route)
+        judged = routes.rivals_of(route) | (routes.rivals_of(old) if old else frozenset())
+        return Change(_of_route(old) | _of_route(route), judged)
+
+    def _delete_route(self, key: ObjectKey) -> Change:
+        old = self.registry.routes.get(key)
+        self.registry.routes.remove(key)
+        if old is None:
+            return NO_CHANGE
+        return Change(_of_route(old), self.registry.routes.rivals_of(old) - {key})
+
+    def _put_grant(self, grant: ReferenceGrant) -> Change:
+        """Routes of Services need no grant, so no sidecar is concerned."""
+        routes = self.registry.routes
+        if routes.grant(grant.key) == grant:
+            return NO_CHANGE
+        routes.put_grant(grant)
+        return Change(routes=routes.crossing_into(grant.key.namespace))
 
 
 def _of_services(changed: ChangedServices) -> Affected:
     return EVERYONE if changed else NOBODY
 
 
-def _of_route(route: HttpRoute | None) -> Affected:
-    if route is None:
+def _of_route(route: Route | None) -> Affected:
+    """A route of the Service's own namespace holds for every client, one of another for its own namespace."""
+    parents = [ref for ref in route.parents if ref.is_service] if route else []
+    if route is None or not parents:
         return NOBODY
-    if any(ref.key.namespace == route.key.namespace for ref in route.parents):
+    if any(ref.key.namespace == route.key.namespace for ref in parents):
         return EVERYONE
     return Affected(namespaces=frozenset({route.key.namespace}))

@@ -16,11 +16,11 @@ from google.protobuf.struct_pb2 import Struct
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node as XdsNode
 from control_plane.cache import SnapshotCache
 from control_plane.debounce import Debounce, DebounceSettings
-from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
+from control_plane.discovery.model import EVERYONE, NOBODY, Affected
 from control_plane.discovery.registry import Registry
 from control_plane.index import NO_CHANGE, WATCHED_KINDS, Change, Index
 from control_plane.resources.invalid import InvalidResource
-from control_plane.resources.manifest import Manifest, key_of
+from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.snapshot import InconsistentSnapshot
 from control_plane.status import StatusWriter
 from control_plane.store.api import EventType, HistoryGone, Store, StoreClosed, StoreEvent
@@ -78,7 +78,7 @@ class SnapshotPublisher:
         self._affected = NOBODY
         self._changed_at: float | None = None
         self._changed = asyncio.Event()
-        self._dirty_routes: set[ObjectName] = set()
+        self._dirty_routes: set[ObjectKey] = set()
         self._has_dirty_routes = asyncio.Event()
         cache.on_node_connected = self.on_node_connected
         cache.on_node_gone = self.on_node_gone
@@ -197,7 +197,7 @@ class SnapshotPublisher:
     # --- statuses -------------------------------------------------------------------------------------------
 
     async def write_statuses(self) -> None:
-        """Keep the status of HTTPRoutes up to date."""
+        """Keep the status of routes up to date."""
         await self.is_synced.wait()
         while True:
             await self._has_dirty_routes.wait()

@@ -1,4 +1,4 @@
-"""What the mesh knows about services, workloads and routes (pure, frozen values).
+"""What the mesh knows about services and workloads (pure, frozen values); routes are in `route.py`.
 
 Built from stored resources by `parse.py`, held by `registry.py`, read by `control_plane/translate/`. Equality
 decides whether a stored change matters to any sidecar, so nothing volatile (resource versions, status,
@@ -142,68 +142,7 @@ class ServiceView:
     count, so that a pod's readiness never changes whom clients trust, and with it the cluster."""
 
 
-# --- routes -------------------------------------------------------------------------------------------------
-
-
-class PathMatchKind(Enum):
-    """`HTTPPathMatch.type`."""
-
-    EXACT = "Exact"
-    PREFIX = "PathPrefix"
-
-
-@dataclass(frozen=True, slots=True)
-class PathMatch:
-    """`HTTPPathMatch`."""
-
-    kind: PathMatchKind
-    value: str
-
-
-EVERY_PATH = PathMatch(PathMatchKind.PREFIX, "/")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRef:
-    """A reference to an object; `group` is empty for core kinds. `port` is None when not given."""
-
-    group: str
-    kind: str
-    key: ObjectName
-    port: int | None
-
-    @property
-    def is_service(self) -> bool:
-        return self.group in ("", "core") and self.kind == "Service"
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One `backendRefs` entry: a share of the rule's requests."""
-
-    ref: ObjectRef
-    weight: int
-
-
-@dataclass(frozen=True, slots=True)
-class RouteRule:
-    """One entry of `HTTPRoute.spec.rules`."""
-
-    matches: tuple[PathMatch, ...]
-    backends: tuple[Backend, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRoute:
-    """An HTTPRoute as far as it routes. `parents` keeps refs of kinds that we do not serve, for the
-    status."""
-
-    key: ObjectName
-    created_at: str
-    generation: int
-    """`metadata.generation`, which the status reports back as observed."""
-    parents: tuple[ObjectRef, ...]
-    rules: tuple[RouteRule, ...]
+# --- who must hear of a change ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 change"."""
 
 from control_plane.discovery import model
-from control_plane.discovery.model import ObjectName, ObjectRef
+from control_plane.discovery.model import ObjectName
 from control_plane.discovery.protocol import port_protocol
 from control_plane.resources.base import ObjectMeta
 from control_plane.resources.endpoint_slice import EndpointSlice
-from control_plane.resources.http_route import HttpBackendRef, HttpRoute, HttpRouteRule, ParentReference
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import HEADLESS, Service
 
@@ -90,29 +89,6 @@ def workload(resource: Pod) -> model.Workload:
         app=_first_label(metadata, APP_LABELS),
         version=_first_label(metadata, VERSION_LABELS),
     )
-
-
-def http_route(resource: HttpRoute) -> model.HttpRoute:
-    metadata = resource.metadata
-    return model.HttpRoute(
-        key=_key(metadata),
-        created_at=metadata.creation_timestamp,
-        generation=metadata.generation,
-        parents=tuple(_reference(ref, metadata.namespace) for ref in resource.spec.parent_refs),
-        rules=tuple(_rule(rule, metadata.namespace) for rule in resource.spec.rules),
-    )
-
-
-def _rule(rule: HttpRouteRule, namespace: str) -> model.RouteRule:
-    matches = tuple(
-        model.PathMatch(model.PathMatchKind(match.path.type), match.path.value) for match in rule.matches
-    )
-    backends = tuple(model.Backend(_reference(ref, namespace), ref.weight) for ref in rule.backend_refs)
-    return model.RouteRule(matches or (model.EVERY_PATH,), backends)
-
-
-def _reference(ref: ParentReference | HttpBackendRef, namespace: str) -> ObjectRef:
-    return ObjectRef(ref.group, ref.kind, ObjectName(ref.namespace or namespace, ref.name), ref.port)
 
 
 def _key(metadata: ObjectMeta) -> ObjectName:

@@ -11,13 +11,14 @@ from types import MappingProxyType
 from control_plane.discovery.model import (
     Endpoint,
     EndpointSlice,
-    HttpRoute,
     ObjectName,
     Service,
     ServicePort,
     ServiceView,
     Workload,
 )
+from control_plane.discovery.route import ReferenceGrant, Route
+from control_plane.discovery.route_index import RouteIndex, discard
 
 ChangedServices = frozenset[ObjectName]
 
@@ -29,12 +30,10 @@ class Registry:
         self._services: dict[ObjectName, Service] = {}
         self._slices: dict[ObjectName, EndpointSlice] = {}
         self._workloads: dict[ObjectName, Workload] = {}
-        self._routes: dict[ObjectName, HttpRoute] = {}
+        self.routes = RouteIndex(self._advance)
         self._views: dict[ObjectName, ServiceView] = {}
         self._slices_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._slices_by_pod: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
-        self._routes_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
-        self._routes_by_backend: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._revision = 0
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -49,23 +48,22 @@ class Registry:
         """Every Service with its endpoints."""
         return MappingProxyType(self._views)
 
+    def _advance(self) -> None:
+        self._revision += 1
+
     def service(self, key: ObjectName) -> Service | None:
         return self._services.get(key)
 
     def workload(self, key: ObjectName) -> Workload | None:
         return self._workloads.get(key)
 
-    def route(self, key: ObjectName) -> HttpRoute | None:
-        return self._routes.get(key)
+    def routes_attached_to(self, service: ObjectName) -> tuple[Route, ...]:
+        """Routes of every kind that name the Service as a parent, from any namespace, in a stable order."""
+        return self.routes.attached_to(service)
 
-    def routes_attached_to(self, service: ObjectName) -> tuple[HttpRoute, ...]:
-        """HTTPRoutes that name the Service as a parent, from any namespace, ordered by name."""
-        return tuple(self._routes[key] for key in sorted(self._routes_by_service.get(service, ())))
-
-    def routes_referring_to(self, service: ObjectName) -> frozenset[ObjectName]:
-        """HTTPRoutes whose status depends on whether the Service exists: as parent or as backend."""
-        attached = self._routes_by_service.get(service, set())
-        return frozenset(attached | self._routes_by_backend.get(service, set()))
+    def grants_of(self, namespace: str) -> tuple[ReferenceGrant, ...]:
+        """ReferenceGrants of a namespace."""
+        return self.routes.grants_of(namespace)
 
     def services_selecting(self, workload: Workload) -> tuple[Service, ...]:
         """Services of the pod's namespace whose selector its labels satisfy, ordered by name."""
@@ -105,10 +103,10 @@ class Registry:
         old = self._slices.pop(key, None)
         if old is None:
             return set()
-        _discard(self._slices_by_service, old.service, key)
+        discard(self._slices_by_service, old.service, key)
         for endpoint in old.endpoints:
             if endpoint.pod is not None:
-                _discard(self._slices_by_pod, endpoint.pod, key)
+                discard(self._slices_by_pod, endpoint.pod, key)
         return {old.service}
 
     def put_workload(self, workload: Workload) -> ChangedServices:
@@ -166,37 +164,3 @@ class Registry:
                     place = (endpoint.address, slice_port.number)
                     found.setdefault(place, Endpoint(*place, workload))
         return tuple(found[place] for place in sorted(found))
-
-    # --- routes ---------------------------------------------------------------------------------------------
-
-    def put_route(self, route: HttpRoute) -> None:
-        self.remove_route(route.key)
-        self._routes[route.key] = route
-        for ref in route.parents:
-            if ref.is_service:
-                self._routes_by_service[ref.key].add(route.key)
-        for rule in route.rules:
-            for backend in rule.backends:
-                if backend.ref.is_service:
-                    self._routes_by_backend[backend.ref.key].add(route.key)
-
-    def remove_route(self, key: ObjectName) -> None:
-        old = self._routes.pop(key, None)
-        self._revision += 1
-        if old is None:
-            return
-        for ref in old.parents:
-            _discard(self._routes_by_service, ref.key, key)
-        for rule in old.rules:
-            for backend in rule.backends:
-                _discard(self._routes_by_backend, backend.ref.key, key)
-
-
-def _discard(index: defaultdict[ObjectName, set[ObjectName]], key: ObjectName, value: ObjectName) -> None:
-    """Remove a reverse-index entry, and the key with its last one, so that churn leaves nothing behind."""
-    members = index.get(key)
-    if members is None:
-        return
-    members.discard(value)
-    if not members:
-        del index[key]

@@ -1,160 +1,124 @@
-"""gateway.networking.k8s.io/v1 HTTPRoute for Services (GAMMA): path matches and weighted backends (pure)."""
+"""gateway.networking.k8s.io/v1 HTTPRoute (pure); its rules for what fits together are the schema's own."""
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from control_plane.resources.base import Condition, Model, Resource
-from control_plane.resources.field import (
-    Count,
-    Items,
-    LabelName,
-    NotSupported,
-    Port,
-    ServiceName,
-    SubdomainName,
-)
+from control_plane.resources.base import Model, Resource
+from control_plane.resources.field import Count, Items, NotSupported
+from control_plane.resources.gateway_field import Duration, Hostname, SectionName, invalid, milliseconds
+from control_plane.resources.http_route_filter import Filters, replaces_prefix
+from control_plane.resources.http_route_match import HttpRouteMatch
+from control_plane.resources.route_reference import BackendRef, ParentRefs, RouteStatus, unique
 
 # Limits of the Gateway API's own schema.
-MAX_PARENTS = 32
 _MAX_RULES = 16
 _MAX_MATCHES = 64
+_MAX_MATCHES_OF_ALL_RULES = 128
 _MAX_BACKENDS = 16
-_MAX_WEIGHT = 1_000_000
-_MAX_PATH_LENGTH = 1024
-_FORBIDDEN_IN_PATH = ("//", "/./", "/../", "%2f", "%2F", "#", "?")
+_MAX_HOSTNAMES = 16
 
 
-_PATH = re.compile(r"/([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
-"""The Gateway API's own rule; anything else could never be in a request, so the match would be dead."""
+class HttpBackendRef(BackendRef):
+    filters: Filters = ()
+    """Run only for requests that go to this backend."""
 
 
-def _core_group(value: str) -> str:
-    if value != "":
-        raise PydanticCustomError("not_supported", 'only group "" (kind Service) is supported yet')
-    return value
-
-
-def _service_kind(value: str) -> str:
-    if value != "Service":
-        raise PydanticCustomError("not_supported", "only kind Service is supported yet")
-    return value
-
-
-def _path_match_type(value: str) -> str:
-    if value == "RegularExpression":
-        raise PydanticCustomError("not_supported", "RegularExpression is not supported yet")
-    if value not in ("Exact", "PathPrefix"):
-        raise PydanticCustomError("invalid_value", "must be Exact or PathPrefix")
-    return value
-
-
-def _path_value(value: str) -> str:
-    if not value.startswith("/"):
-        raise PydanticCustomError("invalid_value", "must start with '/'")
-    if value.endswith(("/..", "/.")) or any(part in value for part in _FORBIDDEN_IN_PATH):
-        raise PydanticCustomError(
-            "invalid_value", "must be a plain absolute path, without query, dots or '//'"
-        )
-    if not _PATH.fullmatch(value):
-        raise PydanticCustomError(
-            "invalid_value", "must hold only the characters of a URL path; write others as %XX"
-        )
-    return value
-
-
-CoreGroup = Annotated[str, AfterValidator(_core_group)]
-ServiceKind = Annotated[str, AfterValidator(_service_kind)]
-
-
-class ParentReference(Model):
-    """The Service whose clients this route is for. Both default to a Gateway, so are required."""
-
-    group: CoreGroup
-    kind: ServiceKind
-    name: ServiceName
-    namespace: LabelName | None = None
-    """None: the route's own namespace."""
-    port: Port | None = None
-    """None: every port of the Service."""
-    section_name: NotSupported = None
-
-
-class HttpPathMatch(Model):
-    type: Annotated[str, AfterValidator(_path_match_type)] = "PathPrefix"
-    """`Exact` or `PathPrefix` (whole path elements)."""
-    value: Annotated[str, AfterValidator(_path_value), Field(max_length=_MAX_PATH_LENGTH)] = "/"
-
-
-class HttpRouteMatch(Model):
-    path: HttpPathMatch = HttpPathMatch()
-    headers: NotSupported = None
-    query_params: NotSupported = None
-    method: NotSupported = None
-
-
-class HttpBackendRef(Model):
-    name: ServiceName
-    port: Port
-    group: CoreGroup = ""
-    kind: ServiceKind = "Service"
-    namespace: LabelName | None = None
-    """None: the route's own namespace."""
-    weight: Annotated[int, Field(ge=0, le=_MAX_WEIGHT)] = 1
-    """Share of the rule's total; 0 receives nothing."""
-    filters: NotSupported = None
-
-
-class HttpRouteRule(Model):
-    name: SubdomainName | None = None
-    matches: Annotated[Items[HttpRouteMatch], Field(max_length=_MAX_MATCHES)] = (HttpRouteMatch(),)
-    backend_refs: Annotated[Items[HttpBackendRef], Field(max_length=_MAX_BACKENDS)] = ()
-    filters: NotSupported = None
-    timeouts: NotSupported = None
-    retry: NotSupported = None
-    session_persistence: NotSupported = None
-
-
-class HttpRouteSpec(Model):
-    parent_refs: Annotated[Items[ParentReference], Field(min_length=1, max_length=MAX_PARENTS)]
-    rules: Annotated[Items[HttpRouteRule], Field(min_length=1, max_length=_MAX_RULES)]
-    hostnames: NotSupported = None
-    use_default_gateways: NotSupported = None
+class HttpRouteTimeouts(Model):
+    request: Duration | None = None
+    """For the whole exchange, retries included; zero disables it."""
+    backend_request: Duration | None = None
+    """For each try."""
 
     @model_validator(mode="after")
-    def _check_parents(self) -> Self:
-        seen = set()
-        for number, ref in enumerate(self.parent_refs):
-            if (named := (ref.namespace, ref.name, ref.port)) in seen:
-                raise PydanticCustomError(
-                    "invalid_value", "parentRefs[{number}]: the same as one before it", {"number": number}
-                )
-            seen.add(named)
+    def _check_order(self) -> Self:
+        if self.request is None or self.backend_request is None:
+            return self
+        whole, one_try = milliseconds(self.request), milliseconds(self.backend_request)
+        if whole and one_try > whole:
+            raise invalid("backendRequest: cannot be longer than request")
         return self
 
 
-class StatusParentReference(Model):
-    """A `parentRef` as repeated in status."""
-
-    group: str = "gateway.networking.k8s.io"
-    kind: str = "Gateway"
-    name: str
-    namespace: str | None = None
-    port: Port | None = None
-    section_name: str | None = None
+def _distinct_codes(codes: tuple[int, ...]) -> tuple[int, ...]:
+    unique("status")(tuple(str(code) for code in codes))
+    return codes
 
 
-class RouteParentStatus(Model):
-    parent_ref: StatusParentReference
-    controller_name: str
-    conditions: Items[Condition] = ()
+class HttpRouteRetry(Model):
+    codes: Annotated[Items[Annotated[int, Field(ge=400, le=599)]], AfterValidator(_distinct_codes)] = ()
+    """Statuses of responses after which the request is sent again."""
+    attempts: Count | None = None
+    """Tries after the first one; 0 disables retries, None is the mesh's default."""
+    backoff: Duration | None = None
+    """Base of the exponential backoff with full jitter."""
 
 
-class HttpRouteStatus(Model):
-    parents: Annotated[Items[RouteParentStatus], Field(max_length=MAX_PARENTS)] = ()
-    observed_generation: Count = 0
+class CookieConfig(Model):
+    lifetime_type: Literal["Permanent", "Session"] = "Session"
+
+
+class SessionPersistence(Model):
+    session_name: Annotated[str, Field(max_length=128)] | None = None
+    absolute_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    type: Literal["Cookie", "Header"] = "Cookie"
+    cookie_config: CookieConfig | None = None
+
+    @model_validator(mode="after")
+    def _check_lifetime(self) -> Self:
+        is_permanent = self.cookie_config is not None and self.cookie_config.lifetime_type == "Permanent"
+        if is_permanent and self.absolute_timeout is None:
+            raise invalid("absoluteTimeout: required when cookieConfig.lifetimeType is Permanent")
+        return self
+
+
+class HttpRouteRule(Model):
+    name: SectionName | None = None
+    matches: Annotated[Items[HttpRouteMatch], Field(max_length=_MAX_MATCHES)] = (HttpRouteMatch(),)
+    """Any of them."""
+    filters: Filters = ()
+    backend_refs: Annotated[Items[HttpBackendRef], Field(max_length=_MAX_BACKENDS)] = ()
+    timeouts: HttpRouteTimeouts | None = None
+    retry: HttpRouteRetry | None = None
+    session_persistence: SessionPersistence | None = None
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        if self.backend_refs and any(one.type == "RequestRedirect" for one in self.filters):
+            raise invalid("filters: RequestRedirect cannot be used together with backendRefs")
+        has_one_prefix = len(self.matches) == 1 and self.matches[0].path.type == "PathPrefix"
+        if has_one_prefix:
+            return self
+        if replaces_prefix(self.filters):
+            raise invalid("filters: replacePrefixMatch needs exactly one match, of type PathPrefix")
+        for number, backend in enumerate(self.backend_refs):
+            if replaces_prefix(backend.filters):
+                raise invalid(
+                    f"backendRefs[{number}].filters: replacePrefixMatch needs exactly one match, "
+                    "of type PathPrefix"
+                )
+        return self
+
+
+def _fitting(rules: tuple[HttpRouteRule, ...]) -> tuple[HttpRouteRule, ...]:
+    names = [rule.name for rule in rules if rule.name is not None]
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid(f"rule name {name!r} must be unique within the route")
+    if (count := sum(len(rule.matches) for rule in rules)) > _MAX_MATCHES_OF_ALL_RULES:
+        raise invalid(f"{count} matches in all rules; at most {_MAX_MATCHES_OF_ALL_RULES} are possible")
+    return rules
+
+
+class HttpRouteSpec(Model):
+    parent_refs: ParentRefs = ()
+    hostnames: Annotated[Items[Hostname], Field(max_length=_MAX_HOSTNAMES)] = ()
+    """Host a request must name; a mesh client names the Service, so Services as parents ignore them."""
+    rules: Annotated[
+        Items[HttpRouteRule], Field(min_length=1, max_length=_MAX_RULES), AfterValidator(_fitting)
+    ] = (HttpRouteRule(),)
+    use_default_gateways: NotSupported = None
 
 
 class HttpRoute(Resource):
@@ -164,4 +128,4 @@ class HttpRoute(Resource):
     api_version: Literal["gateway.networking.k8s.io/v1"]
     kind: Literal["HTTPRoute"]
     spec: HttpRouteSpec
-    status: HttpRouteStatus = HttpRouteStatus()
+    status: RouteStatus = RouteStatus()

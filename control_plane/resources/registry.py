@@ -13,9 +13,12 @@ from control_plane.resources.manifest import Manifest, kind_of, name_of
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.pod import Pod
 from control_plane.resources.rate_limit_policy import RateLimitPolicy
+from control_plane.resources.reference_grant import ReferenceGrant
 from control_plane.resources.service import Service
 from control_plane.resources.service_account import ServiceAccount
 from control_plane.resources.service_entry import ServiceEntry
+from control_plane.resources.tcp_route import TcpRoute
+from control_plane.resources.tls_route import TlsRoute
 from control_plane.resources.traffic_policy import TrafficPolicy
 
 
@@ -69,6 +72,11 @@ KINDS: tuple[ResourceKind, ...] = (
     ResourceKind(Deployment, "deployments", "deployment", ("deploy",), has_status=True, categories=("all",)),
     ResourceKind(EndpointSlice, "endpointslices", "endpointslice"),
     ResourceKind(HttpRoute, "httproutes", "httproute", has_status=True, categories=("gateway-api",)),
+    ResourceKind(TcpRoute, "tcproutes", "tcproute", has_status=True, categories=("gateway-api",)),
+    ResourceKind(TlsRoute, "tlsroutes", "tlsroute", has_status=True, categories=("gateway-api",)),
+    ResourceKind(
+        ReferenceGrant, "referencegrants", "referencegrant", ("refgrant",), categories=("gateway-api",)
+    ),
     ResourceKind(
         TrafficPolicy, "trafficpolicies", "trafficpolicy", ("tp",), has_status=True, categories=_OURS
     ),

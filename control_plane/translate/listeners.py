@@ -69,7 +69,7 @@ def virtual_outbound(policy: OutboundTrafficPolicy) -> Listener:
 def http_listener(port: int) -> Listener:
     """All Services whose `port` is declared HTTP: told apart by Host."""
     name = names.wildcard_listener(port)
-    listener = _unbound(name, "0.0.0.0", port)
+    listener = unbound(name, "0.0.0.0", port)
     listener.filter_chains.append(FilterChain(name="http", filters=[_outbound_http(name, port)]))
     return listener
 
@@ -77,7 +77,7 @@ def http_listener(port: int) -> Listener:
 def tcp_listener(service: Service, port: ServicePort) -> Listener:
     """One Service port declared TCP: told by its VIP, never waiting for a byte."""
     cluster = names.outbound_cluster(service.key, port.number)
-    listener = _unbound(names.service_listener(service.vip, port.number), service.vip, port.number)
+    listener = unbound(names.service_listener(service.vip, port.number), service.vip, port.number)
     listener.filter_chains.append(FilterChain(name="tcp", filters=[_tcp_proxy(cluster)]))
     return listener
 
@@ -86,8 +86,8 @@ def detecting_listener(service: Service, port: ServicePort) -> Listener:
     """One undeclared Service port: HTTP/1 is routed, anything else is relayed to the same endpoints."""
     name = names.service_listener(service.vip, port.number)
     opaque = names.opaque_cluster(service.key, port.number)
-    listener = _unbound(name, service.vip, port.number)
-    _add_detection(listener)
+    listener = unbound(name, service.vip, port.number)
+    add_detection(listener)
     match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_PLAIN_HTTP)
     chain = FilterChain(name="http", filter_chain_match=match, filters=[_outbound_http(name, port.number)])
     listener.filter_chains.append(chain)
@@ -122,9 +122,9 @@ def virtual_inbound(ports: Iterable[InboundPort], mode: MtlsMode, tls: Transport
     _add_ipv6(listener, names.INBOUND_PORT)
     listener.listener_filters.append(_original_dst())
     if mode is MtlsMode.STRICT:
-        _add_detection(listener, http=False)
+        add_detection(listener, http=False)
     else:
-        _add_detection(listener)
+        add_detection(listener)
     listener.filter_chains.append(_blocked(names.INBOUND_PORT))
     for port in ports:
         listener.filter_chains.extend(_port_chains(port.number, port.protocol, mode, tls))
@@ -187,7 +187,7 @@ def _listener(name: str, address: str, port: int, direction: TrafficDirection) -
     return Listener(name=name, address=socket_address(address, port), traffic_direction=direction)
 
 
-def _unbound(name: str, address: str, port: int) -> Listener:
+def unbound(name: str, address: str, port: int) -> Listener:
     """A listener without a socket: `virtualOutbound` hands it connections."""
     listener = _listener(name, address, port, TrafficDirection.OUTBOUND)
     listener.bind_to_port.CopyFrom(BoolValue(value=False))
@@ -199,7 +199,7 @@ def _add_ipv6(listener: Listener, port: int) -> None:
     listener.additional_addresses.append(AdditionalAddress(address=Address(socket_address=address)))
 
 
-def _add_detection(listener: Listener, *, http: bool = True) -> None:
+def add_detection(listener: Listener, *, http: bool = True) -> None:
     """Look at the first bytes; a client that stays silent is let through as opaque after the timeout."""
     tls_inspector = packed(TlsInspector())
     listener.listener_filters.append(

@@ -6,14 +6,14 @@ objects it was built from; registry objects are replaced, never mutated, so iden
 holds.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from control_plane.api.envoy.config.route.v3.route_components_pb2 import VirtualHost
+from control_plane.attachment.condition import holder
+from control_plane.attachment.service_parent import effective_routes, is_routed
 from control_plane.discovery.model import (
-    HttpRoute,
-    ObjectName,
     PortProtocol,
     Service,
     ServicePort,
@@ -22,8 +22,10 @@ from control_plane.discovery.model import (
 )
 from control_plane.discovery.protocol import SIDECAR_PORTS
 from control_plane.discovery.registry import Registry
+from control_plane.discovery.route import HttpRoute, StreamRoute
+from control_plane.discovery.route_index import backend_refs
 from control_plane.snapshot import Resource, Snapshot, XdsResource, resource_of
-from control_plane.translate import clusters, endpoints, listeners, routes, tls
+from control_plane.translate import clusters, endpoints, listeners, routes, stream_routes, tls
 from control_plane.translate.listeners import InboundPort
 from control_plane.translate.settings import Client, MeshSettings, Node
 
@@ -88,16 +90,36 @@ class Translator:
         yield from self._remember(
             ("endpoints", key), (view,), lambda: self._wrap(*endpoints.load_assignments(view, self._settings))
         )
-        yield from self._remember(
-            ("listeners", key), (view.service,), lambda: self._wrap(*_vip_listeners(view.service))
+        yield from self._vip_listeners(view.service, client)
+
+    def _vip_listeners(self, service: Service, client: Client) -> tuple[Resource, ...]:
+        """Listeners of single ports; they depend on the client only where a TCPRoute or TLSRoute holds."""
+        held = {
+            port.number: found
+            for port in service.ports
+            if (found := self._stream_routes(service, port, client.namespace))
+        }
+        found_routes = [route for of_port in held.values() for route in of_port]
+        backends = [self._registry.service(ref.key) for route in found_routes for ref in backend_refs(route)]
+        return self._remember(
+            ("listeners", service.key, client.namespace if held else ""),
+            (service, *found_routes, *backends),
+            lambda: self._wrap(*_vip_listeners(service, held, self._registry)),
         )
+
+    def _stream_routes(self, service: Service, port: ServicePort, namespace: str) -> tuple[StreamRoute, ...]:
+        attached = self._registry.routes_attached_to(service.key)
+        if not attached or not service.vip:
+            return ()
+        effective = holder(effective_routes(attached, service, port, namespace))
+        return tuple(route for route in effective if isinstance(route, StreamRoute))
 
     def _http_ports(self, views: list[ServiceView], client: Client) -> Iterator[Resource]:
         by_port: dict[int, list[tuple[Service, ServicePort]]] = {}
         declared: set[int] = set()
         for view in views:
             for port in view.service.ports:
-                if routes.is_routed(port):
+                if is_routed(port):
                     by_port.setdefault(port.number, []).append((view.service, port))
                 if port.protocol is PortProtocol.HTTP:
                     declared.add(port.number)
@@ -123,8 +145,11 @@ class Translator:
 
     def _virtual_host(self, service: Service, port: ServicePort, client: Client) -> VirtualHost:
         attached = self._registry.routes_attached_to(service.key)
-        effective = routes.effective_routes(attached, service.key, port.number, client.namespace)
-        backends = tuple(self._registry.service(key) for key in _backend_services(effective))
+        found = effective_routes(attached, service, port, client.namespace)
+        effective = tuple(route for route in found if isinstance(route, HttpRoute))
+        backends = tuple(
+            self._registry.service(ref.key) for route in effective for ref in backend_refs(route)
+        )
         return self._remember(
             ("host", service.key, port.number, client.namespace, client.is_envoy),
             (service, *effective, *backends),
@@ -186,27 +211,20 @@ def inbound_ports(
     return found
 
 
-def _vip_listeners(service: Service) -> Iterator[XdsResource]:
-    """Ports that cannot share the wildcard listener: opaque ones and undeclared ones. A headless Service has
-    none."""
+def _vip_listeners(
+    service: Service, held: Mapping[int, tuple[StreamRoute, ...]], registry: Registry
+) -> Iterator[XdsResource]:
+    """Ports that cannot share the wildcard listener: opaque and undeclared ones, with the routes that hold on
+    them. A headless Service has none."""
     if not service.vip:
         return
     for port in service.ports:
-        if port.protocol is PortProtocol.TCP:
+        if port.number in held:
+            yield stream_routes.routed_listener(service, port, held[port.number], registry)
+        elif port.protocol is PortProtocol.TCP:
             yield listeners.tcp_listener(service, port)
         elif port.protocol is PortProtocol.UNDECLARED:
             yield listeners.detecting_listener(service, port)
-
-
-def _backend_services(effective: tuple[HttpRoute, ...]) -> list[ObjectName]:
-    """Services that the routes send to, in a stable order."""
-    return [
-        backend.ref.key
-        for route in effective
-        for rule in route.rules
-        for backend in rule.backends
-        if backend.ref.is_service
-    ]
 
 
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:

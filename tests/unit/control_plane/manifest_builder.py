@@ -109,8 +109,9 @@ def route(
     namespace: str = "shop",
     created: str = EARLY,
     generation: int = 1,
+    parents: Sequence[Manifest] | None = None,
 ) -> Manifest:
-    """An HTTPRoute attached to one Service."""
+    """An HTTPRoute attached to one Service, or to `parents`."""
     ref: Manifest = {"group": "", "kind": "Service", "name": parent}
     if parent_namespace:
         ref["namespace"] = parent_namespace
@@ -120,7 +121,10 @@ def route(
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": meta(name, namespace, created, generation=generation),
-        "spec": {"parentRefs": [ref], "rules": list(rules) or [rule(backend("catalog"))]},
+        "spec": {
+            "parentRefs": [ref] if parents is None else list(parents),
+            "rules": list(rules) or [rule(backend("catalog"))],
+        },
     }
 
 
@@ -139,3 +143,48 @@ def backend(name: str, port: int = 8080, weight: int | None = None, namespace: s
     if namespace:
         built["namespace"] = namespace
     return built
+
+
+def service_parent(name: str = "catalog", **fields: object) -> Manifest:
+    return {"group": "", "kind": "Service", "name": name, **fields}
+
+
+def stream_route(
+    kind: str,
+    name: str,
+    *backends: Manifest,
+    namespace: str = "shop",
+    created: str = EARLY,
+    parents: Sequence[Manifest] | None = None,
+    hostnames: Sequence[str] = ("db.example.com",),
+) -> Manifest:
+    """A TCPRoute or TLSRoute; `hostnames` are of the latter only."""
+    spec: Manifest = {
+        "parentRefs": [service_parent()] if parents is None else list(parents),
+        "rules": [{"backendRefs": list(backends)}],
+    }
+    if kind == "TLSRoute":
+        spec["hostnames"] = list(hostnames)
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": kind,
+        "metadata": meta(name, namespace, created),
+        "spec": spec,
+    }
+
+
+def reference_grant(
+    name: str,
+    *,
+    namespace: str,
+    from_namespace: str,
+    from_kind: str = "HTTPRoute",
+    to: Manifest | None = None,
+) -> Manifest:
+    source = {"group": "gateway.networking.k8s.io", "kind": from_kind, "namespace": from_namespace}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": meta(name, namespace),
+        "spec": {"from": [source], "to": [to or {"group": "", "kind": "Service"}]},
+    }

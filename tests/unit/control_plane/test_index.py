@@ -5,11 +5,12 @@ import pytest
 from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
 from control_plane.index import Index
 from control_plane.resources.invalid import InvalidResource
-from control_plane.resources.manifest import Manifest
+from control_plane.resources.manifest import Manifest, ObjectKey
 from tests.unit.control_plane import manifest_builder as build
 
 CATALOG_POD = ObjectName("shop", "catalog-1")
 OTHER_POD = ObjectName("other", "web-1")
+SPLIT = ObjectKey("HTTPRoute", "shop", "split")
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_another_status_of_a_route_concerns_its_status_alone(index: Index) -> No
     route = {**build.route("split", build.rule(build.backend("catalog"))), "status": {"parents": []}}
     change = index.apply(route)
     assert not change.affected
-    assert change.routes == {ObjectName("shop", "split")}
+    assert change.routes == {SPLIT}
 
 
 def test_deleting_what_is_not_there_or_not_watched_concerns_nobody(index: Index) -> None:
@@ -124,11 +125,10 @@ def test_a_change_of_readiness_without_an_identity_is_a_change_of_endpoints(inde
 
 
 def test_statuses_to_look_at_are_of_routes_that_refer_to_the_change(index: Index) -> None:
-    split = ObjectName("shop", "split")
-    assert index.delete("Service", "shop", "catalog").routes == {split}
-    assert index.apply(build.service("catalog")).routes == {split}
+    assert index.delete("Service", "shop", "catalog").routes == {SPLIT}
+    assert index.apply(build.service("catalog")).routes == {SPLIT}
     assert index.apply(build.service("unrelated", vip="10.96.0.8")).routes == frozenset()
-    assert index.apply(build.route("split", generation=2)).routes == {split}
+    assert index.apply(build.route("split", generation=2)).routes == {SPLIT}
 
 
 def test_what_cannot_be_read_is_refused_by_name(index: Index) -> None:

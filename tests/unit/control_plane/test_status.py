@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.discovery.model import Backend, ObjectName, ObjectRef, RouteRule
+from control_plane.attachment.condition import RouteCondition
+from control_plane.discovery.model import ObjectName
+from control_plane.discovery.route import Backend, HttpRoute, ObjectRef, RouteRule
 from control_plane.index import Index
-from control_plane.resources.http_route import MAX_PARENTS
-from control_plane.resources.manifest import Manifest, section
-from control_plane.status import CONTROLLER_NAME, RouteCondition, StatusWriter, parent_statuses
+from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.route_reference import MAX_PARENTS
+from control_plane.status import CONTROLLER_NAME, StatusWriter, parent_statuses
 from control_plane.store.api import ObjectNotFound, VersionConflict
 from control_plane.store.sqlite import SqliteStore
 from tests.unit.control_plane import manifest_builder as build
 
-SPLIT = ObjectName("shop", "split")
+SPLIT = ObjectKey("HTTPRoute", "shop", "split")
 NOON, LATER = 1_767_268_800.0, 1_767_272_400.0
 
 
@@ -24,7 +26,7 @@ def _conditions(*manifests: Manifest) -> tuple[tuple[RouteCondition, ...], ...]:
     index = Index()
     for manifest in manifests:
         index.apply(manifest)
-    route = index.registry.route(SPLIT)
+    route = index.registry.routes.get(SPLIT)
     assert route is not None
     return parent_statuses(route, index.registry)
 
@@ -92,8 +94,8 @@ def test_other_kinds_are_no_backends_and_no_parents_of_ours() -> None:
     index = Index()
     for manifest in (build.service("catalog"), build.route("split")):
         index.apply(manifest)
-    route = index.registry.route(SPLIT)
-    assert route is not None
+    route = index.registry.routes.get(SPLIT)
+    assert isinstance(route, HttpRoute)
     foreign = ObjectRef("example.com", "Bucket", ObjectName("shop", "b"), None)
     rule = RouteRule(route.rules[0].matches, (Backend(foreign, 1),))
     (conditions,) = parent_statuses(
@@ -253,7 +255,9 @@ async def test_a_route_that_is_gone_is_nobodys_business(store: SqliteStore) -> N
     desk = _Desk(store)
     await desk.create(build.route("split"))
     await store.delete("HTTPRoute", "shop", "split")
-    assert not await desk.writer.write([SPLIT, ObjectName("shop", "never-was")], desk.index.registry)
+    assert not await desk.writer.write(
+        [SPLIT, ObjectKey("HTTPRoute", "shop", "never-was")], desk.index.registry
+    )
     with pytest.raises(ObjectNotFound):
         await store.get("HTTPRoute", "shop", "split")
 

@@ -1,9 +1,8 @@
 """Stored resources to the mesh's values."""
 
 from control_plane.discovery import parse
-from control_plane.discovery.model import ObjectName, PathMatch, PathMatchKind, PortProtocol
+from control_plane.discovery.model import ObjectName, PortProtocol
 from control_plane.resources.endpoint_slice import EndpointSlice
-from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
 from tests.unit.control_plane import manifest_builder as build
@@ -110,28 +109,3 @@ def test_a_pod_intercepts_all_ports_but_those_taken_out() -> None:
 def test_container_ports_are_known_by_name() -> None:
     workload = _workload(ports=[{"name": "web", "containerPort": 8081}, {"containerPort": 9000}])
     assert workload.named_ports == (("web", 8081),)
-
-
-def test_a_route_without_matches_matches_every_path() -> None:
-    manifest = build.route("split", build.rule(build.backend("catalog", weight=3)))
-    manifest["spec"]["rules"][0]["matches"] = []  # type: ignore[index]
-    parsed = parse.http_route(HttpRoute.parse(manifest))
-    assert parsed.rules[0].matches == (PathMatch(PathMatchKind.PREFIX, "/"),)
-    assert parsed.rules[0].backends[0].weight == 3
-
-
-def test_references_default_to_the_routes_namespace() -> None:
-    parsed = parse.http_route(
-        HttpRoute.parse(
-            build.route(
-                "split",
-                build.rule(
-                    build.backend("v1"), build.backend("v2", namespace="other"), paths=[("Exact", "/a")]
-                ),
-                parent_namespace="elsewhere",
-            )
-        )
-    )
-    assert parsed.parents[0].key == ObjectName("elsewhere", "catalog")
-    assert [one.ref.key.namespace for one in parsed.rules[0].backends] == ["shop", "other"]
-    assert parsed.rules[0].matches == (PathMatch(PathMatchKind.EXACT, "/a"),)

@@ -1,12 +1,9 @@
 """The joined picture, change by change."""
 
-from dataclasses import replace
-
 from control_plane.discovery import parse
-from control_plane.discovery.model import Backend, ObjectName, ObjectRef, RouteRule
+from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
 from control_plane.resources.endpoint_slice import EndpointSlice
-from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
@@ -116,34 +113,6 @@ def test_removing_takes_back_and_removing_the_unknown_changes_nothing() -> None:
     assert registry.remove_service(CATALOG) == frozenset()
     assert registry.remove_workload(POD) == frozenset()
     assert not registry.views
-
-
-def test_routes_are_found_by_parent_and_by_backend() -> None:
-    registry = Registry()
-    one = parse.http_route(HttpRoute.parse(build.route("one", build.rule(build.backend("v1")))))
-    registry.put_route(one)
-    assert registry.routes_attached_to(CATALOG) == (one,)
-    assert registry.routes_referring_to(ObjectName("shop", "v1")) == {one.key}
-    moved = parse.http_route(HttpRoute.parse(build.route("one", parent="web")))
-    registry.put_route(moved)
-    assert registry.routes_attached_to(CATALOG) == ()
-    assert registry.routes_referring_to(ObjectName("shop", "v1")) == frozenset()
-    registry.remove_route(moved.key)
-    registry.remove_route(moved.key)
-    assert registry.route(moved.key) is None
-    assert registry.routes_attached_to(ObjectName("shop", "web")) == ()
-
-
-def test_references_to_other_kinds_attach_nowhere() -> None:
-    registry = Registry()
-    parsed = parse.http_route(HttpRoute.parse(build.route("one")))
-    foreign = ObjectRef("example.com", "Bucket", CATALOG, None)
-    rule = RouteRule(parsed.rules[0].matches, (Backend(foreign, 1),))
-    registry.put_route(replace(parsed, parents=(foreign,), rules=(rule,)))
-    assert registry.routes_attached_to(CATALOG) == ()
-    assert registry.routes_referring_to(CATALOG) == frozenset()
-    registry.remove_route(parsed.key)
-    assert registry.route(parsed.key) is None
 
 
 def test_a_pod_is_selected_by_services_of_its_namespace_only() -> None:

@@ -26,8 +26,12 @@ def test_every_path_that_a_request_can_have_is_accepted(value: str) -> None:
 
 
 def test_a_parent_named_twice() -> None:
-    twice = causes(with_spec(ROUTE, parentRefs=[SERVICE, {**SERVICE, "port": 1}, SERVICE]))
-    assert twice == {"spec": "parentRefs[2]: the same as one before it"}
+    twice = causes(with_spec(ROUTE, parentRefs=[SERVICE, SERVICE]))
+    assert "[1]: the same as one before it" in twice["spec.parentRefs"]
+    half = causes(with_spec(ROUTE, parentRefs=[SERVICE, {**SERVICE, "port": 1}]))
+    assert "[1]: sectionName or port must be set by all" in half["spec.parentRefs"]
+    ports = [{**SERVICE, "port": 1}, {**SERVICE, "port": 2}, {**SERVICE, "namespace": "other"}]
+    assert causes(with_spec(ROUTE, parentRefs=ports)) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Services and pods that could lead sidecars astray."""
 
 from control_plane.discovery.model import ObjectName
-from control_plane.resources.manifest import Manifest
+from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.snapshot import LISTENER_TYPE
 from control_plane.status import parent_statuses
 from tests.unit.control_plane import manifest_builder as build
@@ -26,7 +26,7 @@ def test_a_route_for_a_port_of_the_sidecar_is_told_that_it_does_not_apply() -> N
         build.service("odd", _http(15006), vip="10.96.0.8"),
         build.route("r", build.rule(build.backend("odd", 15006)), parent="odd"),
     )
-    route = index.registry.route(ObjectName("shop", "r"))
+    route = index.registry.routes.get(ObjectKey("HTTPRoute", "shop", "r"))
     assert route is not None
     ((accepted, _),) = parent_statuses(route, index.registry)
     assert not accepted.status

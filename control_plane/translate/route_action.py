@@ -1,0 +1,206 @@
+"""What a rule of an HTTPRoute does with the requests it matches: clusters, timeouts, retries (pure)."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from control_plane.api.envoy.config.route.v3 import route_components_pb2 as components
+from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (
+    PreviousHostsPredicate,
+)
+from control_plane.attachment.backend import KnownObjects, is_resolved
+from control_plane.discovery.model import ObjectName
+from control_plane.discovery.route import (
+    NO_FILTERS,
+    Backend,
+    Filters,
+    HttpRoute,
+    ObjectRef,
+    PathMatchKind,
+    RequestMatch,
+    Retry,
+    RouteRule,
+    Timeouts,
+)
+from control_plane.translate import names
+from control_plane.translate.route_filter import (
+    add_header_changes,
+    add_path_replacement,
+    cors_policy,
+    host_of,
+    mirror_policy,
+    redirect_action,
+)
+from control_plane.translate.session import session_settings
+from control_plane.translate.settings import Client
+from control_plane.translate.tls import packed
+
+REQUEST_TIMEOUT_SECONDS = 15
+"""For the whole exchange, retries included; Envoy's default, said aloud."""
+NUM_RETRIES = 2
+HOST_SELECTION_ATTEMPTS = 5
+"""How often a retry draws again when it draws an endpoint that was tried."""
+BACKOFF_CAP = 10
+"""The longest backoff, in multiples of its base; Envoy's default."""
+
+RETRY_ON = "connect-failure,refused-stream,reset"
+"""Our sidecar retries `reset` only for idempotent methods and before any response byte."""
+RETRY_ON_ENVOY = "connect-failure,refused-stream,reset-before-request"
+"""Envoy's `reset` would send a POST twice that the first endpoint may have processed."""
+
+CORS_FILTER = "envoy.filters.http.cors"
+SESSION_FILTER = "envoy.filters.http.stateful_session"
+
+_NO_TIMEOUT = Duration(seconds=0)
+
+
+def effective_filters(rule: RouteRule) -> Filters:
+    """Filters of the rule; of its only backend too, where xDS has one place for both."""
+    if len(rule.backends) != 1:
+        return rule.filters
+    own = rule.backends[0].filters
+    rewrite = rule.filters.rewrite
+    if own.rewrite is not None and own.rewrite.path is not None:
+        rewrite = own.rewrite
+    return replace(
+        rule.filters,
+        redirect=own.redirect or rule.filters.redirect,
+        rewrite=rewrite,
+        mirrors=rule.filters.mirrors + own.mirrors,
+    )
+
+
+def backends_of(rule: RouteRule, parent: ObjectName, port: int) -> tuple[Backend, ...]:
+    """A rule that only changes requests, and names no backend, leaves them with the Service they were sent
+    to."""
+    if rule.backends or rule.filters == NO_FILTERS or rule.filters.redirect:
+        return rule.backends
+    return (Backend(ObjectRef("", "Service", parent, port), 1),)
+
+
+def fill_route(
+    route: components.Route,
+    rule: RouteRule,
+    match: RequestMatch,
+    rule_name: str,
+    parent: tuple[ObjectName, int],
+    known: KnownObjects,
+    client: Client,
+) -> None:
+    """Set what `route` does. `parent`: the Service and port that requests are sent to."""
+    filters = effective_filters(rule)
+    matched = match.path.value if match.path.kind is PathMatchKind.PREFIX else ""
+    backends = backends_of(rule, *parent)
+    has_target = any(one.weight and is_resolved(one.ref, HttpRoute.KIND, known) for one in backends)
+    if filters.redirect is not None and (has_target or not backends):
+        route.redirect.CopyFrom(redirect_action(filters.redirect, matched, parent[1]))
+    elif has_target:
+        route.route.CopyFrom(_forward(backends, filters, matched, known, client))
+        add_timeouts_and_retries(route.route, rule.timeouts, rule.retry, client)
+    else:
+        route.direct_response.status = 500
+    add_header_changes(route, filters.request_headers, filters.response_headers)
+    if filters.cors is not None:
+        settings = cors_policy(filters.cors, is_envoy=client.is_envoy)
+        route.typed_per_filter_config[CORS_FILTER].CopyFrom(packed(settings))
+    if rule.session is not None:
+        route.typed_per_filter_config[SESSION_FILTER].CopyFrom(
+            packed(session_settings(rule.session, rule_name))
+        )
+
+
+def _forward(
+    backends: Iterable[Backend], filters: Filters, matched: str, known: KnownObjects, client: Client
+) -> components.RouteAction:
+    """A split in which the share of a missing backend goes to a cluster that is never defined."""
+    action = components.RouteAction(
+        weighted_clusters=components.WeightedCluster(
+            clusters=[_share(backend, known, client) for backend in backends]
+        ),
+        cluster_not_found_response_code=components.RouteAction.INTERNAL_SERVER_ERROR,
+    )
+    rewrite = filters.rewrite
+    if rewrite is not None and rewrite.path is not None:
+        add_path_replacement(action, rewrite.path, matched)
+    if host := (rewrite.host if rewrite else "") or host_of(filters.request_headers):
+        action.host_rewrite_literal = host
+    action.request_mirror_policies.extend(
+        mirror_policy(mirror, cluster_of(mirror.target))
+        for mirror in filters.mirrors
+        if mirror.numerator and is_resolved(mirror.target, HttpRoute.KIND, known)
+    )
+    return action
+
+
+def cluster_of(ref: ObjectRef) -> str:
+    """Cluster of a backend that was resolved."""
+    assert ref.port is not None
+    return names.outbound_cluster(ref.key, ref.port)
+
+
+def _share(backend: Backend, known: KnownObjects, client: Client) -> components.WeightedCluster.ClusterWeight:
+    resolved = is_resolved(backend.ref, HttpRoute.KIND, known)
+    share = components.WeightedCluster.ClusterWeight(
+        name=cluster_of(backend.ref)
+        if resolved
+        else names.missing_backend(backend.ref.key, backend.ref.port),
+        weight=UInt32Value(value=backend.weight),
+    )
+    own = backend.filters
+    add_header_changes(share, own.request_headers, own.response_headers)
+    if host := (own.rewrite.host if own.rewrite else "") or host_of(own.request_headers):
+        share.host_rewrite_literal = host
+    if own.cors is not None:
+        share.typed_per_filter_config[CORS_FILTER].CopyFrom(
+            packed(cors_policy(own.cors, is_envoy=client.is_envoy))
+        )
+    return share
+
+
+# --- timeouts and retries -----------------------------------------------------------------------------------
+
+
+def add_timeouts_and_retries(
+    action: components.RouteAction, timeouts: Timeouts, retry: Retry | None, client: Client
+) -> None:
+    action.timeout.CopyFrom(_request_timeout(timeouts))
+    action.retry_policy.CopyFrom(_retry_policy(timeouts, retry or Retry(), client))
+
+
+def _request_timeout(timeouts: Timeouts) -> Duration:
+    """A try that may take longer than the default for the whole exchange takes that default away."""
+    if timeouts.request is not None:
+        return duration(timeouts.request)
+    default = REQUEST_TIMEOUT_SECONDS * 1000
+    if timeouts.backend_request is not None and not 0 < timeouts.backend_request <= default:
+        return _NO_TIMEOUT
+    return Duration(seconds=REQUEST_TIMEOUT_SECONDS)
+
+
+def _retry_policy(timeouts: Timeouts, retry: Retry, client: Client) -> components.RetryPolicy:
+    conditions = RETRY_ON_ENVOY if client.is_envoy else RETRY_ON
+    if retry.codes:
+        conditions += ",retriable-status-codes"
+    other_host = components.RetryPolicy.RetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=packed(PreviousHostsPredicate())
+    )
+    policy = components.RetryPolicy(
+        retry_on=conditions,
+        retriable_status_codes=retry.codes,
+        num_retries=UInt32Value(value=NUM_RETRIES if retry.attempts is None else retry.attempts),
+        retry_host_predicate=[other_host],
+        host_selection_retry_max_attempts=HOST_SELECTION_ATTEMPTS,
+    )
+    if timeouts.backend_request:
+        policy.per_try_timeout.CopyFrom(duration(timeouts.backend_request))
+    if retry.backoff:
+        policy.retry_back_off.base_interval.CopyFrom(duration(retry.backoff))
+        policy.retry_back_off.max_interval.CopyFrom(duration(retry.backoff * BACKOFF_CAP))
+    return policy
+
+
+def duration(milliseconds: int) -> Duration:
+    seconds, rest = divmod(milliseconds, 1000)
+    return Duration(seconds=seconds, nanos=rest * 1_000_000)
