@@ -8,7 +8,6 @@ own, though ours hold the GIL whenever they allocate much. mallopt(3).
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import gc
 from typing import Final
 
@@ -22,8 +21,7 @@ def tune_allocator() -> bool:
     """Keep freed memory up to 4 MiB, in one arena (1 MB less with 100 services). To be called before threads
     are started; False where the C library has no `mallopt` (musl): nothing changes.
     """
-    name = ctypes.util.find_library("c")
-    mallopt = getattr(ctypes.CDLL(name), "mallopt", None) if name else None
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the C library that runs us
     if mallopt is None:
         return False
     settings = ((_M_MMAP_THRESHOLD, _KEEP_BYTES), (_M_TRIM_THRESHOLD, _KEEP_BYTES), (_M_ARENA_MAX, 1))
