@@ -1,7 +1,8 @@
 """The data plane of one process: takes configuration snapshots, holds what is live, makes protocols.
 
-A snapshot is prepared whole before any of it takes effect: a table that does not compile leaves the last
-good configuration serving. What did not change between snapshots is recognised by identity and left alone.
+A snapshot is prepared whole before any of it takes effect: what cannot be in force leaves the last good
+configuration serving. This is done in slices; only the switch is one piece. What did not change between
+snapshots is recognised by identity and left alone.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from meshproxy.routing.cluster_choice import ClusterChoice
 from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.slicing import in_slices
 from meshproxy.steps import Steps
-from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet
+from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet, close_servers
 from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
 
 _log = logging.getLogger(__name__)
@@ -101,21 +102,34 @@ class Worker:
     # --- configuration ---
 
     async def apply(self, snapshot: ConfigSnapshot) -> None:
-        """Put `snapshot` in force, at one moment. Raises ConfigError or OSError, and then changed nothing."""
+        """Put `snapshot` in force. Raises ConfigError or OSError, and then changed nothing."""
+        clock = self._services.clock
         async with self._apply_lock:
-            new = await in_slices(self._prepare(snapshot), self._services.clock)
+            new = await in_slices(self._prepare(snapshot), clock)
             opened = await self.listeners.open(snapshot.listeners)
-            # From here to the end of `adopt` nothing awaits: no connection sees half of it.
-            changed = self._update_clusters(snapshot, new.clusters)
-            self._live.workloads = new.workloads
-            self._live.tables = new.tables
-            self._retire_managers(new.managers)
-            self._managers, self._choices = new.managers, new.choices
-            self.snapshot = snapshot
+            try:
+                changed = await in_slices(self._update_clusters(snapshot), clock)
+            except BaseException:
+                close_servers(opened)
+                raise
+            gone = self._switch(snapshot, new)
             serving = self.listeners.adopt(snapshot.listeners, opened)
             for server in serving:
                 await server.start_serving()
-            self._keep_out_of_collections(changed)
+            await in_slices(_retiring(gone), clock)
+            self._keep_out_of_collections(changed + len(new.clusters))
+
+    def _switch(self, snapshot: ConfigSnapshot, new: _Prepared) -> list[ClusterRuntime]:
+        """Routes, clusters and filters change at one moment; nothing awaits until the listeners have, too, so
+        no connection sees half of it. Returns clusters that are gone."""
+        live = self._live
+        clusters = {**live.clusters, **new.clusters}
+        gone = [clusters.pop(name) for name in live.clusters if name not in snapshot.clusters]
+        live.clusters, live.workloads, live.tables = clusters, new.workloads, new.tables
+        self._retire_managers(new.managers)
+        self._managers, self._choices = new.managers, new.choices
+        self.snapshot = snapshot
+        return gone
 
     def _keep_out_of_collections(self, changed: int) -> None:
         """What changes often is left to the collector: exempting it each time would also exempt, for ever,
@@ -199,21 +213,19 @@ class Worker:
         for manager in self._serving:
             manager.is_retired = manager not in kept
 
-    def _update_clusters(self, snapshot: ConfigSnapshot, made: dict[str, ClusterRuntime]) -> int:
-        """Put clusters in force; returns how many changed."""
-        live, before = self._live, self.snapshot
-        clusters = {**live.clusters, **made}
-        changed = len(made)
+    def _update_clusters(self, snapshot: ConfigSnapshot) -> Steps[int]:
+        """Live clusters take what changed of them, one after the other and before routes change, as in Envoy:
+        each is whole at any time, and nothing of it can be refused any more. Returns how many changed."""
+        live, before = self._live.clusters, self.snapshot
+        changed = 0
         for name, cluster in snapshot.clusters.items():
             endpoints = _endpoints_of(cluster, snapshot)
-            if endpoints is None or name in made:
+            if endpoints is None or name not in live:
                 continue
             if before.clusters.get(name) is not cluster or _endpoints_of(cluster, before) is not endpoints:
-                clusters[name].update(cluster, endpoints)
+                live[name].update(cluster, endpoints)
                 changed += 1
-        for name in [name for name in clusters if name not in snapshot.clusters]:
-            clusters.pop(name).retire()
-        live.clusters = clusters
+            yield
         return changed
 
     # --- connections ---
@@ -304,6 +316,12 @@ class Worker:
                 connection.drain()
         for relay in list(self._relays):
             relay.close()
+
+
+def _retiring(clusters: list[ClusterRuntime]) -> Steps[None]:
+    for cluster in clusters:
+        cluster.retire()
+        yield
 
 
 def _guarded(call: Callable[..., None], *arguments: float) -> None:

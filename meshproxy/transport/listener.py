@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -109,8 +109,7 @@ class ListenerSet:
                     for address, port in _addresses(listener):
                         opened[name].append(await self._listen(name, address, port))
         except BaseException:
-            for server in (server for servers in opened.values() for server in servers):
-                server.close()
+            close_servers(opened)
             raise
         return opened
 
@@ -407,6 +406,13 @@ class _Accepting(asyncio.Protocol):
             self._services.on_refused(self._name, reason)
         if self._transport is not None:
             socket_option.reset(self._transport)
+
+
+def close_servers(opened: Mapping[str, Iterable[asyncio.Server]]) -> None:
+    """Give up what `ListenerSet.open` has bound."""
+    for servers in opened.values():
+        for server in servers:
+            server.close()
 
 
 def _addresses(listener: Listener) -> tuple[tuple[str, int], ...]:
