@@ -9,11 +9,14 @@ import ssl
 
 import pytest
 
+from meshproxy.clock import SystemClock
 from meshproxy.config.model import DownstreamTls, Endpoint, Listener
-from meshproxy.config.route import WeightedCluster
+from meshproxy.config.route import RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
+from meshproxy.routing.table import CompiledRouteTable
+from meshproxy.slicing import SLICE_SECONDS
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.harness import (
     Upstream,
@@ -206,3 +209,55 @@ async def test_an_identity_that_rotates_during_a_handshake_lets_it_finish():
                 await web.worker.apply(config)
     assert served == [old, new]
     await app.stop()
+
+
+async def test_what_did_not_change_keeps_its_live_twin_and_a_compiled_table_is_used():
+    names = [f"c{number}" for number in range(100)]
+    clusters = [static_cluster(name, Endpoint("127.0.0.1", 1)) for name in names]
+    hosts = tuple(VirtualHost(name, (name,), ()) for name in names)
+    table = RouteTable("80", hosts)
+    async with running(snapshot(http_listener(A), *clusters)) as mesh:
+        before = mesh.live.clusters
+        compiled = CompiledRouteTable(table)
+        config = snapshot(http_listener(A), *clusters, static_cluster("new"))
+        await mesh.worker.apply(dataclasses.replace(config, routes={"80": table}, compiled={"80": compiled}))
+        assert mesh.live.tables["80"] is compiled
+        assert {name for name, live in mesh.live.clusters.items() if before.get(name) is live} == set(names)
+        changed = RouteTable("80", (*hosts[1:], VirtualHost("new", ("new",), ())))
+        await mesh.worker.apply(dataclasses.replace(config, routes={"80": changed}))
+        tables = mesh.live.tables
+        assert tables["80"].virtual_host("c1") is compiled.virtual_host("c1")
+        assert tables["80"].virtual_host("c0") is None
+        await mesh.worker.apply(
+            dataclasses.replace(config, routes={"80": changed}, compiled={"80": compiled})
+        )
+        assert mesh.live.tables["80"] is tables["80"]  # the same table as before: its memory is warm
+
+
+async def test_requests_are_served_while_a_big_configuration_is_put_in_force():
+    upstream = await Upstream(answering(ok())).start()
+    cluster = static_cluster("a", upstream.endpoint)
+    clock = SteppingClock()
+    async with running(snapshot(http_listener(A), cluster), clock=clock) as mesh:
+        clock.step = SLICE_SECONDS  # each look at the clock finds a slice over
+        many = [static_cluster(f"c{number}", Endpoint("127.0.0.1", 1)) for number in range(300)]
+        applied = asyncio.create_task(mesh.worker.apply(snapshot(http_listener(A), cluster, *many)))
+        reader, writer = await mesh.connect()
+        assert (await exchange(reader, writer, GET)).endswith(b"hello")
+        assert not applied.done()
+        assert set(mesh.live.clusters) == {"a"}
+        await applied
+        assert len(mesh.live.clusters) == 301
+        writer.close()
+    await upstream.stop()
+
+
+class SteppingClock(SystemClock):
+    """Goes on by itself with every look."""
+
+    step = 0.0
+    gone = 0.0
+
+    def monotonic(self) -> float:
+        self.gone += self.step
+        return self.gone

@@ -264,7 +264,7 @@ async def test_a_response_nobody_asked_for_is_passed_over(caplog: pytest.LogCapt
     assert "was not asked for" in caplog.text
 
 
-async def test_a_big_response_is_translated_beside_the_loop() -> None:
+async def test_a_big_response_takes_effect_as_a_whole() -> None:
     names = [f"service-{number:03}" for number in range(300)]
     async with running(*message.shop(*names)) as (_plane, sidecar):
         await until(lambda: bool(sidecar.snapshots))

@@ -159,3 +159,17 @@ def test_what_a_new_stream_has_refused_is_not_waited_for() -> None:
     sidecar.receive(CLUSTER_TYPE, message.cluster("a"))
     sidecar.receive(ENDPOINT_TYPE, message.endpoints("a", 9090))
     assert sidecar.receive(LISTENER_TYPE, message.listener())
+
+
+def test_a_table_comes_compiled_also_when_its_listener_keeps_it() -> None:
+    sidecar = warm()
+    first = sidecar.warming.published
+    assert first is not None
+    assert set(first.compiled) == set(first.routes) == {"80"}
+    sidecar.receive(LISTENER_TYPE, message.listener(network=message.http_manager("81")))
+    sidecar.receive(CLUSTER_TYPE, message.cluster("a"), message.cluster("b"))
+    sidecar.receive(ENDPOINT_TYPE, message.endpoints("a"), message.endpoints("b"))
+    kept = sidecar.warming.published
+    assert kept is not None
+    assert "b" in kept.clusters
+    assert (kept.routes["80"], kept.compiled["80"]) == (first.routes["80"], first.compiled["80"])
