@@ -32,7 +32,7 @@ LAYERS = [
     {"http", "policy", "telemetry", "rpc"},
     {"config"},
     {"slicing"},
-    {"clock", "errors", "tasks", "memory", "steps"},
+    {"clock", "errors", "tasks", "memory", "openssl", "steps"},
 ]
 """Inside meshproxy: a layer may import lower ones, and itself, but siblings in one layer never each other."""
 

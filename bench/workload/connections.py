@@ -28,7 +28,7 @@ _KINDS = ("resumed", "full")
 """In this order: a client that was refused resumption for a while tries it less often, as it should."""
 _LEAST_RESUMED = 0.95
 _MOST_RESUMED = 0.05
-"""Shares of the connections, in the two cases; beyond, a case is not what it is called, and a note says so."""
+"""Shares of the connections, in the two cases; beyond, a case is not what it is called: a note says so."""
 
 
 def new_connections(context: Context) -> Outcome:

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+from meshproxy.openssl import Session, offer_session
 from meshproxy.transport.handshake_gate import HandshakeGate
 
 _READ_SIZE: Final = 16384
@@ -43,7 +44,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         on_established: Callable[[TlsConnection], None],
         on_failed: Callable[[Exception], None],
         server_name: str | None = None,
-        session: ssl.SSLSession | None = None,
+        session: Session | None = None,
         gate: HandshakeGate | None = None,
         on_tickets: Callable[[ssl.SSLObject], None] | None = None,
     ) -> None:
@@ -56,8 +57,10 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object: ssl.SSLObject = context.wrap_bio(
-            self._incoming, self._outgoing, server_side, server_hostname=server_name, session=session
+            self._incoming, self._outgoing, server_side, server_hostname=server_name
         )
+        if session is not None:
+            offer_session(self._object, session)
         self._on_established: Callable[[TlsConnection], None] | None = on_established
         self._on_failed: Callable[[Exception], None] | None = on_failed
         self._on_tickets = on_tickets

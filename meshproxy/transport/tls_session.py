@@ -14,26 +14,38 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
+from meshproxy.openssl import Session
+
 MAX_SESSIONS: Final = 256
 """Kept for one context, those used last. Each takes about 20 KB, the peer's certificate included."""
 REFRESH_AFTER: Final = 3000.0
-"""Seconds before a session is replaced by a newer one; tickets live two hours. Seldom, because reading one
-costs 0.1 ms, and CPython 3.11 leaks 7 KB each time: `SSLObject.session` makes a copy that it never uses."""
+"""Seconds before a session is replaced by a newer one; tickets live two hours. Seldom: where `openssl` cannot
+help, reading one costs 0.1 ms and, in CPython 3.11, 7 KB for ever."""
 RETRY_AFTER: Final = 1.0
-"""The same for one that the peer declined, doubled each time in a row: mostly it has restarted or changed its
-keys, and the next session will do; but it may never resume any."""
+"""The same for the second that the peer declined in a row, doubled for each that follows. The first is
+replaced at once: mostly the peer has restarted, or has forgotten it; but it may never resume any."""
 
 
 class _Kept:
     """What is remembered of one peer."""
 
-    __slots__ = ("kept_at", "retry_after", "session")
+    __slots__ = ("declined", "kept_at", "session")
 
     def __init__(self) -> None:
-        self.session: ssl.SSLSession | None = None
+        self.session: Session | None = None
         """None: it was declined."""
         self.kept_at = 0.0
-        self.retry_after = RETRY_AFTER
+        self.declined = 0
+        """In a row."""
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds from `kept_at` until another is kept."""
+        if self.session is not None:
+            return REFRESH_AFTER
+        if self.declined < 2:
+            return 0.0
+        return float(min(RETRY_AFTER * 2 ** min(self.declined - 2, 32), REFRESH_AFTER))
 
 
 class SessionStore:
@@ -48,7 +60,7 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def find(self, context: ssl.SSLContext, peer: Hashable) -> ssl.SSLSession | None:
+    def find(self, context: ssl.SSLContext, peer: Hashable) -> Session | None:
         """The session to offer to `peer`; none that another context made."""
         if context is not self._context:
             self._sessions.clear()
@@ -67,9 +79,9 @@ class SessionStore:
         found = self._sessions.get(peer)
         if found is None:
             return True
-        return now - found.kept_at >= (found.retry_after if found.session is None else REFRESH_AFTER)
+        return now - found.kept_at >= found.lifetime
 
-    def keep(self, context: ssl.SSLContext, peer: Hashable, session: ssl.SSLSession, now: float) -> None:
+    def keep(self, context: ssl.SSLContext, peer: Hashable, session: Session, now: float) -> None:
         """Offer `session` to `peer` from now on."""
         if context is not self._context or not session.has_ticket or self._max_sessions == 0:
             return
@@ -79,16 +91,16 @@ class SessionStore:
         if len(self._sessions) > self._max_sessions:
             self._sessions.popitem(last=False)
 
-    def on_answer(self, peer: Hashable, offered: ssl.SSLSession, *, is_resumed: bool) -> None:
+    def on_answer(self, peer: Hashable, offered: Session, *, is_resumed: bool) -> None:
         """The handshake that `offered` was offered in is done. What was not resumed is not offered again."""
         found = self._sessions.get(peer)
         if found is None or found.session is not offered:
             return  # a newer one came meanwhile
         if is_resumed:
-            found.retry_after = RETRY_AFTER
+            found.declined = 0
         else:
             found.session = None
-            found.retry_after = min(2 * found.retry_after, REFRESH_AFTER)
+            found.declined += 1
 
     def forget(self, peer: Hashable) -> None:
         """It led to a connection that was refused."""

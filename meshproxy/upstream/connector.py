@@ -13,6 +13,7 @@ from typing import cast
 
 from meshproxy.config.model import UpstreamTls
 from meshproxy.errors import UpstreamError
+from meshproxy.openssl import take_session
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.tls import TlsConnection, TlsFailure
 from meshproxy.transport.tls_session import MAX_SESSIONS, SessionStore
@@ -110,7 +111,10 @@ class Connector:
                 established.set_exception(error)
 
         def on_tickets(ssl_object: ssl.SSLObject) -> None:
-            if sessions.is_wanted(context, peer, loop.time()) and (session := ssl_object.session) is not None:
+            if (
+                sessions.is_wanted(context, peer, loop.time())
+                and (session := take_session(ssl_object)) is not None
+            ):
                 sessions.keep(context, peer, session, loop.time())
 
         offered = sessions.find(context, peer)

@@ -14,7 +14,6 @@ from meshproxy.config.model import UpstreamTls
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
 from meshproxy.identity.peer_identity import PeerIdentities
-from meshproxy.transport import tls_session
 from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.harness import Mesh, Upstream, running
@@ -112,8 +111,7 @@ async def test_where_no_session_may_be_kept_none_is_resumed(authority):
         assert web.resumed == [False, False]
 
 
-async def test_a_peer_that_forgot_our_session_is_resumed_again_with_a_new_one(authority, monkeypatch):
-    monkeypatch.setattr(tls_session, "RETRY_AFTER", 0.0)
+async def test_a_peer_that_forgot_our_session_is_resumed_again_with_a_new_one(authority):
     server = issue(authority, CATALOG)
     async with catalog(authority, server) as mesh:
         web = Dialler(issue(authority, WEB), mesh.port)

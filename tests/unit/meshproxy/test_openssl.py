@@ -1,14 +1,13 @@
-"""Sessions that a server keeps: resumed, bounded, and sealed into tickets where the bound cannot be set."""
+"""TLS sessions that a server keeps and that clients share; what happens where OpenSSL is out of reach."""
 
 from __future__ import annotations
 
 import ssl
-import sys
 
 import pytest
 
 from certs.ca import CertificateAuthority
-from meshproxy.identity import session_cache
+from meshproxy import openssl
 from meshproxy.identity.contexts import client_context, server_context
 from tests.unit.meshproxy.identity.mesh import CATALOG, HTTP, WEB, TlsPair, issue, new_authority
 
@@ -19,12 +18,15 @@ def authority() -> CertificateAuthority:
 
 
 def connect(
-    client: ssl.SSLContext, server: ssl.SSLContext, session: ssl.SSLSession | None = None
-) -> tuple[ssl.SSLSession, bool]:
+    client: ssl.SSLContext, server: ssl.SSLContext, session: openssl.Session | None = None
+) -> tuple[openssl.Session, bool]:
     """(the session that it brought, whether it was resumed); it ends in order."""
-    pair = TlsPair(client, server, session).handshake()
+    pair = TlsPair(client, server)
+    if session is not None:
+        openssl.offer_session(pair.client, session)
+    pair.handshake()
     pair.echo(b"x")
-    brought, is_resumed = pair.client.session, bool(pair.client.session_reused)
+    brought, is_resumed = openssl.take_session(pair.client), bool(pair.client.session_reused)
     with pytest.raises(ssl.SSLWantReadError):
         pair.server.unwrap()
     assert brought is not None
@@ -44,7 +46,7 @@ def test_a_kept_session_is_resumed_as_often_as_it_is_offered(authority):
 def test_the_oldest_go_first(authority):
     client = client_context(issue(authority, WEB), alpn=HTTP)
     server = server_context(issue(authority, CATALOG), require_client_certificate=True, alpn=HTTP)
-    assert session_cache.keep_sessions(server, 3)
+    assert openssl.keep_sessions(server, 3)
     sessions = [connect(client, server)[0] for _ in range(8)]
     assert server.session_stats()["number"] <= 3
     assert not connect(client, server, sessions[0])[1]
@@ -54,20 +56,20 @@ def test_the_oldest_go_first(authority):
 @pytest.mark.parametrize("unknown", ["version", "library", "symbols", "origin"])
 def test_tickets_are_sealed_where_the_bound_cannot_be_set(authority, monkeypatch, unknown):
     client = client_context(issue(authority, WEB), alpn=HTTP)
-    session_cache._library.cache_clear()
+    openssl._library.cache_clear()
     if unknown == "version":
-        monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+        monkeypatch.setattr(openssl, "_KNOWN_PYTHONS", ())
     elif unknown == "library":
-        monkeypatch.setattr(session_cache.ctypes, "CDLL", lambda path: (_ for _ in ()).throw(OSError(path)))
+        monkeypatch.setattr(openssl.ctypes, "CDLL", lambda path: (_ for _ in ()).throw(OSError(path)))
     elif unknown == "symbols":
-        monkeypatch.setattr(session_cache.ctypes, "CDLL", lambda path: object())
+        monkeypatch.setattr(openssl.ctypes, "CDLL", lambda path: object())
     else:
-        monkeypatch.setattr(session_cache.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(openssl.importlib.util, "find_spec", lambda name: None)
     server = server_context(issue(authority, CATALOG), require_client_certificate=True, alpn=HTTP)
-    session_cache._library.cache_clear()
-    assert ssl.OP_NO_TICKET not in server.options
     session, _ = connect(client, server)
     assert connect(client, server, session)[1]
+    openssl._library.cache_clear()
+    assert ssl.OP_NO_TICKET not in server.options
     assert server.session_stats()["number"] == 0
 
 
@@ -89,6 +91,30 @@ def test_a_context_that_does_not_answer_as_expected_is_left_alone(authority, mon
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     before = context.options
     for library in (Other(), Stubborn()):
-        monkeypatch.setattr(session_cache, "_library", lambda library=library: library)
-        assert not session_cache.keep_sessions(context)
+        monkeypatch.setattr(openssl, "_library", lambda library=library: library)
+        assert not openssl.keep_sessions(context, 5)
         assert context.options == before
+
+
+def test_connections_that_end_badly_leave_the_session_to_others(authority):
+    client = client_context(issue(authority, WEB), alpn=HTTP)
+    server = server_context(issue(authority, CATALOG), require_client_certificate=True, alpn=HTTP)
+    session, _ = connect(client, server)
+    for _ in range(3):
+        cut = TlsPair(client, server)
+        openssl.offer_session(cut.client, session)
+        cut.handshake()
+        assert cut.client.session_reused
+        del cut
+    under_way = [TlsPair(client, server) for _ in range(3)]
+    for pair in under_way:
+        openssl.offer_session(pair.client, session)
+    assert [pair.handshake().client.session_reused for pair in under_way] == [True] * 3
+
+
+def test_a_session_of_another_context_is_refused(authority):
+    client, other = (client_context(issue(authority, WEB), alpn=HTTP) for _ in range(2))
+    server = server_context(issue(authority, CATALOG), require_client_certificate=True, alpn=HTTP)
+    session, _ = connect(client, server)
+    with pytest.raises(ValueError, match="made with another context"):
+        openssl.offer_session(TlsPair(other, server).client, session)
