@@ -43,7 +43,18 @@ async def test_others_have_their_turn_after_each_slice() -> None:
     assert await in_slices(counting(10, clock, turns), clock) == 10
     await beside
     assert turns[:13] == [*["work"] * 4, "request", *["work"] * 4, "request", *["work"] * 2, "request"]
+
+
+async def test_what_long_work_makes_is_exempt_from_collections() -> None:
+    clock = StepClock()
     gc.unfreeze()
+    try:
+        await in_slices(counting(20, clock, []), clock)
+        assert gc.get_freeze_count() == 0
+        await in_slices(counting(40, clock, []), clock)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 async def test_what_is_short_is_done_in_one_go() -> None:
