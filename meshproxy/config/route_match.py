@@ -67,13 +67,14 @@ class PresentMatch:
 
 @dataclass(frozen=True, slots=True)
 class HeaderMatch:
-    """`HeaderMatcher`. The value compared is that of all fields of the name, joined by commas."""
+    """`HeaderMatcher`. Of several fields of the name, one has to match."""
 
     name: str
     """Lower case, or one of `:method`, `:authority`, `:path` (the last with its query)."""
     value: StringMatch | RangeMatch | PresentMatch
     invert: bool = False
-    """An absent field still does not match, unless `missing_is_empty` or `value` is a PresentMatch."""
+    """None may match then. An absent field still does not count, unless `missing_is_empty` or `value` is a
+    PresentMatch."""
     missing_is_empty: bool = False
     """`treat_missing_header_as_empty`."""
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from meshproxy.http.events import RequestHead
 from meshproxy.routing.match import CompiledRoute
-from meshproxy.routing.request_facts import request_value
+from meshproxy.routing.request_facts import request_values
 
 _MANY: Final = 8
 """Routes above which a dictionary is worth its look-up."""
@@ -57,10 +57,12 @@ class SwitchedCandidates(Candidates):
         self._rest = arrange(rest, done)
 
     def first(self, head: RequestHead, before: int) -> CompiledRoute | None:
-        value = request_value(head, self._name)
-        group = self._by_value.get(value) if value is not None else None
-        found = group.first(head, before) if group is not None else None
-        return self._rest.first(head, found.position if found is not None else before) or found
+        found: CompiledRoute | None = None
+        for value in request_values(head, self._name):
+            group = self._by_value.get(value)
+            if group is not None and (better := group.first(head, before)) is not None:
+                found, before = better, better.position
+        return self._rest.first(head, before) or found
 
 
 def arrange(routes: Sequence[CompiledRoute], done: frozenset[bytes] = frozenset()) -> Candidates:

@@ -122,9 +122,11 @@ class CompiledRoute:
         "action",
         "attempt_count_in_request",
         "attempt_count_in_response",
+        "attempt_limits",
         "direct_response",
         "exact_headers",
         "filter_configs",
+        "is_directed",
         "is_unconditional",
         "name",
         "path_start",
@@ -164,6 +166,9 @@ class CompiledRoute:
         """Seconds for the whole exchange; 0 disables."""
         settings = self.action.retry if self.action else None
         self.retry = RetryPolicy(settings) if settings else None
+        is_timed = settings and (settings.per_try_timeout or settings.per_try_idle_timeout)
+        self.attempt_limits = settings if is_timed else None
+        """Set where single attempts are timed."""
         self._choice = ClusterChoice(self.action.clusters if self.action else ())
         levels = host.ordered(route.mutations)
         self.response_edit = compile_edit([level.response for level in levels], host.memory)
@@ -172,6 +177,10 @@ class CompiledRoute:
         self.targets = _targets(self._choice, self.action, levels, host.memory, match.path)
         for target in self.targets:
             target.filter_configs = merged_filter_configs(self.filter_configs, target.cluster.filter_configs)
+        self.is_directed = bool(self.action and self.action.hash_policy) or any(
+            target.metadata_match for target in self.targets
+        )
+        """It says where in its cluster a request goes."""
 
     def accepts_path(self, path: str) -> bool:
         """The part of the path match that an index cannot answer: the regular expression."""

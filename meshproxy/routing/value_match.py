@@ -1,7 +1,8 @@
 """Matching the values of headers and query parameters (pure): each match compiled to one call.
 
-Comparison is Envoy's (`HeaderMatcher`, `QueryParameterMatcher`): all fields of a name joined by commas, ASCII
-case folding, and an absent field matches nothing, not even inverted, unless it counts as empty.
+Comparison is Envoy's (`HeaderMatcher`, `QueryParameterMatcher`): one field of a name is enough, and none may
+match where the result is inverted; case folding is ASCII's; an absent field matches nothing, not even
+inverted, unless it counts as empty.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from meshproxy.config.route_match import (
 )
 from meshproxy.http.events import Headers, RequestHead
 from meshproxy.routing.regex import Regex
-from meshproxy.routing.request_facts import header_value, query_value, request_value
+from meshproxy.routing.request_facts import has_field, pseudo_value, query_value
 
 BytesPredicate = Callable[[bytes], bool]
 Constraint = Callable[[RequestHead], bool]
 """Whether a request meets one condition of a route besides its path."""
-_Lookup = Callable[[], bytes | None]
+FieldsPredicate = Callable[[Headers], bool]
 
 _MAX_INTEGER_LENGTH: Final = 20
 """A sign and the digits of 2^63: what is longer is in no range (and costly to read)."""
@@ -59,35 +60,48 @@ def _range_predicate(match: RangeMatch) -> BytesPredicate:
     return is_inside
 
 
-def _optional_predicate(match: HeaderMatch) -> Callable[[bytes | None], bool]:
-    """What `match` says of a value, or of its absence."""
-    condition = match.value
-    if isinstance(condition, PresentMatch):
-        wanted = condition.present is not match.invert
-        return lambda value: (value is not None) is wanted
-    predicate = (
-        _range_predicate(condition) if isinstance(condition, RangeMatch) else compile_string_match(condition)
-    )
-    expected = not match.invert
-    if match.missing_is_empty:
-        return lambda value: predicate(value or b"") is expected
-    return lambda value: value is not None and predicate(value) is expected
-
-
 def compile_header_match(match: HeaderMatch) -> Constraint:
     """Of a request. Raises ConfigError for a regular expression that RE2 does not take."""
-    name, holds = match.name.encode(), _optional_predicate(match)
-    if name == b":method":
-        return lambda head: holds(head.method)
-    if name.startswith(b":"):
-        return lambda head: holds(request_value(head, name))
-    return lambda head: holds(header_value(head.headers, name))
+    if not match.name.startswith(":"):
+        holds = compile_field_match(match)
+        return lambda head: holds(head.headers)
+    name = match.name.encode()
+    if isinstance(match.value, PresentMatch):
+        always = match.value.present is not match.invert
+        return lambda head: always
+    predicate, expected = _value_predicate(match.value), not match.invert
+    return lambda head: predicate(pseudo_value(head, name)) is expected
 
 
-def compile_field_match(match: HeaderMatch) -> Callable[[Headers], bool]:
-    """Of the fields of any head: a response's, for `retriable_headers`."""
-    name, holds = match.name.encode(), _optional_predicate(match)
-    return lambda headers: holds(header_value(headers, name))
+def compile_field_match(match: HeaderMatch) -> FieldsPredicate:
+    """Of the fields of any head: a response's, for `retriable_headers`. Raises ConfigError as above."""
+    name = match.name.encode()
+    if isinstance(match.value, PresentMatch):
+        wanted = match.value.present is not match.invert
+        return lambda headers: has_field(headers, name) is wanted
+    return _any_field(name, _value_predicate(match.value), not match.invert, match.missing_is_empty)
+
+
+def _value_predicate(match: StringMatch | RangeMatch) -> BytesPredicate:
+    return _range_predicate(match) if isinstance(match, RangeMatch) else compile_string_match(match)
+
+
+def _any_field(
+    name: bytes, predicate: BytesPredicate, expected: bool, missing_is_empty: bool
+) -> FieldsPredicate:
+    """One field of the name must fulfil `predicate`; or none of them, where that is what is expected."""
+    absent = predicate(b"") is expected if missing_is_empty else False
+
+    def holds(headers: Headers) -> bool:
+        is_absent = True
+        for field, value in headers:
+            if field == name:
+                if predicate(value):
+                    return expected
+                is_absent = False
+        return absent if is_absent else not expected
+
+    return holds
 
 
 def compile_query_match(match: QueryMatch) -> Constraint:
