@@ -10,21 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from control_plane.discovery import parse, parse_route
+from control_plane.discovery.entry import service_entry
 from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
 from control_plane.discovery.registry import ChangedServices, Registry
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import key_of
+from control_plane.policy.attachment import POLICY_KINDS, PolicyResource, policy_of
+from control_plane.resources.base import Resource
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.resources.pod import Pod
 from control_plane.resources.reference_grant import ReferenceGrant as ReferenceGrantResource
+from control_plane.resources.registry import parse as parse_resource
 from control_plane.resources.service import Service
+from control_plane.resources.service_entry import ServiceEntry
 from control_plane.resources.tcp_route import TcpRoute
 from control_plane.resources.tls_route import TlsRoute
 
 ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
-WATCHED_KINDS = ("Service", "EndpointSlice", "Pod", *ROUTE_KINDS, "ReferenceGrant")
+ENTRY_KIND = ServiceEntry.KIND
+WATCHED_KINDS = ("Service", "EndpointSlice", "Pod", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND)
 """Kinds that translation reads; a change of any other kind never concerns a sidecar."""
 
 
@@ -64,6 +70,11 @@ class Index:
             case "ReferenceGrant":
                 resource = ReferenceGrantResource.parse(manifest)
                 return self._put_grant(parse_route.reference_grant(resource))
+            case "ServiceEntry":
+                entry = service_entry(ServiceEntry.parse(manifest))
+                return _of_everyone(self.registry.put_entry(entry))
+            case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
+                return self._put_policy(parse_resource(manifest))
         return NO_CHANGE
 
     def delete(self, kind: str, namespace: str, name: str) -> Change:
@@ -83,7 +94,15 @@ class Index:
             case "ReferenceGrant":
                 self.registry.routes.remove_grant(key)
                 return Change(routes=self.registry.routes.crossing_into(namespace))
+            case "ServiceEntry":
+                return _of_everyone(self.registry.remove_entry(key))
+            case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
+                return _of_everyone(self.registry.remove_policy((kind, key)))
         return NO_CHANGE
+
+    def _put_policy(self, resource: Resource) -> Change:
+        assert isinstance(resource, PolicyResource)
+        return _of_everyone(self.registry.put_policy(policy_of(resource)))
 
     def _put_service(self, resource: Service) -> Change:
         service = parse.service(resource)
@@ -127,6 +146,10 @@ class Index:
             return NO_CHANGE
         routes.put_grant(grant)
         return Change(routes=routes.crossing_into(grant.key.namespace))
+
+
+def _of_everyone(changed: bool) -> Change:
+    return Change(EVERYONE) if changed else NO_CHANGE
 
 
 def _of_services(changed: ChangedServices) -> Affected:

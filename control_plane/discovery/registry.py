@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from control_plane.discovery.entry import ServiceEntry
 from control_plane.discovery.model import (
     Endpoint,
     EndpointSlice,
@@ -19,6 +20,7 @@ from control_plane.discovery.model import (
 )
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import RouteIndex, discard
+from control_plane.policy.attachment import Policy, PolicyName, PolicySet
 
 ChangedServices = frozenset[ObjectName]
 
@@ -35,6 +37,10 @@ class Registry:
         self._slices_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._slices_by_pod: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._revision = 0
+        self.policies = PolicySet()
+        """TrafficPolicies, FaultPolicies and RateLimitPolicies. Change it by `put_policy` and
+        `remove_policy` only."""
+        self._entries: dict[ObjectName, ServiceEntry] = {}
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -164,3 +170,30 @@ class Registry:
                     place = (endpoint.address, slice_port.number)
                     found.setdefault(place, Endpoint(*place, workload))
         return tuple(found[place] for place in sorted(found))
+
+    # --- policies and hosts outside the mesh ----------------------------------------------------------------
+
+    @property
+    def entries(self) -> tuple[ServiceEntry, ...]:
+        """ServiceEntries, oldest first: of two with one host, the first holds."""
+        return tuple(sorted(self._entries.values(), key=lambda entry: (entry.created_at, entry.key)))
+
+    def put_policy(self, policy: Policy) -> bool:
+        """False when nothing changed."""
+        return self._counted(self.policies.put(policy))
+
+    def remove_policy(self, name: PolicyName) -> bool:
+        return self._counted(self.policies.remove(name))
+
+    def put_entry(self, entry: ServiceEntry) -> bool:
+        changed = self._entries.get(entry.key) != entry
+        if changed:
+            self._entries[entry.key] = entry
+        return self._counted(changed)
+
+    def remove_entry(self, key: ObjectName) -> bool:
+        return self._counted(self._entries.pop(key, None) is not None)
+
+    def _counted(self, changed: bool) -> bool:
+        self._revision += changed
+        return changed

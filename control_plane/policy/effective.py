@@ -6,7 +6,7 @@ that of a port before that of its Service. Of the other kinds the most specific 
 
 from collections.abc import Iterable
 
-from control_plane.discovery.model import ObjectName, ServicePort
+from control_plane.discovery.model import ObjectName, Service, ServicePort
 from control_plane.policy.attachment import Policy, PolicySet, Target
 from control_plane.resources.fault_policy import FaultPolicy, FaultPolicySpec
 from control_plane.resources.rate_limit_policy import RateLimitPolicy, RateLimitPolicySpec
@@ -59,6 +59,22 @@ _NOTHING = {
 def traffic(policies: PolicySet, service: ObjectName, port: ServicePort) -> TrafficPolicySpec | None:
     """The effective TrafficPolicy of a Service's port."""
     return merged(for_port(policies, TrafficPolicy.KIND, service, port))
+
+
+def traffic_policies(policies: PolicySet, service: Service) -> tuple[Policy, ...]:
+    """Every TrafficPolicy that holds on some port of a Service; what `by_port` reads."""
+    sections = ("", *(port.name for port in service.ports if port.name))
+    found = (policies.holding(TrafficPolicy.KIND, Target(SERVICE, service.key, one)) for one in sections)
+    return tuple(policy for policy in found if policy is not None)
+
+
+def by_port(holding: tuple[Policy, ...], service: Service) -> dict[int, TrafficPolicySpec]:
+    """The effective TrafficPolicy of each port that has one, by number; from `traffic_policies`."""
+    only = PolicySet()
+    for policy in holding:
+        only.put(policy)
+    found = {port.number: traffic(only, service.key, port) for port in service.ports}
+    return {number: spec for number, spec in found.items() if spec is not None}
 
 
 def rule_traffic(policies: PolicySet, route: ObjectName, rule: str) -> TrafficPolicySpec | None:

@@ -1,7 +1,7 @@
 """Clusters (pure): one per Service port towards others, one per inbound port towards the local app, and the
 fixed ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
@@ -12,12 +12,15 @@ from control_plane.api.envoy.config.cluster.v3.outlier_detection_pb2 import Outl
 from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, ExtraSourceAddress, SocketAddress
 from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata, TransportSocket
 from control_plane.api.envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
+from control_plane.api.envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions as CommonOptions
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from control_plane.api.envoy.type.v3.percent_pb2 import Percent
 from control_plane.discovery.model import ObjectName, PortProtocol, ServicePort, ServiceView
+from control_plane.resources.traffic_policy import TrafficPolicySpec
 from control_plane.translate import names
+from control_plane.translate.cluster_policy import apply_to_cluster, http_options
 from control_plane.translate.endpoints import struct
-from control_plane.translate.settings import MeshSettings
+from control_plane.translate.settings import Client, MeshSettings
 from control_plane.translate.tls import ads_source, packed, raw_buffer, upstream_socket
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -41,11 +44,16 @@ PANIC_THRESHOLD_PERCENT = 50.0
 """All six are Envoy's defaults, sent so that no proxy has to know them."""
 
 _HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+PortPolicies = Mapping[int, TrafficPolicySpec]
+"""Effective TrafficPolicies by port number."""
 
 
-def service_clusters(view: ServiceView, settings: MeshSettings, secrets_dir: str) -> tuple[Cluster, ...]:
+def service_clusters(
+    view: ServiceView, settings: MeshSettings, client: Client, policies: PortPolicies
+) -> tuple[Cluster, ...]:
     """The clusters of every port of a Service; an undeclared port has one for HTTP and one for other
     bytes."""
+    secrets_dir = client.secrets_dir
     # No meshed pod: nobody is trusted yet. The bare trust domain is an id that no workload can hold.
     identities = [settings.identity(*one) for one in view.identities] or [
         str(settings.trust_domain.spiffe_id)
@@ -54,11 +62,22 @@ def service_clusters(view: ServiceView, settings: MeshSettings, secrets_dir: str
     for port in view.service.ports:
         http_name = names.outbound_cluster(view.service.key, port.number)
         is_http = port.protocol is not PortProtocol.TCP
-        built.append(_service_cluster(http_name, view, port, is_http, identities, secrets_dir))
+        both = [_service_cluster(http_name, view, port, is_http, identities, secrets_dir)]
         if port.protocol is PortProtocol.UNDECLARED:
             opaque = names.opaque_cluster(view.service.key, port.number)
-            built.append(_service_cluster(opaque, view, port, False, identities, secrets_dir))
+            both.append(_service_cluster(opaque, view, port, False, identities, secrets_dir))
+        for cluster in both:
+            finish(cluster, policies.get(port.number), names.fqdn(view.service.key), client)
+        built += both
     return tuple(built)
+
+
+def finish(cluster: Cluster, policy: TrafficPolicySpec | None, host: str, client: Client) -> None:
+    """What the policy changes on a cluster that has the defaults; `host` is asked for by health checks."""
+    is_http = _HTTP_OPTIONS_KEY in cluster.typed_extension_protocol_options
+    apply_to_cluster(cluster, policy, host=host, is_http=is_http, is_envoy=client.is_envoy)
+    if is_http and (common := http_options(policy)) is not None:
+        speak_http1(cluster, common)
 
 
 def _service_cluster(
@@ -80,7 +99,7 @@ def _service_cluster(
         ),
         connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
         lb_policy=Cluster.ROUND_ROBIN,
-        circuit_breakers=_limits(),
+        circuit_breakers=limits(),
         outlier_detection=_outlier_detection(),
         common_lb_config=Cluster.CommonLbConfig(
             healthy_panic_threshold=Percent(value=PANIC_THRESHOLD_PERCENT)
@@ -89,7 +108,7 @@ def _service_cluster(
         transport_socket_matches=_socket_matches(tls),
     )
     if is_http:
-        _speak_http1(cluster)
+        speak_http1(cluster)
     return cluster
 
 
@@ -117,9 +136,9 @@ def fixed_clusters() -> tuple[Cluster, ...]:
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
-        circuit_breakers=_limits(),
+        circuit_breakers=limits(),
     )
-    _speak_http1(passthrough)
+    speak_http1(passthrough)
     black_hole = Cluster(
         name=names.BLACK_HOLE_CLUSTER,
         type=Cluster.STATIC,
@@ -135,7 +154,7 @@ def _to_local_app(name: str) -> Cluster:
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
-        circuit_breakers=_limits(),
+        circuit_breakers=limits(),
         upstream_bind_config=BindConfig(
             source_address=SocketAddress(address=INBOUND_SOURCE, port_value=0),
             extra_source_addresses=[
@@ -143,11 +162,12 @@ def _to_local_app(name: str) -> Cluster:
             ],
         ),
     )
-    _speak_http1(cluster)
+    speak_http1(cluster)
     return cluster
 
 
-def _limits() -> CircuitBreakers:
+def limits() -> CircuitBreakers:
+    """In effect none, until a policy sets one."""
     return CircuitBreakers(
         thresholds=[
             CircuitBreakers.Thresholds(
@@ -183,7 +203,8 @@ def _service_metadata(service: ObjectName) -> Metadata:
     return Metadata(filter_metadata={names.LABEL_METADATA: struct(labels)})
 
 
-def _speak_http1(cluster: Cluster) -> None:
+def speak_http1(cluster: Cluster, common: CommonOptions | None = None) -> None:
+    """HTTP/1.1 to the endpoints."""
     explicit = HttpProtocolOptions.ExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
-    options = HttpProtocolOptions(explicit_http_config=explicit)
+    options = HttpProtocolOptions(explicit_http_config=explicit, common_http_protocol_options=common)
     cluster.typed_extension_protocol_options[_HTTP_OPTIONS_KEY].CopyFrom(packed(options))

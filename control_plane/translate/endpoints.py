@@ -1,6 +1,9 @@
 """ClusterLoadAssignments (pure): the ready endpoints of a Service port, with what clients must know of
 each."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from google.protobuf.struct_pb2 import Struct
 
 from control_plane.api.envoy.config.core.v3.address_pb2 import Address, SocketAddress
@@ -12,14 +15,25 @@ from control_plane.discovery.model import Endpoint, ServiceView, Workload
 from control_plane.translate import names
 from control_plane.translate.settings import MeshSettings, MtlsMode
 
+_NO_SUBSETS: Mapping[int, frozenset[str]] = MappingProxyType({})
 MESH_CLUSTER_ID = "Kubernetes"
 """Metric label `destination_cluster`; Istio's default name for the one cluster there is."""
 
 
-def load_assignments(view: ServiceView, settings: MeshSettings) -> tuple[ClusterLoadAssignment, ...]:
-    """One per Service port, also when it has no endpoint: the answer is then "none", not silence."""
+def load_assignments(
+    view: ServiceView, settings: MeshSettings, subset_keys: Mapping[int, frozenset[str]] = _NO_SUBSETS
+) -> tuple[ClusterLoadAssignment, ...]:
+    """One per Service port, also when it has no endpoint: the answer is then "none", not silence.
+
+    `subset_keys`: by port number, labels that subsets are chosen by.
+    """
     return tuple(
-        _load_assignment(names.outbound_cluster(view.service.key, port.number), endpoints, settings)
+        _load_assignment(
+            names.outbound_cluster(view.service.key, port.number),
+            endpoints,
+            settings,
+            subset_keys.get(port.number, frozenset()),
+        )
         for port, endpoints in zip(view.service.ports, view.endpoints, strict=True)
     )
 
@@ -29,24 +43,24 @@ def socket_address(address: str, port: int) -> Address:
 
 
 def _load_assignment(
-    name: str, endpoints: tuple[Endpoint, ...], settings: MeshSettings
+    name: str, endpoints: tuple[Endpoint, ...], settings: MeshSettings, subset_keys: frozenset[str]
 ) -> ClusterLoadAssignment:
     assignment = ClusterLoadAssignment(cluster_name=name)
     if endpoints:
-        hosts = [_host(endpoint, settings) for endpoint in endpoints]
+        hosts = [_host(endpoint, settings, subset_keys) for endpoint in endpoints]
         assignment.endpoints.append(components.LocalityLbEndpoints(lb_endpoints=hosts))
     return assignment
 
 
-def _host(endpoint: Endpoint, settings: MeshSettings) -> components.LbEndpoint:
+def _host(endpoint: Endpoint, settings: MeshSettings, subset_keys: frozenset[str]) -> components.LbEndpoint:
     return components.LbEndpoint(
         endpoint=components.Endpoint(address=socket_address(endpoint.address, endpoint.port)),
         health_status=HealthStatus.HEALTHY,
-        metadata=_metadata(endpoint, settings),
+        metadata=_metadata(endpoint, settings, subset_keys),
     )
 
 
-def _metadata(endpoint: Endpoint, settings: MeshSettings) -> Metadata | None:
+def _metadata(endpoint: Endpoint, settings: MeshSettings, subset_keys: frozenset[str]) -> Metadata | None:
     if endpoint.workload is None:
         return None
     labels = _labels(endpoint.workload)
@@ -55,6 +69,8 @@ def _metadata(endpoint: Endpoint, settings: MeshSettings) -> Metadata | None:
         labels["spiffe_id"] = settings.identity_of(endpoint.workload)
         found.filter_metadata[names.SOCKET_MATCH_METADATA].update({names.TLS_MODE_KEY: names.TLS_MODE_MUTUAL})
     found.filter_metadata[names.LABEL_METADATA].CopyFrom(struct(labels))
+    if chosen_by := {key: value for key, value in endpoint.workload.labels if key in subset_keys}:
+        found.filter_metadata[names.SUBSET_METADATA].CopyFrom(struct(chosen_by))
     return found
 
 

@@ -4,7 +4,7 @@ Outbound, a connection reaches `<VIP>_<port>` if that exists, else `0.0.0.0_<por
 `virtualOutbound`. Inbound, one listener has a filter chain per port and kind of traffic.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
@@ -20,7 +20,6 @@ from control_plane.api.envoy.config.listener.v3.listener_components_pb2 import (
 )
 from control_plane.api.envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
 from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
-from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from control_plane.api.envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import (
     HttpInspector,
 )
@@ -33,8 +32,12 @@ from control_plane.api.envoy.extensions.filters.network.http_connection_manager.
 )
 from control_plane.api.envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from control_plane.discovery.model import PortProtocol, Service, ServicePort
+from control_plane.resources.rate_limit_policy import RateLimitPolicySpec
 from control_plane.translate import names
+from control_plane.translate.amount import duration
 from control_plane.translate.endpoints import socket_address
+from control_plane.translate.http_filters import http_filters
+from control_plane.translate.rate_limit import RATE_LIMIT_FILTER, rate_limit_config
 from control_plane.translate.routes import single_cluster_host
 from control_plane.translate.settings import MtlsMode, OutboundTrafficPolicy
 from control_plane.translate.tls import ads_source, packed
@@ -66,37 +69,42 @@ def virtual_outbound(policy: OutboundTrafficPolicy) -> Listener:
     return listener
 
 
-def http_listener(port: int) -> Listener:
-    """All Services whose `port` is declared HTTP: told apart by Host."""
+def http_listener(port: int, filters: Collection[str] = ()) -> Listener:
+    """All Services whose `port` is declared HTTP: told apart by Host. `filters`: names of HTTP filters."""
     name = names.wildcard_listener(port)
     listener = unbound(name, "0.0.0.0", port)
-    listener.filter_chains.append(FilterChain(name="http", filters=[_outbound_http(name, port)]))
+    listener.filter_chains.append(FilterChain(name="http", filters=[_outbound_http(name, port, filters)]))
     return listener
 
 
 def tcp_listener(service: Service, port: ServicePort) -> Listener:
     """One Service port declared TCP: told by its VIP, never waiting for a byte."""
-    cluster = names.outbound_cluster(service.key, port.number)
-    listener = unbound(names.service_listener(service.vip, port.number), service.vip, port.number)
+    return tcp_proxy_listener(service.vip, port.number, names.outbound_cluster(service.key, port.number))
+
+
+def tcp_proxy_listener(address: str, port: int, cluster: str) -> Listener:
+    """Everything to a virtual address and port goes to one cluster."""
+    listener = unbound(names.service_listener(address, port), address, port)
     listener.filter_chains.append(FilterChain(name="tcp", filters=[_tcp_proxy(cluster)]))
     return listener
 
 
-def detecting_listener(service: Service, port: ServicePort) -> Listener:
+def detecting_listener(service: Service, port: ServicePort, filters: Collection[str] = ()) -> Listener:
     """One undeclared Service port: HTTP/1 is routed, anything else is relayed to the same endpoints."""
     name = names.service_listener(service.vip, port.number)
     opaque = names.opaque_cluster(service.key, port.number)
     listener = unbound(name, service.vip, port.number)
     add_detection(listener)
     match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_PLAIN_HTTP)
-    chain = FilterChain(name="http", filter_chain_match=match, filters=[_outbound_http(name, port.number)])
+    http = _outbound_http(name, port.number, filters)
+    chain = FilterChain(name="http", filter_chain_match=match, filters=[http])
     listener.filter_chains.append(chain)
     listener.default_filter_chain.CopyFrom(FilterChain(name="opaque", filters=[_tcp_proxy(opaque)]))
     return listener
 
 
-def _outbound_http(listener_name: str, port: int) -> Filter:
-    manager = _http_manager(f"outbound_{listener_name}")
+def _outbound_http(listener_name: str, port: int, filters: Collection[str]) -> Filter:
+    manager = _http_manager(f"outbound_{listener_name}", filters)
     manager.rds.CopyFrom(hcm.Rds(config_source=ads_source(), route_config_name=names.route_table(port)))
     return _http_filter(manager)
 
@@ -111,6 +119,9 @@ class InboundPort:
 
     number: int
     protocol: PortProtocol
+    rate_limit: RateLimitPolicySpec | None = None
+    header_timeout: str | None = None
+    """GEP-2257; None is the mesh's default."""
 
 
 def virtual_inbound(ports: Iterable[InboundPort], mode: MtlsMode, tls: TransportSocket) -> Listener:
@@ -127,17 +138,19 @@ def virtual_inbound(ports: Iterable[InboundPort], mode: MtlsMode, tls: Transport
         add_detection(listener)
     listener.filter_chains.append(_blocked(names.INBOUND_PORT))
     for port in ports:
-        listener.filter_chains.extend(_port_chains(port.number, port.protocol, mode, tls))
-    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, mode, tls))
+        http = _inbound_http(port.number, port)
+        listener.filter_chains.extend(_port_chains(port.number, port.protocol, http, mode, tls))
+    http = _inbound_http(None, None)
+    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, http, mode, tls))
     return listener
 
 
 def _port_chains(
-    port: int | None, protocol: PortProtocol, mode: MtlsMode, tls: TransportSocket
+    port: int | None, protocol: PortProtocol, http: Filter, mode: MtlsMode, tls: TransportSocket
 ) -> Iterable[FilterChain]:
     """Chains of one port; None is every port that no Service names."""
     label = "catch-all" if port is None else str(port)
-    http, tcp = _inbound_http(port), _tcp_proxy(_inbound_name(port))
+    tcp = _tcp_proxy(_inbound_name(port))
     mesh_http = _match(port, "tls", names.ALPN_HTTP)
     mesh_tcp = _match(port, "tls", names.ALPN_TCP)
     yield FilterChain(
@@ -170,10 +183,17 @@ def _inbound_name(port: int | None) -> str:
     return names.INBOUND_PASSTHROUGH_CLUSTER if port is None else names.inbound_cluster(port)
 
 
-def _inbound_http(port: int | None) -> Filter:
+def _inbound_http(port: int | None, policies: InboundPort | None) -> Filter:
+    """`policies` are those of the Service port behind it, which are kept here."""
     cluster = _inbound_name(port)
-    manager = _http_manager(f"inbound_0.0.0.0_{port or 'catch-all'}")
+    limit = None if policies is None else policies.rate_limit
+    filters = () if limit is None else (RATE_LIMIT_FILTER,)
+    manager = _http_manager(f"inbound_0.0.0.0_{port or 'catch-all'}", filters)
+    if policies is not None and policies.header_timeout is not None:
+        manager.request_headers_timeout.CopyFrom(duration(policies.header_timeout))
     host = single_cluster_host(f"inbound|http|{port or ''}", cluster, "default")
+    if limit is not None:
+        host.typed_per_filter_config[RATE_LIMIT_FILTER].CopyFrom(rate_limit_config(limit))
     manager.route_config.CopyFrom(RouteConfiguration(name=cluster, virtual_hosts=[host]))
     manager.forward_client_cert_details = hcm.HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.uri = True
@@ -231,11 +251,10 @@ def _tcp_proxy(cluster: str) -> Filter:
     return Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(proxy))
 
 
-def _http_manager(stat_prefix: str) -> hcm.HttpConnectionManager:
-    router = hcm.HttpFilter(name="envoy.filters.http.router", typed_config=packed(Router()))
+def _http_manager(stat_prefix: str, filters: Collection[str] = ()) -> hcm.HttpConnectionManager:
     return hcm.HttpConnectionManager(
         stat_prefix=stat_prefix,
-        http_filters=[router],
+        http_filters=http_filters(filters),
         request_headers_timeout=Duration(seconds=REQUEST_HEADERS_TIMEOUT_SECONDS),
         upgrade_configs=[hcm.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
     )

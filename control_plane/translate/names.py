@@ -21,6 +21,8 @@ ALPN_TCP = "istio"
 LABEL_METADATA = "meshproxy.io"
 """Filter-metadata key of what the sidecar puts into metric labels and identity checks."""
 SOCKET_MATCH_METADATA = "envoy.transport_socket_match"
+SUBSET_METADATA = "envoy.lb"
+"""Filter-metadata key of labels that subsets are chosen by."""
 TLS_MODE_KEY = "tlsMode"
 TLS_MODE_MUTUAL = "mutual"
 

@@ -24,7 +24,7 @@ from control_plane.discovery.route import (
     RouteRule,
     Timeouts,
 )
-from control_plane.translate import names
+from control_plane.translate import http_filters, names
 from control_plane.translate.route_filter import (
     add_header_changes,
     add_path_replacement,
@@ -47,11 +47,9 @@ BACKOFF_CAP = 10
 
 RETRY_ON = "connect-failure,refused-stream,reset"
 """Our sidecar retries `reset` only for idempotent methods and before any response byte."""
+RETRY_ON_CODES = "retriable-status-codes"
 RETRY_ON_ENVOY = "connect-failure,refused-stream,reset-before-request"
 """Envoy's `reset` would send a POST twice that the first endpoint may have processed."""
-
-CORS_FILTER = "envoy.filters.http.cors"
-SESSION_FILTER = "envoy.filters.http.stateful_session"
 
 _NO_TIMEOUT = Duration(seconds=0)
 
@@ -98,15 +96,16 @@ def fill_route(
         route.redirect.CopyFrom(redirect_action(filters.redirect, matched, parent[1]))
     elif has_target:
         route.route.CopyFrom(_forward(backends, filters, matched, known, client))
-        add_timeouts_and_retries(route.route, rule.timeouts, rule.retry, client)
+        add_defaults(route.route, client)
+        add_rule_settings(route.route, rule.timeouts, rule.retry, client)
     else:
         route.direct_response.status = 500
     add_header_changes(route, filters.request_headers, filters.response_headers)
     if filters.cors is not None:
         settings = cors_policy(filters.cors, is_envoy=client.is_envoy)
-        route.typed_per_filter_config[CORS_FILTER].CopyFrom(packed(settings))
+        route.typed_per_filter_config[http_filters.CORS].CopyFrom(packed(settings))
     if rule.session is not None:
-        route.typed_per_filter_config[SESSION_FILTER].CopyFrom(
+        route.typed_per_filter_config[http_filters.STATEFUL_SESSION].CopyFrom(
             packed(session_settings(rule.session, rule_name))
         )
 
@@ -153,7 +152,7 @@ def _share(backend: Backend, known: KnownObjects, client: Client) -> components.
     if host := (own.rewrite.host if own.rewrite else "") or host_of(own.request_headers):
         share.host_rewrite_literal = host
     if own.cors is not None:
-        share.typed_per_filter_config[CORS_FILTER].CopyFrom(
+        share.typed_per_filter_config[http_filters.CORS].CopyFrom(
             packed(cors_policy(own.cors, is_envoy=client.is_envoy))
         )
     return share
@@ -162,45 +161,68 @@ def _share(backend: Backend, known: KnownObjects, client: Client) -> components.
 # --- timeouts and retries -----------------------------------------------------------------------------------
 
 
-def add_timeouts_and_retries(
-    action: components.RouteAction, timeouts: Timeouts, retry: Retry | None, client: Client
-) -> None:
-    action.timeout.CopyFrom(_request_timeout(timeouts))
-    action.retry_policy.CopyFrom(_retry_policy(timeouts, retry or Retry(), client))
+def add_defaults(action: components.RouteAction, client: Client) -> None:
+    """The mesh's timeout and retries."""
+    action.timeout.CopyFrom(Duration(seconds=REQUEST_TIMEOUT_SECONDS))
+    action.retry_policy.CopyFrom(_default_retries(client))
 
 
-def _request_timeout(timeouts: Timeouts) -> Duration:
-    """A try that may take longer than the default for the whole exchange takes that default away."""
-    if timeouts.request is not None:
-        return duration(timeouts.request)
-    default = REQUEST_TIMEOUT_SECONDS * 1000
-    if timeouts.backend_request is not None and not 0 < timeouts.backend_request <= default:
-        return _NO_TIMEOUT
-    return Duration(seconds=REQUEST_TIMEOUT_SECONDS)
-
-
-def _retry_policy(timeouts: Timeouts, retry: Retry, client: Client) -> components.RetryPolicy:
-    conditions = RETRY_ON_ENVOY if client.is_envoy else RETRY_ON
-    if retry.codes:
-        conditions += ",retriable-status-codes"
+def _default_retries(client: Client) -> components.RetryPolicy:
     other_host = components.RetryPolicy.RetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=packed(PreviousHostsPredicate())
     )
-    policy = components.RetryPolicy(
-        retry_on=conditions,
-        retriable_status_codes=retry.codes,
-        num_retries=UInt32Value(value=NUM_RETRIES if retry.attempts is None else retry.attempts),
+    return components.RetryPolicy(
+        retry_on=RETRY_ON_ENVOY if client.is_envoy else RETRY_ON,
+        num_retries=UInt32Value(value=NUM_RETRIES),
         retry_host_predicate=[other_host],
         host_selection_retry_max_attempts=HOST_SELECTION_ATTEMPTS,
     )
-    if timeouts.backend_request:
-        policy.per_try_timeout.CopyFrom(duration(timeouts.backend_request))
+
+
+def add_rule_settings(
+    action: components.RouteAction, timeouts: Timeouts, retry: Retry | None, client: Client
+) -> None:
+    """What the rule itself says, over what `action` has already."""
+    if timeouts.request is not None:
+        action.timeout.CopyFrom(duration(timeouts.request))
+    elif timeouts.backend_request is not None and not 0 < timeouts.backend_request <= _ms(action.timeout):
+        # A try may take longer than the default for the whole exchange: that default goes.
+        action.timeout.CopyFrom(_NO_TIMEOUT)
+    if retry is not None:
+        _add_retry(action, retry, client)
+    if timeouts.backend_request is not None:
+        _add_try_timeout(action, timeouts.backend_request)
+
+
+def _add_retry(action: components.RouteAction, retry: Retry, client: Client) -> None:
+    if not action.HasField("retry_policy"):
+        action.retry_policy.CopyFrom(_default_retries(client))
+    policy = action.retry_policy
+    if retry.codes:
+        policy.retriable_status_codes[:] = retry.codes
+        if RETRY_ON_CODES not in policy.retry_on.split(","):
+            policy.retry_on += f",{RETRY_ON_CODES}"
+    if retry.attempts is not None:
+        policy.num_retries.CopyFrom(UInt32Value(value=retry.attempts))
     if retry.backoff:
         policy.retry_back_off.base_interval.CopyFrom(duration(retry.backoff))
         policy.retry_back_off.max_interval.CopyFrom(duration(retry.backoff * BACKOFF_CAP))
-    return policy
+
+
+def _add_try_timeout(action: components.RouteAction, milliseconds: int) -> None:
+    """Zero disables it; a policy that retries nothing carries it where there was none."""
+    if not milliseconds:
+        action.retry_policy.ClearField("per_try_timeout")
+        return
+    if not action.HasField("retry_policy"):
+        action.retry_policy.CopyFrom(components.RetryPolicy(num_retries=UInt32Value(value=0)))
+    action.retry_policy.per_try_timeout.CopyFrom(duration(milliseconds))
 
 
 def duration(milliseconds: int) -> Duration:
     seconds, rest = divmod(milliseconds, 1000)
     return Duration(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def _ms(length: Duration) -> int:
+    return length.seconds * 1000 + length.nanos // 1_000_000

@@ -16,9 +16,9 @@ from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from control_plane.attachment.backend import KnownObjects
 from control_plane.attachment.precedence import Entry, ordered_entries
 from control_plane.discovery.model import Service, ServicePort
-from control_plane.discovery.route import HttpRoute, Timeouts
+from control_plane.discovery.route import HttpRoute
 from control_plane.translate import names
-from control_plane.translate.route_action import add_timeouts_and_retries, fill_route
+from control_plane.translate.route_action import add_defaults, fill_route
 from control_plane.translate.route_match import route_match
 from control_plane.translate.settings import Client, OutboundTrafficPolicy
 
@@ -39,7 +39,7 @@ def virtual_host(
             _rule_route(entry, service, port, known, client) for entry in ordered_entries(routes)
         )
     else:
-        host.routes.append(_default_route(names.outbound_cluster(service.key, port.number), client))
+        host.routes.append(default_route(names.outbound_cluster(service.key, port.number), client))
     return host
 
 
@@ -54,10 +54,10 @@ def route_configuration(
     return table
 
 
-def filters_in_use(hosts: Iterable[components.VirtualHost]) -> frozenset[str]:
+def filters_in_use(host: components.VirtualHost) -> frozenset[str]:
     """Names of the HTTP filters that some route has settings for: the listener must have them."""
     found: set[str] = set()
-    for route in (route for host in hosts for route in host.routes):
+    for route in host.routes:
         found.update(route.typed_per_filter_config)
         for share in route.route.weighted_clusters.clusters:
             found.update(share.typed_per_filter_config)
@@ -92,9 +92,10 @@ def _catch_all(policy: OutboundTrafficPolicy) -> components.VirtualHost:
     return components.VirtualHost(name="block_all", domains=["*"], routes=[route])
 
 
-def _default_route(cluster: str, client: Client) -> components.Route:
+def default_route(cluster: str, client: Client) -> components.Route:
+    """Everything to one cluster, with the mesh's timeout and retries."""
     action = components.RouteAction(cluster=cluster)
-    add_timeouts_and_retries(action, Timeouts(), None, client)
+    add_defaults(action, client)
     return components.Route(name="default", match=components.RouteMatch(prefix="/"), route=action)
 
 

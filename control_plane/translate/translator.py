@@ -8,10 +8,12 @@ holds.
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from control_plane.api.envoy.config.route.v3.route_components_pb2 import VirtualHost
 from control_plane.attachment.condition import holder
+from control_plane.attachment.precedence import ordered_entries
 from control_plane.attachment.service_parent import effective_routes, is_routed
 from control_plane.discovery.model import (
     PortProtocol,
@@ -24,12 +26,27 @@ from control_plane.discovery.protocol import SIDECAR_PORTS
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import HttpRoute, StreamRoute
 from control_plane.discovery.route_index import backend_refs
+from control_plane.policy.attachment import Policy
+from control_plane.policy.effective import RATE_LIMIT, by_port, for_port, rate_limit, traffic_policies
 from control_plane.snapshot import Resource, Snapshot, XdsResource, resource_of
 from control_plane.translate import clusters, endpoints, listeners, routes, stream_routes, tls
+from control_plane.translate.cluster_policy import subset_keys
 from control_plane.translate.listeners import InboundPort
+from control_plane.translate.policy_hooks import header_timeout, port_policies
+from control_plane.translate.policy_routes import apply_to_rules, routed_policies
+from control_plane.translate.service_entry import (
+    HTTP,
+    EntryHost,
+    entry_cluster,
+    entry_hosts,
+    entry_listeners,
+    entry_virtual_host,
+)
 from control_plane.translate.settings import Client, MeshSettings, Node
 
 T = TypeVar("T")
+Filters = Mapping[int, frozenset[str]]
+"""By port number: names of the HTTP filters that its routes have settings for."""
 
 _UNPRUNED = 1_000
 """Remembered entries that are kept without asking whether anybody still uses them."""
@@ -74,26 +91,53 @@ class Translator:
         if known is not None and known[0] == revision:
             return known[1]
         views = [self._registry.views[key] for key in sorted(self._registry.views)]
-        built = [resource for view in views for resource in self._service_resources(view, client)]
-        built += self._http_ports(views, client)
+        entries = entry_hosts(self._registry.entries)
+        hosts = self._hosts(views, entries, client)
+        filters = {number: self._filters_in_use(of_port) for number, of_port in hosts.items()}
+        built = [one for view in views for one in self._service_resources(view, client, filters)]
+        built += self._http_ports(views, entries, hosts, filters, client)
+        built += self._entry_resources(entries, client, {one.name for one in built})
         self._outbound_of[client] = (revision, tuple(built))
         self._prune()
         return tuple(built)
 
-    def _service_resources(self, view: ServiceView, client: Client) -> Iterator[Resource]:
-        key, secrets_dir = view.service.key, client.secrets_dir
+    def _service_resources(self, view: ServiceView, client: Client, filters: Filters) -> Iterator[Resource]:
+        key = view.service.key
+        policies = traffic_policies(self._registry.policies, view.service)
+        inputs = (view, *policies)
         yield from self._remember(
-            ("clusters", key, secrets_dir),
-            (view,),
-            lambda: self._wrap(*clusters.service_clusters(view, self._settings, secrets_dir)),
+            ("clusters", key, client.is_envoy, client.secrets_dir),
+            inputs,
+            lambda: self._clusters(view, client, policies),
         )
-        yield from self._remember(
-            ("endpoints", key), (view,), lambda: self._wrap(*endpoints.load_assignments(view, self._settings))
-        )
-        yield from self._vip_listeners(view.service, client)
+        yield from self._remember(("endpoints", key), inputs, lambda: self._endpoints(view, policies))
+        yield from self._vip_listeners(view.service, client, filters)
 
-    def _vip_listeners(self, service: Service, client: Client) -> tuple[Resource, ...]:
+    def _clusters(
+        self, view: ServiceView, client: Client, policies: tuple[Policy, ...]
+    ) -> tuple[Resource, ...]:
+        effective = by_port(policies, view.service)
+        return self._wrap(*clusters.service_clusters(view, self._settings, client, effective))
+
+    def _endpoints(self, view: ServiceView, policies: tuple[Policy, ...]) -> tuple[Resource, ...]:
+        effective = by_port(policies, view.service)
+        keys = {number: subset_keys(spec) for number, spec in effective.items()}
+        return self._wrap(*endpoints.load_assignments(view, self._settings, keys))
+
+    def _entry_resources(
+        self, entries: tuple[EntryHost, ...], client: Client, taken: set[str]
+    ) -> Iterator[Resource]:
+        """`taken`: names of listeners and clusters that Services have; theirs come first."""
+        for one in entries:
+            if one.cluster not in taken:
+                cluster = entry_cluster(one)
+                clusters.finish(cluster, None, one.host, client)
+                yield resource_of(cluster)
+        yield from self._wrap(*(one for one in entry_listeners(entries) if one.name not in taken))
+
+    def _vip_listeners(self, service: Service, client: Client, filters: Filters) -> tuple[Resource, ...]:
         """Listeners of single ports; they depend on the client only where a TCPRoute or TLSRoute holds."""
+        own = tuple((port.number, used) for port in service.ports if (used := filters.get(port.number)))
         held = {
             port.number: found
             for port in service.ports
@@ -102,9 +146,9 @@ class Translator:
         found_routes = [route for of_port in held.values() for route in of_port]
         backends = [self._registry.service(ref.key) for route in found_routes for ref in backend_refs(route)]
         return self._remember(
-            ("listeners", service.key, client.namespace if held else ""),
+            ("listeners", service.key, client.namespace if held else "", own),
             (service, *found_routes, *backends),
-            lambda: self._wrap(*_vip_listeners(service, held, self._registry)),
+            lambda: self._wrap(*_vip_listeners(service, held, self._registry, filters)),
         )
 
     def _stream_routes(self, service: Service, port: ServicePort, namespace: str) -> tuple[StreamRoute, ...]:
@@ -114,27 +158,49 @@ class Translator:
         effective = holder(effective_routes(attached, service, port, namespace))
         return tuple(route for route in effective if isinstance(route, StreamRoute))
 
-    def _http_ports(self, views: list[ServiceView], client: Client) -> Iterator[Resource]:
-        by_port: dict[int, list[tuple[Service, ServicePort]]] = {}
-        declared: set[int] = set()
+    def _hosts(
+        self, views: list[ServiceView], entries: tuple[EntryHost, ...], client: Client
+    ) -> dict[int, list[VirtualHost]]:
+        """Virtual hosts by port number."""
+        found: dict[int, list[VirtualHost]] = {}
         for view in views:
             for port in view.service.ports:
                 if is_routed(port):
-                    by_port.setdefault(port.number, []).append((view.service, port))
-                if port.protocol is PortProtocol.HTTP:
-                    declared.add(port.number)
-        for number in sorted(by_port):
-            yield self._route_table(number, by_port[number], client)
+                    host = self._virtual_host(view.service, port, client)
+                    found.setdefault(port.number, []).append(host)
+        for one in entries:
+            if one.port.protocol == HTTP:
+                found.setdefault(one.port.number, []).append(self._entry_host(one, client))
+        return found
+
+    def _filters_in_use(self, hosts: list[VirtualHost]) -> frozenset[str]:
+        used: frozenset[str] = frozenset()
+        for host in hosts:
+            used |= self._remember(("filters", id(host)), (host,), partial(routes.filters_in_use, host))
+        return used
+
+    def _http_ports(
+        self,
+        views: list[ServiceView],
+        entries: tuple[EntryHost, ...],
+        hosts: dict[int, list[VirtualHost]],
+        filters: Filters,
+        client: Client,
+    ) -> Iterator[Resource]:
+        for number in sorted(hosts):
+            yield self._route_table(number, tuple(hosts[number]), client)
+        ports = (port for view in views for port in view.service.ports)
+        declared = {port.number for port in ports if port.protocol is PortProtocol.HTTP}
+        declared |= {one.port.number for one in entries if one.port.protocol == HTTP}
         for number in sorted(declared):
-            yield self._http_listener(number)
+            yield self._http_listener(number, filters[number])
 
-    def _http_listener(self, number: int) -> Resource:
-        return self._remember(("http", number), (), lambda: resource_of(listeners.http_listener(number)))
+    def _http_listener(self, number: int, filters: frozenset[str]) -> Resource:
+        return self._remember(
+            ("http", number, filters), (), lambda: resource_of(listeners.http_listener(number, filters))
+        )
 
-    def _route_table(
-        self, number: int, members: list[tuple[Service, ServicePort]], client: Client
-    ) -> Resource:
-        hosts = tuple(self._virtual_host(service, port, client) for service, port in members)
+    def _route_table(self, number: int, hosts: tuple[VirtualHost, ...], client: Client) -> Resource:
         shared = (client.namespace, client.is_envoy)
         policy = self._settings.outbound_traffic_policy
         return self._remember(
@@ -150,10 +216,25 @@ class Translator:
         backends = tuple(
             self._registry.service(ref.key) for route in effective for ref in backend_refs(route)
         )
+        holding = port_policies(self._registry.policies, service.key, port)
+        more = routed_policies(self._registry, effective)
+
+        def build() -> VirtualHost:
+            host = routes.virtual_host(service, port, effective, self._registry, client)
+            apply_to_rules(host, holding, ordered_entries(effective), self._registry, client)
+            return host
+
         return self._remember(
             ("host", service.key, port.number, client.namespace, client.is_envoy),
-            (service, *effective, *backends),
-            lambda: routes.virtual_host(service, port, effective, self._registry, client),
+            (service, *effective, *backends, *holding, *more),
+            build,
+        )
+
+    def _entry_host(self, one: EntryHost, client: Client) -> VirtualHost:
+        return self._remember(
+            ("entry", one.host, one.port.number, client.is_envoy),
+            (one.spec,),
+            lambda: entry_virtual_host(one, client),
         )
 
     # --- inbound --------------------------------------------------------------------------------------------
@@ -165,10 +246,15 @@ class Translator:
         ports = {} if workload is None else inbound_ports(workload, found)
         settings = self._settings
         socket = tls.downstream_socket(str(settings.trust_domain), node.client.secrets_dir)
-        declared = [InboundPort(number, port.protocol) for number, (_, port) in sorted(ports.items())]
+        declared = [self._inbound_port(number, *found) for number, found in sorted(ports.items())]
         yield resource_of(listeners.virtual_inbound(declared, settings.mtls_mode, socket))
         for number, (service, _) in sorted(ports.items()):
             yield resource_of(clusters.inbound_cluster(number, service.key))
+
+    def _inbound_port(self, number: int, service: Service, port: ServicePort) -> InboundPort:
+        policies = self._registry.policies
+        limit = rate_limit(for_port(policies, RATE_LIMIT, service.key, port))
+        return InboundPort(number, port.protocol, limit, header_timeout(policies, service, port))
 
     # --- remembering ----------------------------------------------------------------------------------------
 
@@ -212,7 +298,7 @@ def inbound_ports(
 
 
 def _vip_listeners(
-    service: Service, held: Mapping[int, tuple[StreamRoute, ...]], registry: Registry
+    service: Service, held: Mapping[int, tuple[StreamRoute, ...]], registry: Registry, filters: Filters
 ) -> Iterator[XdsResource]:
     """Ports that cannot share the wildcard listener: opaque and undeclared ones, with the routes that hold on
     them. A headless Service has none."""
@@ -224,7 +310,7 @@ def _vip_listeners(
         elif port.protocol is PortProtocol.TCP:
             yield listeners.tcp_listener(service, port)
         elif port.protocol is PortProtocol.UNDECLARED:
-            yield listeners.detecting_listener(service, port)
+            yield listeners.detecting_listener(service, port, filters.get(port.number, frozenset()))
 
 
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
