@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from certs.ca import CertificateAuthority
+from meshproxy.clock import Clock, SystemClock
 from meshproxy.config.model import UpstreamTls
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
@@ -29,16 +30,29 @@ def authority() -> CertificateAuthority:
 
 
 @contextlib.asynccontextmanager
-async def catalog(authority: CertificateAuthority, identity: Identity | None = None) -> AsyncIterator[Mesh]:
+async def catalog(
+    authority: CertificateAuthority, identity: Identity | None = None, clock: Clock | None = None
+) -> AsyncIterator[Mesh]:
     async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"ready")
         await reader.read()
 
     app = await Upstream(banner).start()
     identity = identity or issue(authority, CATALOG)
-    async with running(inbound(app.port), identity, CATALOG_WORKLOAD, ("127.0.0.1", app.port)) as mesh:
+    target = ("127.0.0.1", app.port)
+    async with running(inbound(app.port), identity, CATALOG_WORKLOAD, target, clock) as mesh:
         yield mesh
     await app.stop()
+
+
+class Ahead(SystemClock):
+    """A wall clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def wall(self) -> float:  # type: ignore[override]
+        return time.time() + self.seconds
 
 
 class Hears(asyncio.Protocol):
@@ -142,4 +156,17 @@ async def test_who_answers_is_checked_on_a_resumed_connection_too(authority):
                 await web.dial()
             assert failure.value.reason == "identity_mismatch"
         assert web.resumed == [False, True, False]  # what was refused is not offered again
+        await settled(lambda: mesh.worker.open_connections == 0)
+
+
+async def test_a_client_whose_certificate_has_expired_is_refused_on_a_resumed_connection_too(authority):
+    clock = Ahead()
+    async with catalog(authority, clock=clock) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        await web.dial()
+        clock.seconds = 3600  # the client's certificate has expired; its session has not
+        with contextlib.suppress(ConnectFailed):  # a TLS 1.3 client has finished before it is judged
+            await web.dial()
+        await settled(lambda: mesh.refused == [("listener", "identity_not_allowed")])
+        assert mesh.metric("meshproxy_tls_handshakes_total", side="downstream", resumed="true") == 1
         await settled(lambda: mesh.worker.open_connections == 0)
