@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from meshproxy.config.load_balancing import LoadBalancing, Locality
-from meshproxy.config.route import RouteTable, WeightedCluster
+from meshproxy.config.route import FilterConfigs, RouteTable, WeightedCluster
 
 
 class Direction(Enum):
@@ -86,6 +86,8 @@ class HttpConnectionManager:
     """Fields of a request head, and of trailers, above which the answer is 431. Envoy's default is 100."""
     max_requests_per_connection: int = 0
     """After so many a connection ends with its answer; 0 is no limit, Envoy's default."""
+    http_filters: FilterConfigs = ()
+    """Filters before the router, in order: (name, their settings)."""
     upgrade_types: tuple[str, ...] = ()
     """`upgrade_configs`: protocols, in lower case, that a request may switch its connection to."""
 
@@ -213,7 +215,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class OutlierDetection:
-    """`envoy.config.cluster.v3.OutlierDetection`, consecutive 5xx only; the defaults are Envoy's."""
+    """`envoy.config.cluster.v3.OutlierDetection`. The defaults are Envoy's but for `enforcing_success_rate`:
+    who translates sets it.
+
+    `enforcing_…` is the percentage of due ejections of a kind that are carried out.
+    """
 
     consecutive_5xx: int = 5
     """Failures in a row that eject an endpoint; 0 never does."""
@@ -227,6 +233,33 @@ class OutlierDetection:
     """Of the cluster's endpoints, how many may be ejected at once, rounded down."""
     always_eject_one_host: bool = False
     """One may be ejected whatever the percentage says: 10 % of three endpoints are none."""
+    enforcing_consecutive_5xx: int = 100
+    consecutive_gateway_failure: int = 5
+    """502, 503, 504, and no answer (unless split), in a row; 0 never ejects."""
+    enforcing_consecutive_gateway_failure: int = 0
+    split_local_origin: bool = False
+    """`split_external_local_origin_errors`: no answer (connection, timeout) is counted apart from answers."""
+    consecutive_local_origin_failure: int = 5
+    enforcing_consecutive_local_origin_failure: int = 100
+    success_rate_minimum_hosts: int = 5
+    """Endpoints with volume enough, below which rates are not compared."""
+    success_rate_request_volume: int = 100
+    """Requests in an interval, below which an endpoint's rate says nothing."""
+    success_rate_stdev_factor: int = 1900
+    """Thousandths of a standard deviation below the mean that are too few successes."""
+    enforcing_success_rate: int = 0
+    """Envoy's default is 100."""
+    enforcing_local_origin_success_rate: int = 100
+    failure_percentage_threshold: int = 85
+    """Percentage of failures in an interval that ejects."""
+    failure_percentage_minimum_hosts: int = 5
+    failure_percentage_request_volume: int = 50
+    enforcing_failure_percentage: int = 0
+    enforcing_failure_percentage_local_origin: int = 0
+    max_ejection_time_jitter: float = 0.0
+    """Seconds at most added to an ejection, at random."""
+    uneject_on_health_check: bool = True
+    """`successful_active_health_check_uneject_host`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from meshproxy.http.events import RequestHead, ResponseHead
 from meshproxy.policy.retry import AttemptFailure, RetryPolicy, RetryState, RetryVerdict
 from meshproxy.upstream.cluster import ClusterRuntime
 
@@ -13,8 +14,8 @@ class CountedRetry:
 
     __slots__ = ("_cluster", "_is_counted", "_state")
 
-    def __init__(self, policy: RetryPolicy, method: bytes, cluster: ClusterRuntime) -> None:
-        self._state = RetryState(policy, method)
+    def __init__(self, policy: RetryPolicy, head: RequestHead, cluster: ClusterRuntime) -> None:
+        self._state = RetryState(policy, head.method, head.headers)
         self._cluster = cluster
         self._is_counted = False
 
@@ -22,7 +23,20 @@ class CountedRetry:
         """See `RetryState.decide`. RETRY counts among the cluster's retries until `end` or the next
         failure."""
         self.end()
-        verdict = self._state.decide(failure, response_started=False, body_replayable=body_replayable)
+        return self._counted(
+            self._state.decide(failure, response_started=False, body_replayable=body_replayable)
+        )
+
+    def decide_response(self, head: ResponseHead, *, body_replayable: bool, wall_now: float) -> RetryVerdict:
+        """The same of an answer; see `RetryState.decide_response`."""
+        self.end()
+        return self._counted(
+            self._state.decide_response(
+                head.status, head.headers, body_replayable=body_replayable, wall_now=wall_now
+            )
+        )
+
+    def _counted(self, verdict: RetryVerdict) -> RetryVerdict:
         if verdict is not RetryVerdict.RETRY:
             return verdict
         self._is_counted = self._cluster.try_acquire_retry()

@@ -283,7 +283,8 @@ class HttpServerConnection(asyncio.Protocol):
             self._last_progress = now
         waited = now - self._last_progress
         if stream is not None:
-            if config.stream_idle_timeout and waited > config.stream_idle_timeout:
+            limit = stream.idle_timeout
+            if limit and waited > limit:
                 stream.on_idle()
         elif self.is_write_paused:  # it does not take its answer
             if config.stream_idle_timeout and waited > config.stream_idle_timeout:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from meshproxy.config.model import HttpConnectionManager
 from meshproxy.http.events import RequestHead
 from meshproxy.http.h1_scan import HeadLimits
+from meshproxy.proxy.route_parts import RouteParts
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.routing.table import CompiledRouteTable
 
@@ -29,13 +31,20 @@ class HttpManager:
         self.connections: WeakSet[HttpServerConnection] = WeakSet()
         self._upgrades = frozenset(name.encode() for name in config.upgrade_types)
         self._own_table = CompiledRouteTable(config.route_table) if config.route_table is not None else None
+        self._table = self._own_table
+        self.has_filters = bool(config.http_filters)
+        self.parts = RouteParts(partial(services.make_filters, config.http_filters))
 
     def routes(self) -> CompiledRouteTable | None:
         """The table in force now; None while RDS has not delivered it."""
         if self._own_table is not None:
             return self._own_table
         assert self.config.rds_name is not None
-        return self.services.route_table(self.config.rds_name)
+        table = self.services.route_table(self.config.rds_name)
+        if table is not self._table:
+            self._table = table
+            self.parts.forget()
+        return table
 
     def may_upgrade(self, head: RequestHead) -> bool:
         """Whether the request may ask its upstream for another protocol. RFC 6455 section 4.1 wants GET,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, assert_never
 
+from meshproxy.http.events import Headers
+
 _RESET_BODY: Final = "upstream connect error or disconnect/reset before headers. reset reason: "
 
 
@@ -21,6 +23,7 @@ class Outcome(Enum):
     UPSTREAM_PROTOCOL_ERROR = auto()
     OVERFLOW = auto()
     REQUEST_TIMEOUT = auto()
+    PER_TRY_TIMEOUT = auto()
     STREAM_IDLE_TIMEOUT = auto()
     DOWNSTREAM_DISCONNECT = auto()
     METHOD_NOT_SUPPORTED = auto()
@@ -37,6 +40,8 @@ class OutcomeRule:
     body: str
     close: bool = False
     """End the downstream connection after the reply."""
+    headers: Headers = ()
+    """Further fields of the reply."""
 
 
 def rule(outcome: Outcome) -> OutcomeRule:
@@ -63,9 +68,11 @@ def rule(outcome: Outcome) -> OutcomeRule:
         case Outcome.UPSTREAM_PROTOCOL_ERROR:
             return OutcomeRule(502, "UPE", "upstream protocol error")
         case Outcome.OVERFLOW:
-            return OutcomeRule(503, "UO", "upstream overflow")
+            return OutcomeRule(503, "UO", "upstream overflow", headers=((b"x-envoy-overloaded", b"true"),))
         case Outcome.REQUEST_TIMEOUT:
             return OutcomeRule(504, "UT", "upstream request timeout", close=False)
+        case Outcome.PER_TRY_TIMEOUT:
+            return OutcomeRule(504, "UT", "upstream request timeout: per try timeout")
         case Outcome.STREAM_IDLE_TIMEOUT:
             return OutcomeRule(408, "SI", "stream timeout", close=True)
         case Outcome.DOWNSTREAM_DISCONNECT:

@@ -9,6 +9,8 @@ from typing import Final
 
 from meshproxy.clock import Clock
 from meshproxy.config.model import Direction
+from meshproxy.config.route import FilterConfigs
+from meshproxy.filters.api import HttpFilter
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy.drain import DrainSchedule
@@ -26,6 +28,15 @@ PAUSED_BY_PIPELINE: Final = 2
 """Reading from the client rests: it is too far ahead with further requests."""
 
 
+FilterMaker = Callable[[FilterConfigs, FilterConfigs], tuple[HttpFilter, ...]]
+"""(the connection manager's filters in order, a route's own settings) -> the filters that apply to it."""
+
+
+def no_filters(chain: FilterConfigs, own: FilterConfigs) -> tuple[HttpFilter, ...]:
+    """For proxies that were given none."""
+    return ()
+
+
 @dataclass(slots=True)
 class ConnectionFacts:
     """Who is on a downstream connection and where it wanted to go. Fixed once the protocol is known."""
@@ -39,6 +50,8 @@ class ConnectionFacts:
     """The client's verified SPIFFE id; empty over plaintext."""
     local_principal: str = ""
     """The SPIFFE id we proved on this connection; empty over plaintext."""
+    scheme: bytes = b"http"
+    """How the client came: `http` or `https`. Mesh TLS is none of its doing and does not count."""
     seat: Seat | None = None
     """Its place in the listener's count of connections; whoever serves it leaves it at the end."""
     series: dict[tuple[bytes, int, str, str], RequestSeries] = field(default_factory=dict)
@@ -72,5 +85,6 @@ class ProxyServices:
     peer_metadata_line: bytes
     """Our own `x-envoy-peer-metadata` header line, with CRLF, for upstreams that speak mesh TLS."""
     limits: HeadLimits = field(default_factory=HeadLimits)
+    make_filters: FilterMaker = no_filters
     drain: DrainSchedule | None = None
     """Set on SIGTERM: which responses end their connection from then on."""

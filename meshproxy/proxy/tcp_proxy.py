@@ -58,6 +58,7 @@ class _Side(asyncio.Protocol):
         if self is self.relay.downstream:
             self.relay.facts.on_closed()
         self.relay.on_side_lost(self, exc)
+        self.relay.part()
 
     def pause_writing(self) -> None:
         if self.other is not None:
@@ -111,6 +112,11 @@ class TcpRelay:
         name = self._choice.pick(self._services.rng.random())
         self._cluster = self._services.clusters(name) if name is not None else None
         self._connect_task = self._services.tasks.start(self._connect(), f"tcp relay to {name}")
+        self._connect_task.add_done_callback(self._on_dialled)
+
+    def _on_dialled(self, task: asyncio.Task[None]) -> None:
+        self._connect_task = None
+        self.part()
 
     async def _connect(self) -> None:
         tried: tuple[int, ...] = ()
@@ -210,6 +216,7 @@ class TcpRelay:
         self._is_over = True
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
+            self._timer = None
         if (
             self._connect_task is not None
             and self._endpoint is None
@@ -231,6 +238,17 @@ class TcpRelay:
         self.flush_bytes()
         if self._series is not None:
             self._series.on_closed()
+
+    def part(self) -> None:
+        """Let the two sides and this go once nobody will call them any more: they name each other, and what is
+        in a cycle may never be freed (decision 14)."""
+        if not self._is_over or self._connect_task is not None:
+            return
+        sides = (self.downstream, self.upstream)
+        if all(side.is_lost or side.transport is None for side in sides):
+            for side in sides:
+                side.other = side.transport = None
+                del side.relay
 
     def _reset(self, side: _Side) -> None:
         if side.transport is not None:

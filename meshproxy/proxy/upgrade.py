@@ -40,10 +40,10 @@ class UpgradeStream(HttpStream):
 
     # --- the switch ---
 
-    def _response_head(self, response: Response) -> bytes | None:
+    def _take_head(self, response: Response, events: list[Event]) -> bytes | None:
         head = response.head
         if head.status != _SWITCHING:
-            return super()._response_head(response)
+            return super()._take_head(response, events)
         if head.upgrade.lower() != self._head.upgrade.lower():
             self.on_upstream_lost(RemoteProtocolError("upstream switched to a protocol nobody asked for"))
             return None

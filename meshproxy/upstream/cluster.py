@@ -11,8 +11,10 @@ from functools import partial
 from meshproxy.clock import Clock
 from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
+from meshproxy.http.events import ResponseHead
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory
-from meshproxy.policy.outlier import OutlierDetector, OutlierEvent
+from meshproxy.policy.outlier import FailureKind, OutlierDetector, OutlierEvent
+from meshproxy.policy.retry_condition import GATEWAY_ERRORS
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.balancer.assembly import Assembled, assemble, heeds_time
@@ -60,6 +62,8 @@ class ClusterRuntime:
         self._by_address: dict[tuple[str, int], EndpointRuntime] = {}
         self._is_retired = False
         self.active_requests = 0
+        self.exchanges = 0
+        """Exchanges begun, ever."""
         self.pending_requests = 0
         self.connections = 0
         self.active_retries = 0
@@ -169,30 +173,52 @@ class ClusterRuntime:
 
     # --- outlier detection ---
 
-    def on_attempt_failed(self, runtime: EndpointRuntime) -> None:
+    def on_attempt_failed(
+        self, runtime: EndpointRuntime, kind: FailureKind = FailureKind.SERVER_ERROR
+    ) -> None:
         """`runtime` answered 500 or above, or not at all. (A success sets `health.failures` to 0.)"""
         outlier = self._outlier
         if outlier is None or runtime.is_removed:
             return
-        event = outlier.on_failure(runtime.health, self._services.clock.monotonic())
+        runtime.is_watched = True  # until a success
+        event = outlier.on_failure(runtime.health, self._services.clock.monotonic(), kind)
         if event is None:
             return
         self._tell(event)
         if event is OutlierEvent.EJECTED:
             self._rotate()
             _log.info(
-                "%s: %s:%d failed %d times in a row: ejected for %g s",
+                "%s: %s:%d failed too often in a row: ejected for %g s",
                 self.cluster.name,
                 runtime.target.address,
                 runtime.target.port,
-                outlier.settings.consecutive_5xx,
                 outlier.ejection_time(runtime.health),
             )
 
+    def on_answer(self, runtime: EndpointRuntime, head: ResponseHead, took: float) -> None:
+        """`runtime` answered after `took` seconds. Heard of statuses from 500 on, and of every answer while
+        it `is_watched`."""
+        if head.status >= 500:
+            is_gateway = head.status in GATEWAY_ERRORS
+            self.on_attempt_failed(runtime, FailureKind.GATEWAY if is_gateway else FailureKind.SERVER_ERROR)
+        else:
+            runtime.health.failures = 0
+            runtime.is_watched = False
+
+    def on_attempt_over(self, runtime: EndpointRuntime) -> None:
+        """An attempt on a watched endpoint ended without saying anything of it."""
+
     def return_ejected(self, now: float) -> None:
-        """Take endpoints back whose ejection is over; run now and then."""
-        if self._outlier is not None and self._outlier.sweep(now):
-            self._tell(OutlierEvent.RETURNED)
+        """Take endpoints back whose ejection is over, eject those whose rates are out of line; run now and
+        then."""
+        outlier = self._outlier
+        if outlier is None:
+            return
+        events = [OutlierEvent.RETURNED] if outlier.sweep(now) else []
+        events += outlier.judge_rates(now)
+        for event in events:
+            self._tell(event)
+        if events:
             self._rotate()
 
     @property
@@ -208,7 +234,9 @@ class ClusterRuntime:
             if self._outlier is not None:
                 self._outlier.release()
             now = self._services.clock.monotonic()
-            self._outlier = OutlierDetector(settings, now) if settings is not None else None
+            self._outlier = (
+                OutlierDetector(settings, now, self._services.rng) if settings is not None else None
+            )
         if self._outlier is not None:
             self._outlier.set_members([runtime.health for runtime in self._endpoints])
         if self.ejected < before:

@@ -36,6 +36,7 @@ class EndpointRuntime:
         "health",
         "idle",
         "is_removed",
+        "is_watched",
         "latency",
         "requests",
         "series",
@@ -63,6 +64,8 @@ class EndpointRuntime:
         self.latency: LatencyEstimate | None = None
         """What attempts take; only in clusters that balance by it."""
         self.is_removed = False
+        self.is_watched = False
+        """Answers that are no failures are of interest too: the cluster wants to hear of every attempt."""
         self.series: dict[tuple[int, str], RequestSeries] = {}
         """Metric series by (response code, response flag): found without building labels."""
         self.tcp_series: TcpSeries | None = None

@@ -151,7 +151,7 @@ async def test_a_stream_that_does_not_move_is_ended():
             while not answer.done():
                 mesh.worker._sweep(mesh.services.clock.monotonic())
                 await asyncio.sleep(0.01)
-            assert (await answer).startswith(b"HTTP/1.1 408")
+            assert (await answer).startswith(b"HTTP/1.1 504")
             writer.close()
 
 

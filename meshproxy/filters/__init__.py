@@ -1,0 +1,1 @@
+"""HTTP filters: what happens to a request between its route and its upstream. [4]"""

@@ -1,0 +1,57 @@
+"""The request's body as far as it is held: until a connection is there, and for a retry (pure). [6]"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshproxy.http.events import Trailers
+from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk
+
+MAX_HELD_BODY: Final = 65536
+"""Bytes of request body held for a retry or until a connection is there; Linkerd's limit too."""
+
+
+class HeldBody:
+    """Made when the first byte comes: most requests have none."""
+
+    __slots__ = ("_parts", "is_replayable", "size", "trailers")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.size = 0
+        """Bytes that came while it was held."""
+        self.is_replayable = True
+        """Everything that came is still here."""
+        self.trailers: Trailers | None = None
+
+    def add(self, data: bytes) -> None:
+        """`data` came. Kept unless the body is too large already to be kept."""
+        if self.is_replayable:
+            self._parts.append(data)
+            self.size += len(data)
+
+    @property
+    def held(self) -> bytes:
+        """What is held, unframed."""
+        return b"".join(self._parts)
+
+    @property
+    def is_too_large(self) -> bool:
+        return self.size > MAX_HELD_BODY
+
+    def let_go(self) -> None:
+        """It is on its way and too large to be kept: this attempt is the last."""
+        self.is_replayable = False
+        self._parts = []
+
+    def framed(self, *, chunked: bool, is_complete: bool) -> bytes:
+        """What is held, as it is sent."""
+        if not chunked:
+            return b"".join(self._parts)
+        parts = [chunk(data) for data in self._parts]
+        if is_complete:
+            parts.append(self.last_chunk())
+        return b"".join(parts)
+
+    def last_chunk(self) -> bytes:
+        return last_chunk(self.trailers.headers) if self.trailers is not None else LAST_CHUNK
