@@ -12,7 +12,7 @@ from meshproxy import bootstrap as bootstrap_flags
 from meshproxy.app import Sidecar
 from meshproxy.bootstrap import Bootstrap
 from meshproxy.errors import ConfigError
-from meshproxy.memory import tune_allocator
+from meshproxy.memory import collect_only_what_is_new, tune_allocator
 from meshproxy.transport.connection_limit import raise_file_limit
 
 
@@ -33,6 +33,7 @@ def main() -> int:
         stream=sys.stderr,
     )
     tune_allocator()
+    collect_only_what_is_new()
     raise_file_limit()
     uvloop.run(_run(bootstrap))
     return 0

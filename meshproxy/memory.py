@@ -14,6 +14,8 @@ from typing import Final
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
+_FULL: Final = 2
+"""The collector's oldest generation."""
 _KEEP_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -26,6 +28,21 @@ def tune_allocator() -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, _KEEP_BYTES), (_M_TRIM_THRESHOLD, _KEEP_BYTES), (_M_ARENA_MAX, 1))
     return all(mallopt(option, value) for option, value in settings)
+
+
+def collect_only_what_is_new() -> None:
+    """From now on each full collection looks at what was made since the one before (decision 14). Once a
+    process.
+
+    What survives one is connections, metric series and memory of heads: tens of thousands of objects with
+    1,000 services, 16 ms to look through. Our data path leaves no cycles, so they go without the collector.
+    """
+    gc.callbacks.append(_after_collection)
+
+
+def _after_collection(phase: str, info: dict[str, int]) -> None:
+    if phase == "stop" and info["generation"] == _FULL:
+        gc.freeze()
 
 
 def keep_out_of_collections() -> None:

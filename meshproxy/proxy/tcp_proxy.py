@@ -240,8 +240,8 @@ class TcpRelay:
             self._series.on_closed()
 
     def part(self) -> None:
-        """Let the two sides and this go once nobody will call them any more: they name each other, and what is
-        in a cycle may never be freed (decision 14)."""
+        """Let the two sides and this go once nobody will call them any more: they name each other, and what
+        is in a cycle may never be freed (decision 14)."""
         if not self._is_over or self._connect_task is not None:
             return
         sides = (self.downstream, self.upstream)

@@ -24,7 +24,7 @@ from meshproxy.clock import SystemClock
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity.identity import Identity
-from meshproxy.memory import tune_allocator
+from meshproxy.memory import collect_only_what_is_new, tune_allocator
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.telemetry.transfer import MetricsPart, MetricsSender
@@ -163,6 +163,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     tune_allocator()
+    collect_only_what_is_new()
     uvloop.run(WorkerProcess().run(socket.socket(fileno=int(sys.argv[1]))))
     return 0
 
