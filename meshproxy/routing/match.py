@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshproxy.config.head_edit import HeadMutations
+from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import (
     DirectResponse,
     FilterConfigs,
@@ -31,7 +32,7 @@ from meshproxy.routing.head_edit import EditMemory, compile_edit
 from meshproxy.routing.path_rewrite import TargetRewrite, compile_path_rewrite
 from meshproxy.routing.redirect import CompiledRedirect
 from meshproxy.routing.regex import Regex
-from meshproxy.routing.value_match import compile_header_match, compile_query_match
+from meshproxy.routing.value_match import compile_field_match, compile_header_match, compile_query_match
 
 
 def matches_every_path(match: PathMatch) -> bool:
@@ -165,7 +166,7 @@ class CompiledRoute:
         self.timeout = self.action.timeout if self.action else 0.0
         """Seconds for the whole exchange; 0 disables."""
         settings = self.action.retry if self.action else None
-        self.retry = RetryPolicy(settings) if settings else None
+        self.retry = _retry_policy(settings) if settings else None
         is_timed = settings and (settings.per_try_timeout or settings.per_try_idle_timeout)
         self.attempt_limits = settings if is_timed else None
         """Set where single attempts are timed."""
@@ -200,6 +201,16 @@ class CompiledRoute:
     def pick_target(self, rng_value: float) -> Target | None:
         """As `pick_cluster`, with what is changed for it."""
         return self.targets[self._choice.index(rng_value)] if self.targets else None
+
+
+def _retry_policy(settings: RetrySettings) -> RetryPolicy:
+    if not (settings.retriable_headers or settings.retriable_request_headers):
+        return RetryPolicy(settings)
+    return RetryPolicy(
+        settings,
+        response_matches=[compile_field_match(match) for match in settings.retriable_headers],
+        request_matches=[compile_field_match(match) for match in settings.retriable_request_headers],
+    )
 
 
 def _targets(

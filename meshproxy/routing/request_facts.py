@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from meshproxy.http.events import Headers, RequestHead
+from collections.abc import Sequence
+
+from meshproxy.http.events import RequestHead
+
+Fields = Sequence[tuple[bytes, bytes]]
+"""(lower-case name, value) in order."""
 
 
-def has_field(headers: Headers, name: bytes) -> bool:
+def has_field(headers: Fields, name: bytes) -> bool:
     """`name` in lower case."""
     for field, _ in headers:  # noqa: SIM110 - `any` of a generator costs twice as much
         if field == name:

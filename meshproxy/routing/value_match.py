@@ -18,14 +18,14 @@ from meshproxy.config.route_match import (
     StringMatch,
     StringMatchKind,
 )
-from meshproxy.http.events import Headers, RequestHead
+from meshproxy.http.events import RequestHead
 from meshproxy.routing.regex import Regex
-from meshproxy.routing.request_facts import has_field, pseudo_value, query_value
+from meshproxy.routing.request_facts import Fields, has_field, pseudo_value, query_value
 
 BytesPredicate = Callable[[bytes], bool]
 Constraint = Callable[[RequestHead], bool]
 """Whether a request meets one condition of a route besides its path."""
-FieldsPredicate = Callable[[Headers], bool]
+FieldsPredicate = Callable[[Fields], bool]
 
 _MAX_INTEGER_LENGTH: Final = 20
 """A sign and the digits of 2^63: what is longer is in no range (and costly to read)."""
@@ -92,7 +92,7 @@ def _any_field(
     """One field of the name must fulfil `predicate`; or none of them, where that is what is expected."""
     absent = predicate(b"") is expected if missing_is_empty else False
 
-    def holds(headers: Headers) -> bool:
+    def holds(headers: Fields) -> bool:
         is_absent = True
         for field, value in headers:
             if field == name:

@@ -59,15 +59,15 @@ def _path_match(match: components.RouteMatch, path: str) -> PathMatch:
 
 
 def translate_header_match(
-    matcher: components.HeaderMatcher, path: str, *, of: str = "request"
+    matcher: components.HeaderMatcher, path: str, *, has_pseudo: bool = True
 ) -> HeaderMatch:
-    """`of` is the kind of head that is matched: only a request has pseudo-headers. Raises ConfigError."""
+    """`has_pseudo`: pseudo-headers can be asked for, and not only fields. Raises ConfigError."""
     name = matcher.name.lower()
-    is_pseudo = name in _PSEUDO and of == "request"
+    is_pseudo = has_pseudo and name in _PSEUDO
     require(
         is_pseudo or is_token(name.encode()),
         f"{path}.name",
-        f"{matcher.name!r} is neither a header name nor, of a request, one of {', '.join(sorted(_PSEUDO))}",
+        f"{matcher.name!r} is neither a header name nor, in a route match, one of {', '.join(sorted(_PSEUDO))}",
     )
     value = _header_value(matcher, path)
     is_plain = not (isinstance(value, PresentMatch) and matcher.treat_missing_header_as_empty)

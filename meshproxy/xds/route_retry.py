@@ -45,11 +45,11 @@ def translate_retry(policy: _Proto, path: str) -> RetrySettings:
         per_try_idle_timeout=seconds_or(policy, "per_try_idle_timeout", 0.0, path),
         retriable_status_codes=_status_codes(policy, f"{path}.retriable_status_codes"),
         retriable_headers=tuple(
-            translate_header_match(header, f"{path}.retriable_headers[{index}]", of="response")
+            translate_header_match(header, f"{path}.retriable_headers[{index}]", has_pseudo=False)
             for index, header in enumerate(policy.retriable_headers)
         ),
         retriable_request_headers=tuple(
-            translate_header_match(header, f"{path}.retriable_request_headers[{index}]")
+            translate_header_match(header, f"{path}.retriable_request_headers[{index}]", has_pseudo=False)
             for index, header in enumerate(policy.retriable_request_headers)
         ),
         rate_limited=_rate_limited(policy.rate_limited_retry_back_off, f"{path}.rate_limited_retry_back_off")
