@@ -15,7 +15,7 @@ from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
 from control_plane.discovery.registry import ChangedServices, Registry
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import key_of
-from control_plane.policy.attachment import POLICY_KINDS, PolicyResource, policy_of
+from control_plane.policy.attachment import POLICY_KINDS, PolicyName, PolicyResource, policy_of
 from control_plane.resources.base import Resource
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.http_route import HttpRoute
@@ -40,7 +40,7 @@ class Change:
 
     affected: Affected = NOBODY
     routes: frozenset[ObjectKey] = frozenset()
-    """Routes whose status may read differently now."""
+    """Routes and policies whose status may read differently now."""
 
 
 NO_CHANGE = Change()
@@ -82,7 +82,7 @@ class Index:
         key = ObjectName(namespace, name)
         match kind:
             case "Service":
-                referring = self.registry.routes.referring_to(key)
+                referring = self.registry.routes.referring_to(key) | self._policies_of("Service", key)
                 return Change(_of_services(self.registry.remove_service(key)), referring)
             case "EndpointSlice":
                 return Change(_of_services(self.registry.remove_slice(key)))
@@ -97,17 +97,40 @@ class Index:
             case "ServiceEntry":
                 return _of_everyone(self.registry.remove_entry(key))
             case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
-                return _of_everyone(self.registry.remove_policy((kind, key)))
+                return self._delete_policy((kind, key))
         return NO_CHANGE
 
     def _put_policy(self, resource: Resource) -> Change:
         assert isinstance(resource, PolicyResource)
-        return _of_everyone(self.registry.put_policy(policy_of(resource)))
+        policy = policy_of(resource)
+        own = frozenset({_policy_key(policy.name)})
+        before = self._rivals_of(policy.name)
+        if not self.registry.put_policy(policy):
+            return Change(routes=own)  # its status has changed: if by somebody else, it must be set right
+        return Change(EVERYONE, own | before | self._rivals_of(policy.name))
+
+    def _delete_policy(self, name: PolicyName) -> Change:
+        rivals = self._rivals_of(name)
+        if not self.registry.remove_policy(name):
+            return NO_CHANGE
+        return Change(EVERYONE, rivals - {_policy_key(name)})
+
+    def _rivals_of(self, name: PolicyName) -> frozenset[ObjectKey]:
+        """Policies that name something the policy names, itself among them."""
+        policy = self.registry.policies.get(name)
+        targets = () if policy is None else policy.targets
+        return frozenset(key for target in targets for key in self._policies_of(target.kind, target.key))
+
+    def _policies_of(self, kind: str, key: ObjectName) -> frozenset[ObjectKey]:
+        """Policies whose status depends on the object."""
+        return frozenset(map(_policy_key, self.registry.policies.referring_to(kind, key)))
 
     def _put_service(self, resource: Service) -> Change:
         service = parse.service(resource)
         changed = self.registry.put_service(service)
-        referring = self.registry.routes.referring_to(service.key) if changed else frozenset()
+        if not changed:
+            return NO_CHANGE
+        referring = self.registry.routes.referring_to(service.key) | self._policies_of("Service", service.key)
         return Change(_of_services(changed), referring)
 
     def _put_slice(self, resource: EndpointSlice) -> Change:
@@ -130,14 +153,16 @@ class Index:
             return Change(routes=frozenset({key_of(route)}))
         routes.put(route)
         judged = routes.rivals_of(route) | (routes.rivals_of(old) if old else frozenset())
-        return Change(_of_route(old) | _of_route(route), judged)
+        named = self._policies_of(route.kind, route.key)
+        return Change(_of_route(old) | _of_route(route), judged | named)
 
     def _delete_route(self, key: ObjectKey) -> Change:
         old = self.registry.routes.get(key)
         self.registry.routes.remove(key)
         if old is None:
             return NO_CHANGE
-        return Change(_of_route(old), self.registry.routes.rivals_of(old) - {key})
+        named = self._policies_of(key.kind, ObjectName(key.namespace, key.name))
+        return Change(_of_route(old), self.registry.routes.rivals_of(old) - {key} | named)
 
     def _put_grant(self, grant: ReferenceGrant) -> Change:
         """Routes of Services need no grant, so no sidecar is concerned."""
@@ -146,6 +171,11 @@ class Index:
             return NO_CHANGE
         routes.put_grant(grant)
         return Change(routes=routes.crossing_into(grant.key.namespace))
+
+
+def _policy_key(name: PolicyName) -> ObjectKey:
+    kind, key = name
+    return ObjectKey(kind, key.namespace, key.name)
 
 
 def _of_everyone(changed: bool) -> Change:

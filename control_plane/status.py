@@ -11,12 +11,12 @@ from control_plane.attachment.condition import Conditions, RouteCondition, servi
 from control_plane.discovery.parse_route import parse_route
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import Route
+from control_plane.policy.attachment import POLICY_KINDS
+from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, section
 from control_plane.resources.route_reference import MAX_PARENTS, ParentReference
 from control_plane.store.api import ObjectNotFound, Store, VersionConflict
-
-CONTROLLER_NAME = "meshproxy.io/control-plane"
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def parent_statuses(route: Route, registry: Registry) -> tuple[Conditions, ...]:
 
 
 class StatusWriter:
-    """Brings the stored status of routes up to date with the registry."""
+    """Brings the stored status of routes and policies up to date with the registry."""
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         """`now`: seconds since the epoch."""
@@ -43,6 +43,10 @@ class StatusWriter:
         """Update the status of `routes`; returns those that changed meanwhile and must be tried again."""
         again = set()
         for key in sorted(routes):
+            if key.kind in POLICY_KINDS:
+                if not await write_policy_status(key, registry, self._store, self._now):
+                    again.add(key)
+                continue
             route = registry.routes.get(key)
             if route is not None and not await self._write_one(key, route, registry):
                 again.add(key)

@@ -60,7 +60,8 @@ def _http_backend(name: str) -> Handler:
                 caller = next(
                     (line for line in head.split("\r\n") if line.startswith("x-forwarded-client-cert")), ""
                 )
-                body = json.dumps({"name": name, "caller": caller}).encode()
+                path = head.split(" ")[1]
+                body = json.dumps({"name": name, "caller": caller, "path": path}).encode()
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
         writer.close()
 
