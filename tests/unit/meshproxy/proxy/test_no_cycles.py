@@ -21,6 +21,7 @@ from tests.unit.meshproxy.proxy.harness import (
     answering,
     http_listener,
     ok,
+    read_head,
     running,
     snapshot,
     static_cluster,
@@ -28,6 +29,7 @@ from tests.unit.meshproxy.proxy.harness import (
 )
 from tests.unit.meshproxy.proxy.test_http_proxy import exchange
 from tests.unit.meshproxy.proxy.test_two_sidecars import inbound, outbound_cluster
+from tests.unit.meshproxy.proxy.test_upgrade import ASK, SWITCH, sidecar
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CONNECTIONS = 10
@@ -59,13 +61,27 @@ async def over_tcp(found: list[object]) -> None:
     await upstream.stop()
 
 
-async def _watch(mesh: Mesh, found: list[object]) -> None:
-    await _connections(mesh)  # imports and memories
+async def over_websocket(found: list[object]) -> None:
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(SWITCH)
+        while await reader.read(100):
+            writer.write(ok())
+        writer.close()
+
+    upstream = await Upstream(agree).start()
+    async with sidecar(upstream.port) as mesh:
+        await _watch(mesh, found, switch=True)
+    await upstream.stop()
+
+
+async def _watch(mesh: Mesh, found: list[object], *, switch: bool = False) -> None:
+    await _connections(mesh, switch)  # imports and memories
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        await _connections(mesh)
+        await _connections(mesh, switch)
         gc.collect()
         found += gc.garbage
     finally:
@@ -74,13 +90,16 @@ async def _watch(mesh: Mesh, found: list[object]) -> None:
         gc.enable()
 
 
-async def _connections(mesh: Mesh) -> None:
+async def _connections(mesh: Mesh, switch: bool) -> None:
     """Each with an upstream connection of its own."""
     for _ in range(CONNECTIONS):
         for endpoint in (one for cluster in mesh.live.clusters.values() for one in cluster.endpoints):
             for idle in endpoint.idle.clear():
                 idle.close()
         reader, writer = await mesh.connect()
+        if switch:
+            writer.write(ASK)
+            await read_head(reader)
         assert (await exchange(reader, writer, GET)).endswith(b"hello")
         writer.close()
         await writer.wait_closed()
@@ -88,7 +107,7 @@ async def _connections(mesh: Mesh) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("scenario", [over_http, over_mtls, over_tcp])
+@pytest.mark.parametrize("scenario", [over_http, over_mtls, over_tcp, over_websocket])
 def test_connections_leave_nothing_for_the_collector(
     scenario: Callable[[list[object]], Coroutine[None, None, None]],
 ) -> None:
