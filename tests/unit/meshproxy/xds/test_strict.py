@@ -11,6 +11,7 @@ import control_plane.api.envoy
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.api.envoy.config.core.v3.address_pb2 import SocketAddress
 from meshproxy.errors import ConfigError
+from meshproxy.steps import finished
 from meshproxy.xds import strict
 from tests.unit.meshproxy.xds import xds_message as message
 
@@ -18,6 +19,10 @@ from tests.unit.meshproxy.xds import xds_message as message
 def refusal(made: Cluster) -> str:
     with pytest.raises(ConfigError) as refused:
         strict.check(made, "cds 'catalog'")
+    with pytest.raises(ConfigError) as refused_in_steps, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(strict, "_STEP_BYTES", 0)
+        finished(strict.checking(made, "cds 'catalog'"))
+    assert str(refused_in_steps.value) == str(refused.value)
     return str(refused.value)
 
 
@@ -112,3 +117,17 @@ def test_the_table_names_only_messages_and_fields_that_exist() -> None:
                 stack += descriptor.nested_types
     for name, fields in strict.ACTED_ON.items():
         assert fields <= known[name], name
+
+
+def test_a_big_message_is_checked_in_steps_and_a_small_one_at_once() -> None:
+    big = message.routes("80", *(f"service-{number}" for number in range(500)))
+    assert sum(1 for _ in strict.checking(big, "rds '80'")) == 500
+    assert sum(1 for _ in strict.checking(message.cluster(), "cds")) == 1
+
+
+def test_a_field_can_be_left_to_the_caller() -> None:
+    table = message.routes("80", "a")
+    table.virtual_hosts[0].MergeFromString(b"\xc2\x3e\x01x")
+    finished(strict.checking(table, "rds '80'", apart_from="virtual_hosts"))
+    with pytest.raises(ConfigError):
+        finished(strict.checking(table, "rds '80'"))
