@@ -46,7 +46,7 @@ def query_value(target: bytes, name: bytes) -> bytes | None:
     return None
 
 
-def cookie_value(headers: Headers, name: bytes) -> bytes | None:
+def cookie_value(headers: Fields, name: bytes) -> bytes | None:
     """Value of the first cookie called `name` (RFC 6265 section 4.2.1), without quotes around it."""
     for field, value in headers:
         if field != b"cookie":

@@ -67,7 +67,7 @@ def translate_header_match(
     require(
         is_pseudo or is_token(name.encode()),
         f"{path}.name",
-        f"{matcher.name!r} is neither a header name nor, in a route match, one of {', '.join(sorted(_PSEUDO))}",
+        f"{matcher.name!r} is no header name, nor, in a route match, one of {', '.join(sorted(_PSEUDO))}",
     )
     value = _header_value(matcher, path)
     is_plain = not (isinstance(value, PresentMatch) and matcher.treat_missing_header_as_empty)

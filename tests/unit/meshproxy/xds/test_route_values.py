@@ -319,8 +319,8 @@ def _add(**option: object) -> dict[str, object]:
     [
         ({"match": {"safe_regex": regex("")}}, "match.safe_regex.regex: must not be empty"),
         ({"match": {"safe_regex": regex("a"), "case_sensitive": False}}, "match.case_sensitive: has no"),
-        ({"match": {"headers": [{"name": "a b"}]}}, "match.headers[0].name: 'a b' is neither"),
-        ({"match": {"headers": [{"name": ":scheme"}]}}, "headers[0].name: ':scheme' is neither"),
+        ({"match": {"headers": [{"name": "a b"}]}}, "match.headers[0].name: 'a b' is no header name"),
+        ({"match": {"headers": [{"name": ":scheme"}]}}, "headers[0].name: ':scheme' is no header name"),
         ({"match": {"headers": [{"name": "a", "string_match": {}}]}}, "string_match: one of exact"),
         ({"match": {"headers": [{"name": "a", "string_match": {"prefix": ""}}]}}, "prefix: must not be"),
         (
@@ -413,7 +413,7 @@ def test_refused_in_a_route(fields: dict[str, object], message: str) -> None:
         ({"retry_policy": {"retriable_status_codes": [99]}}, "retriable_status_codes[0]: 99 is not"),
         (
             {"retry_policy": {"retriable_headers": [{"name": ":method"}]}},
-            "retriable_headers[0].name: ':method' is neither",
+            "retriable_headers[0].name: ':method' is no header name",
         ),
         ({"retry_policy": {"rate_limited_retry_back_off": {}}}, "reset_headers: at least one is needed"),
         (
