@@ -1,0 +1,85 @@
+"""Writes back to policies what became of them: `status.ancestors[]`, one per target.
+
+`policy/conditions.py` decides (pure); here it is stored, only where something changed.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from control_plane.discovery.model import ObjectName, Service
+from control_plane.discovery.registry import Registry
+from control_plane.discovery.route import HttpRoute
+from control_plane.policy.attachment import PolicyResource, policy_of
+from control_plane.policy.conditions import TargetRoute, ancestors
+from control_plane.resources.invalid import InvalidResource
+from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.registry import parse
+from control_plane.resources.target_ref import HTTP_ROUTE
+from control_plane.resources.timestamp import rfc3339
+from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+
+CONTROLLER_NAME = "meshproxy.io/control-plane"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTargets:
+    """Targets of policies, as the registry has them."""
+
+    registry: Registry
+
+    def service(self, key: ObjectName) -> Service | None:
+        return self.registry.service(key)
+
+    def target_route(self, key: ObjectName) -> TargetRoute | None:
+        route = self.registry.routes.get(ObjectKey(HTTP_ROUTE, key.namespace, key.name))
+        if not isinstance(route, HttpRoute):
+            return None
+        names = tuple(rule.name for rule in route.rules)
+        return TargetRoute(names, at_gateway=any(ref.is_gateway for ref in route.parents))
+
+
+async def write_policy_status(
+    key: ObjectKey, registry: Registry, store: Store, now: Callable[[], float]
+) -> bool:
+    """Bring the stored status of one policy up to date; False when it changed meanwhile and must be tried
+    again. `now`: seconds since the epoch."""
+    try:
+        stored = await store.get(*key)
+        resource = parse(stored)
+        assert isinstance(resource, PolicyResource)
+        updated = policy_with_status(stored, resource, registry, now)
+        if updated is not None:
+            await store.update_status(updated)
+    except VersionConflict:
+        return False
+    except ObjectNotFound:
+        _log.debug("status: %s is gone", key)
+    except InvalidResource as error:
+        _log.error("status: %s", error)
+    return True
+
+
+def policy_with_status(
+    stored: Manifest, resource: PolicyResource, registry: Registry, now: Callable[[], float]
+) -> Manifest | None:
+    """The object with its new status; None when it says the same already, or when the registry knows another
+    version, which will come here too."""
+    policy = policy_of(resource)
+    if registry.policies.get(policy.name) != policy:
+        return None
+    status = section(stored, "status")
+    listed = status.get("ancestors")
+    before = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    found = ancestors(
+        policy,
+        resource.spec.target_refs,
+        registry.policies,
+        KnownTargets(registry),
+        controller=CONTROLLER_NAME,
+        before=before,
+        now=lambda: rfc3339(now()),
+    )
+    return None if found == before else {**stored, "status": {**status, "ancestors": found}}
