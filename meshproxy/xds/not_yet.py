@@ -1,7 +1,7 @@
 """What is translated into the model but not carried out yet: refused by name until it is.
 
 A setting that is accepted and not followed is worse than one that is refused. Whoever makes the exchange
-follow one of these takes it out of `_FIELDS` (a condition of retries: moves it to `route_retry.RETRY_ON`).
+follow one of these takes it out of this file; nothing else has to change.
 """
 
 from __future__ import annotations

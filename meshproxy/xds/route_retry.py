@@ -10,6 +10,7 @@ from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_ho
 )
 from meshproxy.config.retry import RateLimitedBackOff, ResetHeaderFormat, RetrySettings
 from meshproxy.http.syntax import is_token
+from meshproxy.policy.retry import RETRY_CONDITIONS
 from meshproxy.xds.not_yet import NOT_YET_RETRY_ON
 from meshproxy.xds.route_match import translate_header_match
 from meshproxy.xds.strict import require, seconds, seconds_or, unpack
@@ -19,9 +20,6 @@ _DEFAULT_BASE_INTERVAL: Final = 0.025
 _BACKOFF_FACTOR: Final = 10
 """Envoy: the longest interval is ten times the base unless set."""
 _DEFAULT_RATE_LIMITED_MAX: Final = 300.0
-
-RETRY_ON: Final = NOT_YET_RETRY_ON | {"connect-failure", "refused-stream", "reset", "reset-before-request"}
-"""Envoy's conditions (HTTP/3's own aside); those that nobody carries out yet are refused all the same."""
 
 _FORMATS: Final = {
     _Proto.SECONDS: ResetHeaderFormat.SECONDS,
@@ -60,7 +58,7 @@ def translate_retry(policy: _Proto, path: str) -> RetrySettings:
 
 def _conditions(policy: _Proto, path: str) -> frozenset[str]:
     conditions = frozenset(item.strip() for item in policy.retry_on.split(",") if item.strip())
-    unknown = sorted(conditions - (RETRY_ON - NOT_YET_RETRY_ON))
+    unknown = sorted(conditions - (RETRY_CONDITIONS - NOT_YET_RETRY_ON))
     require(not unknown, path, f"{', '.join(unknown)} is not supported")
     return conditions
 
