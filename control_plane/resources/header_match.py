@@ -7,17 +7,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model
+from control_plane.resources.gateway_field import HeaderName
 
-_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,256}")
 _VALUE = re.compile(r"[\x20-\x7e]{1,4096}")
-
-
-def _header_name(value: str) -> str:
-    if not _TOKEN.fullmatch(value):
-        raise PydanticCustomError(
-            "invalid_value", "must be a header name: at most 256 characters of an HTTP token (RFC 9110)"
-        )
-    return value
 
 
 def _header_value(value: str) -> str:
@@ -28,7 +20,6 @@ def _header_value(value: str) -> str:
     return value
 
 
-HeaderName: TypeAlias = Annotated[str, AfterValidator(_header_name)]
 HeaderValue: TypeAlias = Annotated[str, AfterValidator(_header_value)]
 
 

@@ -6,8 +6,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model
-from control_plane.resources.duration import DurationText, PositiveDuration, milliseconds
+from control_plane.resources.duration import PositiveDuration
 from control_plane.resources.field import Items, SubdomainName
+from control_plane.resources.gateway_field import Duration, milliseconds
 from control_plane.resources.load_balancer import AbsolutePath
 from control_plane.resources.traffic_retry import Percentage, later_than
 
@@ -72,7 +73,7 @@ class OutlierDetection(Model):
     interval: PositiveDuration | None = None
     base_ejection_time: PositiveDuration | None = None
     max_ejection_time: PositiveDuration | None = None
-    max_ejection_time_jitter: DurationText | None = None
+    max_ejection_time_jitter: Duration | None = None
     max_ejection_percent: WholePercent | None = None
     always_eject_one_host: bool | None = None
     consecutive_5xx: PositiveCount | None = None

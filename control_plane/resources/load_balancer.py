@@ -6,9 +6,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model
-from control_plane.resources.duration import DurationText, PositiveDuration
+from control_plane.resources.duration import PositiveDuration
 from control_plane.resources.field import Items, NotSupported
-from control_plane.resources.header_match import HeaderName
+from control_plane.resources.gateway_field import Duration, HeaderName
 from control_plane.resources.traffic_retry import Percentage
 
 _LARGEST_RING = 8_388_608
@@ -55,7 +55,7 @@ class Maglev(Model):
 
 class Cookie(Model):
     name: CookieName
-    ttl: DurationText | None = None
+    ttl: Duration | None = None
     """None or 0s: the cookie lives as long as the browser's session."""
     path: AbsolutePath | None = None
 

@@ -6,9 +6,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model, Resource
-from control_plane.resources.duration import PositiveDuration, milliseconds
+from control_plane.resources.duration import PositiveDuration
 from control_plane.resources.field import Items
-from control_plane.resources.header_match import HeaderName, HeaderValue
+from control_plane.resources.gateway_field import HeaderName, milliseconds
+from control_plane.resources.header_match import HeaderValue
 from control_plane.resources.target_ref import PolicyStatus, TargetedSpec
 
 SHORTEST_UNIT_MS = 50

@@ -6,8 +6,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model
-from control_plane.resources.duration import DurationText, PositiveDuration, milliseconds
+from control_plane.resources.duration import PositiveDuration
 from control_plane.resources.field import Items
+from control_plane.resources.gateway_field import Duration, milliseconds
 from control_plane.resources.header_match import HeaderMatch
 
 DEFAULT_BACKOFF_BASE = "25ms"
@@ -42,12 +43,12 @@ def later_than(value: str | None, earlier: object, name: str) -> str | None:
 class Timeouts(Model):
     """`0s` means none, where it is accepted."""
 
-    request: DurationText | None = None
+    request: Duration | None = None
     """The whole exchange, retries included."""
     per_try: PositiveDuration | None = None
-    stream_idle: DurationText | None = None
+    stream_idle: Duration | None = None
     """Without a byte in either direction of one exchange."""
-    connection_idle: DurationText | None = None
+    connection_idle: Duration | None = None
     """An upstream connection without an exchange."""
     connect: PositiveDuration | None = None
     header: PositiveDuration | None = None

@@ -5,7 +5,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
 from control_plane.api.envoy.type.v3.percent_pb2 import FractionalPercent
-from control_plane.resources.duration import milliseconds
+from control_plane.resources.gateway_field import milliseconds
 
 _MILLIONTHS_PER_PERCENT = 10_000
 

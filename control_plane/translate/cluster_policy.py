@@ -17,7 +17,7 @@ from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthCheck 
 from control_plane.api.envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
 from control_plane.api.envoy.type.v3.percent_pb2 import Percent
 from control_plane.api.envoy.type.v3.range_pb2 import Int64Range
-from control_plane.resources.duration import milliseconds
+from control_plane.resources.gateway_field import milliseconds
 from control_plane.resources.health import CircuitBreaker, HealthCheck, Limits
 from control_plane.resources.load_balancer import LoadBalancer, SlowStart
 from control_plane.resources.traffic_policy import TrafficPolicySpec

@@ -1,6 +1,6 @@
 """HTTP filters of outbound listeners (pure): those that some route has settings for, and the router.
 
-Each is there without settings of its own and does nothing until a route's `typed_per_filter_config` says what.
+Each stands there without settings and does nothing until a route's `typed_per_filter_config` says what to do.
 A listener without such routes has the router alone, and its requests pass nothing else.
 """
 

@@ -23,7 +23,7 @@ from control_plane.api.envoy.extensions.filters.http.local_ratelimit.v3.local_ra
 )
 from control_plane.api.envoy.extensions.rate_limit_descriptors.expr.v3.expr_pb2 import Descriptor
 from control_plane.api.envoy.type.v3.token_bucket_pb2 import TokenBucket
-from control_plane.resources.duration import milliseconds
+from control_plane.resources.gateway_field import milliseconds
 from control_plane.resources.rate_limit_policy import SHORTEST_UNIT_MS, KeyedRate, Rate, RateLimitPolicySpec
 from control_plane.translate.amount import count, duration, flag, runtime_fraction
 from control_plane.translate.tls import packed
