@@ -21,6 +21,9 @@ from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 
 CONTROLLER_NAME = "meshproxy.io/control-plane"
 
+GATEWAYS_KEEP_LIMITS = False
+"""Whether RateLimitPolicies of a Gateway's HTTPRoutes are translated; until then they are not accepted."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,8 @@ class KnownTargets:
         if not isinstance(route, HttpRoute):
             return None
         names = tuple(rule.name for rule in route.rules)
-        return TargetRoute(names, at_gateway=any(ref.is_gateway for ref in route.parents))
+        at_gateway = GATEWAYS_KEEP_LIMITS and any(ref.is_gateway for ref in route.parents)
+        return TargetRoute(names, at_gateway=at_gateway)
 
 
 async def write_policy_status(

@@ -29,7 +29,7 @@ class TargetRoute:
     rules: tuple[str, ...]
     """Their names; empty for those without."""
     at_gateway: bool
-    """A Gateway is among its parents."""
+    """A Gateway is among its parents, and keeps limits of its routes."""
 
 
 class Targets(Protocol):
