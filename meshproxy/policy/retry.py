@@ -1,96 +1,128 @@
 """Whether a failed attempt is tried again (pure).
 
 One `RetryPolicy` per route, one `RetryState` per exchange that met a failure. Mirrors
-`RetryPolicy.retry_on` of `envoy.config.route.v3`, with one deliberate difference: `reset` after the request
-was written is retried for idempotent methods only (RFC 9110 section 9.2.2), because the peer may have acted
-on it; Envoy would send a POST twice. Failures before anything was written are safe for every method.
-Nothing is retried once a response byte arrived or when the body can no longer be sent again. The endpoint
+`RetryPolicy.retry_on` of `envoy.config.route.v3`, with one deliberate difference: a request whose method is
+not idempotent (RFC 9110 section 9.2.2) is not repeated when the peer may have acted on it: after a reset or
+a timeout once it was written, and after an answer that does not say that it was not processed. Envoy would
+send a POST twice. Failures before anything was written are safe for every method, and so are the gRPC
+conditions: who names them speaks of the methods' own semantics (every gRPC request is a POST).
+
+Nothing is retried once a response was passed on or when the body can no longer be sent again. The endpoint
 choice (one not tried yet) is the balancer's.
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Callable, Sequence
 from random import Random
 
 from meshproxy.config.retry import RetrySettings
 from meshproxy.errors import ConfigError
 from meshproxy.policy.backoff import BackoffSettings
+from meshproxy.policy.retry_after import reset_interval
+from meshproxy.policy.retry_condition import (
+    GRPC_STATUSES,
+    IDEMPOTENT_METHODS,
+    MAY_HAVE_BEEN_PROCESSED,
+    OVERLOADED,
+    RATE_LIMITED,
+    RETRY_CONDITIONS,
+    SELECTED_BY,
+    STATUSES,
+    UNPROCESSED_STATUSES,
+    AttemptFailure,
+    Headers,
+)
+from meshproxy.policy.retry_verdict import RetryVerdict
 
-IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
-"""RFC 9110 section 9.2.2."""
+__all__ = [
+    "IDEMPOTENT_METHODS",
+    "RETRY_CONDITIONS",
+    "AttemptFailure",
+    "HeaderPredicate",
+    "Headers",
+    "RetryPolicy",
+    "RetryState",
+    "RetryVerdict",
+]
 
+HeaderPredicate = Callable[[Headers], bool]
+"""A compiled `HeaderMatch`. Given by the caller: matching lies in a layer above this one."""
 
-class AttemptFailure(Enum):
-    """How an attempt ended without a response."""
-
-    CONNECT_FAILURE = "connect_failure"
-    """No connection, or its TLS handshake failed (a TLS 1.3 server says so at the first read): nobody saw
-    the request.
-    """
-    REFUSED = "refused"
-    """The peer said that it did not process the request, as HTTP/2's REFUSED_STREAM does."""
-    RESET_BEFORE_REQUEST = "reset_before_request"
-    """The connection ended before a byte of this request was written to it."""
-    RESET_BEFORE_RESPONSE = "reset_before_response"
-    """The connection ended after the request was (partly) written: the peer may have acted on it."""
-
-
-class RetryVerdict(Enum):
-    """The decision and its reason; the value is a stable token for metrics and logs."""
-
-    RETRY = "retry"
-    NOT_SELECTED = "not_selected"
-    """`retry_on` does not name this kind of failure."""
-    LIMIT_REACHED = "limit_reached"
-    OVERFLOW = "overflow"
-    """The cluster has as many retries under way as its circuit limit allows: its driver's verdict."""
-    NOT_IDEMPOTENT = "not_idempotent"
-    RESPONSE_STARTED = "response_started"
-    BODY_NOT_REPLAYABLE = "body_not_replayable"
-
-
-_SELECTED_BY: dict[AttemptFailure, frozenset[str]] = {
-    AttemptFailure.CONNECT_FAILURE: frozenset({"connect-failure", "reset", "reset-before-request"}),
-    AttemptFailure.REFUSED: frozenset({"refused-stream", "reset"}),
-    AttemptFailure.RESET_BEFORE_REQUEST: frozenset({"reset", "reset-before-request"}),
-    AttemptFailure.RESET_BEFORE_RESPONSE: frozenset({"reset"}),
-}
-"""Envoy's router: any reset counts as `reset`; one before the request went out also as
-`reset-before-request`.
-"""
-
-RETRY_CONDITIONS = frozenset().union(*_SELECTED_BY.values())
-"""Every `retry_on` value understood."""
+_RESET_JITTER = 0.5
+"""Share of the peer's interval added at random at most, as Envoy does."""
 
 
 class RetryPolicy:
-    """Compiled `RetrySettings`. Raises ConfigError for an unknown condition, a negative count or bad
-    intervals.
+    """Compiled `RetrySettings`. Raises ConfigError for an unknown condition, a negative count, bad intervals,
+    or header matches that came without their predicates.
     """
 
-    __slots__ = ("backoff", "failures", "num_retries")
+    __slots__ = (
+        "backoff",
+        "failures",
+        "grpc_statuses",
+        "is_rate_limited_retried",
+        "judges_responses",
+        "num_retries",
+        "rate_limited",
+        "request_matches",
+        "response_matches",
+        "statuses",
+    )
 
-    def __init__(self, settings: RetrySettings) -> None:
+    def __init__(
+        self,
+        settings: RetrySettings,
+        *,
+        response_matches: Sequence[HeaderPredicate] = (),
+        request_matches: Sequence[HeaderPredicate] = (),
+    ) -> None:
+        """The predicates of `settings.retriable_headers` and of `settings.retriable_request_headers`."""
         if unknown := settings.retry_on - RETRY_CONDITIONS:
             raise ConfigError(f"retry_on {sorted(unknown)}: unknown; use some of {sorted(RETRY_CONDITIONS)}")
         if settings.num_retries < 0:
             raise ConfigError(f"num_retries {settings.num_retries}: must not be negative")
+        _require_compiled("retriable_headers", settings.retriable_headers, response_matches)
+        _require_compiled("retriable_request_headers", settings.retriable_request_headers, request_matches)
+        conditions = settings.retry_on
         self.num_retries = settings.num_retries
         self.backoff = BackoffSettings(base=settings.base_interval, cap=settings.max_interval)
+        self.rate_limited = settings.rate_limited
         self.failures = frozenset(
-            failure for failure, conditions in _SELECTED_BY.items() if conditions & settings.retry_on
+            failure for failure, names in SELECTED_BY.items() if names & settings.retry_on
+        )
+        statuses = frozenset().union(*(codes for name, codes in STATUSES.items() if name in conditions))
+        if "retriable-status-codes" in conditions:
+            statuses |= settings.retriable_status_codes
+        self.statuses = statuses
+        self.grpc_statuses = frozenset(code for name, code in GRPC_STATUSES.items() if name in conditions)
+        self.is_rate_limited_retried = "envoy-ratelimited" in conditions
+        self.response_matches = tuple(response_matches) if "retriable-headers" in conditions else ()
+        self.request_matches = tuple(request_matches)
+        self.judges_responses = bool(
+            statuses or self.grpc_statuses or self.is_rate_limited_retried or self.response_matches
+        )
+        """Whether any answer at all may be worth a retry; False: the exchange need not ask."""
+
+
+def _require_compiled(name: str, matches: Sequence[object], predicates: Sequence[object]) -> None:
+    if len(matches) != len(predicates):
+        raise ConfigError(
+            f"{name}: {len(matches)} matches need {len(matches)} predicates, not {len(predicates)}"
         )
 
 
 class RetryState:
     """The retries of one exchange."""
 
-    __slots__ = ("_idempotent", "_policy", "retries")
+    __slots__ = ("_idempotent", "_policy", "_request_headers", "_reset_interval", "retries")
 
-    def __init__(self, policy: RetryPolicy, method: bytes) -> None:
+    def __init__(self, policy: RetryPolicy, method: bytes, request_headers: Headers = ()) -> None:
         self._policy = policy
         self._idempotent = method in IDEMPOTENT_METHODS
+        self._request_headers = request_headers
+        self._reset_interval: float | None = None
         self.retries = 0
         """Retries granted so far; attempts made are one more."""
 
@@ -102,19 +134,62 @@ class RetryState:
         `response_started`: a response byte arrived for this attempt. `body_replayable`: all body bytes
         consumed so far are still held (always True without a body).
         """
+        self._reset_interval = None
         if response_started:
             return RetryVerdict.RESPONSE_STARTED
         if failure not in self._policy.failures:
             return RetryVerdict.NOT_SELECTED
-        if failure is AttemptFailure.RESET_BEFORE_RESPONSE and not self._idempotent:
+        return self._grant(failure not in MAY_HAVE_BEEN_PROCESSED, body_replayable)
+
+    def decide_response(
+        self, status: int, headers: Headers, *, body_replayable: bool, wall_now: float
+    ) -> RetryVerdict:
+        """Judge a response of which nothing was passed on yet; as `decide`, ask once per response.
+
+        Ask only where `RetryPolicy.judges_responses`. `wall_now`: seconds since 1970, for reset headers.
+        """
+        policy = self._policy
+        self._reset_interval = None
+        names = {name for name, _ in headers}
+        if RATE_LIMITED in names:
+            if not policy.is_rate_limited_retried:
+                return RetryVerdict.NOT_SELECTED
+            is_safe = True
+        elif OVERLOADED in names:
+            return RetryVerdict.NOT_SELECTED
+        elif policy.grpc_statuses and _grpc_status(headers) in policy.grpc_statuses:
+            is_safe = True
+        elif status in policy.statuses or any(matches(headers) for matches in policy.response_matches):
+            is_safe = status in UNPROCESSED_STATUSES
+        else:
+            return RetryVerdict.NOT_SELECTED
+        verdict = self._grant(is_safe, body_replayable)
+        if verdict is RetryVerdict.RETRY and policy.rate_limited is not None:
+            self._reset_interval = reset_interval(headers, policy.rate_limited, wall_now)
+        return verdict
+
+    def delay(self, rng: Random) -> float:
+        """Seconds to wait before the retry just granted: what the peer asked for and up to half as much
+        again, else the exponential backoff."""
+        if self._reset_interval is not None:
+            return self._reset_interval * (1.0 + _RESET_JITTER * rng.random())
+        return self._policy.backoff.delay(self.retries, rng)
+
+    def _grant(self, is_safe: bool, body_replayable: bool) -> RetryVerdict:
+        policy = self._policy
+        if policy.request_matches and not any(
+            matches(self._request_headers) for matches in policy.request_matches
+        ):
+            return RetryVerdict.NOT_SELECTED
+        if not (is_safe or self._idempotent):
             return RetryVerdict.NOT_IDEMPOTENT
         if not body_replayable:
             return RetryVerdict.BODY_NOT_REPLAYABLE
-        if self.retries >= self._policy.num_retries:
+        if self.retries >= policy.num_retries:
             return RetryVerdict.LIMIT_REACHED
         self.retries += 1
         return RetryVerdict.RETRY
 
-    def delay(self, rng: Random) -> float:
-        """Seconds to wait before the retry just granted."""
-        return self._policy.backoff.delay(self.retries, rng)
+
+def _grpc_status(headers: Headers) -> bytes:
+    return next((value for name, value in headers if name == b"grpc-status"), b"")

@@ -1,5 +1,7 @@
 """What outlier detection promises for any sequence of failures, successes, sweeps and changes of members."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +32,7 @@ def test_ejections_respect_their_cap_and_their_time(
     settings: OutlierDetection, size: int, steps: list[tuple[str, int, int]]
 ) -> None:
     members, now = [EndpointHealth() for _ in range(size)], 0.0
-    detector = OutlierDetector(settings, now)
+    detector = OutlierDetector(settings, now, Random(1))
     detector.set_members(members)
     for what, number, times in steps:
         if what == "fail" and members:
@@ -54,14 +56,14 @@ def test_ejections_respect_their_cap_and_their_time(
             members = [one for index, one in enumerate(members) if index != number % len(members)]
             detector.set_members(members)
         assert detector.ejected == sum(health.is_ejected for health in members)
-        assert all(health.failures < (settings.consecutive_5xx or 1_000) for health in members)
+        assert all(health.errors < (settings.consecutive_5xx or 1_000) for health in members)
         assert all(health.multiplier >= 0 for health in members)
 
 
 @given(seed=st.lists(st.booleans(), min_size=1, max_size=200))
 def test_only_failures_in_a_row_eject(seed: list[bool]) -> None:
     health, longest, run = EndpointHealth(), 0, 0
-    detector = OutlierDetector(OutlierDetection(always_eject_one_host=True), 0.0)
+    detector = OutlierDetector(OutlierDetection(always_eject_one_host=True), 0.0, Random(1))
     detector.set_members([health])
     for failed in seed:
         run = run + 1 if failed else 0

@@ -1,6 +1,7 @@
 """Which endpoints are ejected when, and for how long: rows of (now, event, expected)."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -14,7 +15,7 @@ EJECTED, CAPPED = OutlierEvent.EJECTED, OutlierEvent.CAPPED
 def _detector(
     settings: OutlierDetection = MESH_DEFAULT, size: int = 3, now: float = 0.0
 ) -> tuple[OutlierDetector, list[EndpointHealth]]:
-    detector, members = OutlierDetector(settings, now), [EndpointHealth() for _ in range(size)]
+    detector, members = OutlierDetector(settings, now, Random(1)), [EndpointHealth() for _ in range(size)]
     detector.set_members(members)
     return detector, members
 

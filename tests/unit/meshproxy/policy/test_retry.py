@@ -30,7 +30,13 @@ def _decide(
     [
         ("connect-failure", {CONNECT}),
         ("refused-stream", {REFUSED}),
-        ("reset", {CONNECT, REFUSED, UNSENT, UNANSWERED}),
+        ("reset", set(AttemptFailure)),
+        ("5xx", set(AttemptFailure)),
+        ("gateway-error", set(AttemptFailure)),
+        ("retriable-4xx", set()),
+        ("retriable-status-codes", set()),
+        ("envoy-ratelimited", set()),
+        ("unavailable", set()),
         ("reset-before-request", {CONNECT, UNSENT}),
     ],
 )
@@ -55,6 +61,9 @@ def test_an_idempotent_method_is_retried_after_a_reset(method: bytes) -> None:
 @pytest.mark.parametrize("method", [b"POST", b"PATCH", b"CONNECT", b"get", b"WHATEVER"])
 def test_any_other_method_is_retried_only_when_nothing_was_sent(method: bytes) -> None:
     assert _decide(_state(method=method), UNANSWERED) is RetryVerdict.NOT_IDEMPOTENT
+    assert (
+        _decide(_state(method=method), AttemptFailure.TIMEOUT_BEFORE_RESPONSE) is RetryVerdict.NOT_IDEMPOTENT
+    )
     assert _decide(_state(method=method), UNSENT) is RetryVerdict.RETRY
     assert _decide(_state(method=method), CONNECT) is RetryVerdict.RETRY
 
@@ -91,7 +100,7 @@ def test_the_delay_grows_with_the_retries() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (RetrySettings(frozenset({"5xx", "reset"})), r"\['5xx'\]"),
+        (RetrySettings(frozenset({"6xx", "reset"})), r"\['6xx'\]"),
         (RetrySettings(MESH_DEFAULT, -1), "num_retries -1"),
         (RetrySettings(MESH_DEFAULT, 1, 0.0), "backoff base"),
         (RetrySettings(MESH_DEFAULT, 1, 1.0, 0.5), "backoff cap"),
