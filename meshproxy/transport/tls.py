@@ -14,10 +14,15 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from meshproxy.openssl import Session, offer_session
+from meshproxy.transport.bounded_read import MAX_READ, bound_reads
 from meshproxy.transport.handshake_gate import HandshakeGate
 
 _READ_SIZE: Final = 16384
 """One TLS record (RFC 8446 section 5.1: 2^14 bytes of plaintext); a larger buffer is allocated in vain."""
+
+_SLICE: Final = 16384 + 22
+"""Bytes given to OpenSSL at once: a record with its head and tag. A memory BIO keeps for good what it
+once held: 256 KiB of a single large read, on each connection and in each direction."""
 
 
 class TlsFailure(ConnectionError):
@@ -84,14 +89,32 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self._advance()
 
     def data_received(self, data: bytes) -> None:
+        chunks: list[bytes] | None = None
+        if len(data) > _SLICE and self._protocol is not None:
+            chunks, data = self._decrypt_front(data)
         self._incoming.write(data)
         if self._protocol is not None:
-            self._read()
+            self._read(chunks)
         elif not self._established:
             self._advance()
         elif not self._closing:
             self._early = True  # what came before `attach` waits in the BIO
             self.pause_reading()
+
+    def _decrypt_front(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """What the front of a large read holds, and the rest of it. Errors show again with the rest."""
+        if len(data) > MAX_READ and self._raw is not None:
+            bound_reads(self._raw, self)
+        incoming, read, view, chunks = self._incoming, self._object.read, memoryview(data), list[bytes]()
+        last = len(data) - _SLICE
+        for start in range(0, last, _SLICE):
+            incoming.write(view[start : min(start + _SLICE, last)])
+            try:
+                while incoming.pending and (chunk := read(_READ_SIZE)):
+                    chunks.append(chunk)
+            except (ssl.SSLError, OSError):
+                pass  # mostly: a record is not whole yet
+        return chunks, data[last:]
 
     def eof_received(self) -> bool:
         """TCP FIN. After close_notify it says nothing new; before it, the stream was cut."""
@@ -189,9 +212,9 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     # --- reading ---
 
-    def _read(self) -> None:
+    def _read(self, chunks: list[bytes] | None = None) -> None:
+        """Deliver what is here; `chunks` were decrypted before it."""
         read = self._object.read
-        chunks: list[bytes] | None = None
         data = b""
         try:
             data = read(_READ_SIZE)
@@ -255,14 +278,21 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self._write_closed:
             return
+        if len(data) > _SLICE:
+            data = memoryview(data)
+        sealed = b""
         try:
+            while len(data) > _SLICE:
+                self._object.write(data[:_SLICE])
+                sealed += self._outgoing.read()
+                data = data[_SLICE:]
             self._object.write(data)
         except (ssl.SSLError, OSError) as error:
             asyncio.get_running_loop().call_soon(self._lose, TlsFailure(_reason(error)))
             return
         raw = self._raw
         assert raw is not None
-        raw.write(self._outgoing.read())
+        raw.write(sealed + self._outgoing.read() if sealed else self._outgoing.read())
 
     def can_write_eof(self) -> bool:
         return True

@@ -1,0 +1,100 @@
+"""Two sidecars' data paths in processes of their own, mutual TLS between them: client → web → catalog → app.
+
+Each is a worker process as `--concurrency` starts it, on uvloop, with nothing else in it: its memory is the
+data path's. Client and app are the test's.
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from meshproxy.config.model import WorkloadIdentity
+from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.identity.identity import Identity
+from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.workers.child import ChildWorker
+from meshproxy.workers.message import Begin, Connections, CountConnections, Pages, ReportPages, UseIdentity
+from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
+from tests.unit.meshproxy.proxy.harness import Upstream, http_listener, snapshot, static_cluster
+from tests.unit.meshproxy.proxy.test_http_failure import A
+from tests.unit.meshproxy.proxy.test_http_proxy import RETRY
+from tests.unit.meshproxy.proxy.test_two_sidecars import (
+    CATALOG_WORKLOAD,
+    WEB_WORKLOAD,
+    inbound,
+    outbound_cluster,
+)
+
+MIB = 1 << 20
+
+
+@dataclass
+class SidecarProcess:
+    """One of the two."""
+
+    child: ChildWorker
+    port: int = 0
+    _resident: int = 0
+
+    async def open_connections(self) -> int:
+        """From its clients."""
+        answer = await self.child.order(CountConnections())
+        return cast("Connections", answer).count
+
+    def mark(self) -> None:
+        """Growth counts from here."""
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")  # proc(5): the peak starts anew
+        self._resident = self._status("VmRSS")
+
+    @property
+    def growth(self) -> int:
+        """Bytes by which its resident memory was above the mark at the most."""
+        return self._status("VmHWM") - self._resident
+
+    def _status(self, field: str) -> int:
+        lines = Path(f"/proc/{self.child.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+@dataclass
+class SidecarPair:
+    web: SidecarProcess
+    catalog: SidecarProcess
+
+    def mark(self) -> None:
+        self.web.mark()
+        self.catalog.mark()
+
+    @property
+    def growth(self) -> tuple[int, int]:
+        return self.web.growth, self.catalog.growth
+
+
+@contextlib.asynccontextmanager
+async def sidecar_processes(app: Upstream, **manager: object) -> AsyncIterator[SidecarPair]:
+    """`manager`: settings of both `HttpConnectionManager`s; exchanges may last as long as they like."""
+    authority = new_authority()
+    async with contextlib.AsyncExitStack() as stack:
+        config = inbound(app.port, timeout=0, **manager)
+        config = replace(config, clusters={"inbound": static_cluster("inbound", app.endpoint)})
+        catalog = await _start(stack, config, issue(authority, CATALOG), CATALOG_WORKLOAD)
+        cluster = replace(outbound_cluster(catalog.port), name=A.name)
+        config = snapshot(http_listener(A, timeout=0, retry=RETRY, **manager), cluster)
+        web = await _start(stack, config, issue(authority, WEB), WEB_WORKLOAD)
+        yield SidecarPair(web, catalog)
+
+
+async def _start(
+    stack: contextlib.AsyncExitStack, config: ConfigSnapshot, identity: Identity, workload: WorkloadIdentity
+) -> SidecarProcess:
+    child = await ChildWorker.start(1, MeshMetrics())
+    stack.push_async_callback(child.close)
+    await child.order(Begin(workload, str(identity.spiffe_id), "info"))
+    await child.order(UseIdentity.of(identity))
+    await child.configure(config)
+    pages = cast("Pages", await child.order(ReportPages()))
+    (listener,) = json.loads(pages.listeners)
+    return SidecarProcess(child, listener["bound_ports"][0])
