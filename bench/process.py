@@ -18,6 +18,8 @@ from lab import netns
 
 PROXY_CORE: Final = 0
 LOAD_CORE: Final = 1
+ANY_CORE: Final = -1
+"""No core of its own: wherever the kernel puts it."""
 PROXY_GROUP: Final = 1337
 """Connections of this group are not intercepted; the same for every proxy."""
 
@@ -45,10 +47,11 @@ class Process:
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        """`cgroups`: directories whose limits hold from before the program starts; `core` below 0: any."""
+        """`cgroups`: directories whose limits hold from before the program starts; `core` may be ANY_CORE."""
         self.name = log.stem
         self.log = log
-        pinned = [*(("taskset", "-c", str(core)) if core >= 0 else ()), *command]
+        cores = str(core) if core != ANY_CORE else f"0-{(os.cpu_count() or 1) - 1}"  # the bench is pinned
+        pinned = ["taskset", "-c", cores, *command]
         self.started_at = time.monotonic()
         with open(log, "ab") as output:
             self._popen = netns.inside(

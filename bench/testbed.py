@@ -18,7 +18,7 @@ from bench.dataset import service_address
 from bench.errors import WrongAnswer
 from bench.load.check import Checker
 from bench.network import Network, http_get
-from bench.process import Process
+from bench.process import PROXY_CORE, Process
 from bench.proxies import CLIENT, SERVER, Surroundings
 from bench.result import MESHES, Side
 from bench.shape import SERVICE_PORT
@@ -71,6 +71,8 @@ class Plan:
     """Of ours, for that module."""
     cgroups: Callable[[str], tuple[Path, ...]] = lambda pod: ()
     """Control groups by pod."""
+    proxy_core: int = PROXY_CORE
+    """Or ANY_CORE."""
 
 
 class Testbed:
@@ -148,7 +150,13 @@ class Testbed:
     def start_proxy(self, who: proxies.PodIdentity) -> Process:
         """Start a sidecar and wait until it is ready."""
         namespace = self.network.client if who is CLIENT else self.network.server
-        where = Surroundings(namespace, self.control, self.folder, cgroups=self.plan.cgroups(who.pod))
+        where = Surroundings(
+            namespace,
+            self.control,
+            self.folder,
+            core=self.plan.proxy_core,
+            cgroups=self.plan.cgroups(who.pod),
+        )
         if self.plan.side is Side.MESHPROXY:
             process = proxies.start_meshproxy(
                 who,

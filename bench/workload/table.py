@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.result import Outcome
-from bench.workload import connections, fault, http1, latency, memory, propagation, relay, stall, start
+from bench.workload import (
+    concurrency,
+    connections,
+    fault,
+    http1,
+    latency,
+    memory,
+    propagation,
+    relay,
+    stall,
+    start,
+)
 from bench.workload.context import Context
 
 
@@ -30,6 +41,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         memory.NAME: Workload("memory by number of services", memory.memory),
         start.NAME: Workload("start to ready with half a core", start.start),
         stall.NAME: Workload("longest stall of the event loop", stall.stall),
+        concurrency.NAME: Workload("two workers and one, on both cores", concurrency.concurrency),
         relay.NAME: Workload("TCP relay, plain and mTLS", relay.relay),
     }
 )
