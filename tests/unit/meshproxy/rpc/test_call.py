@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 from h2.config import H2Configuration
@@ -30,8 +31,7 @@ class Peer(asyncio.Protocol):
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's TLS transports are none by class
         self.h2.initiate_connection()
         if self.settings:
             self.h2.update_settings(self.settings)
@@ -67,6 +67,20 @@ class Peer(asyncio.Protocol):
         if trailers is not None:
             self.h2.send_headers(1, trailers, end_stream=True)
         self.flush()
+
+
+class Answering(Peer):
+    """Answers when the question has ended; without `trailers`, never."""
+
+    def __init__(self, messages: list[bytes], trailers: list[tuple[str, str]] | None) -> None:
+        super().__init__({})
+        self.messages = messages
+        self.trailers = trailers
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if any(isinstance(event, StreamEnded) for event in self.events) and self.trailers is not None:
+            self.respond(*self.messages, trailers=self.trailers)
 
 
 @asynccontextmanager
@@ -281,14 +295,8 @@ async def test_a_response_counts_only_with_its_status(
 ) -> None:
     peers: list[Peer] = []
 
-    class Answering(Peer):
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if any(isinstance(event, StreamEnded) for event in self.events) and trailers is not None:
-                self.respond(*messages, trailers=trailers)
-
     def accept() -> Peer:
-        peers.append(Answering({}))
+        peers.append(Answering(messages, trailers))
         return peers[0]
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
