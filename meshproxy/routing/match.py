@@ -204,8 +204,6 @@ class CompiledRoute:
 
 
 def _retry_policy(settings: RetrySettings) -> RetryPolicy:
-    if not (settings.retriable_headers or settings.retriable_request_headers):
-        return RetryPolicy(settings)
     return RetryPolicy(
         settings,
         response_matches=[compile_field_match(match) for match in settings.retriable_headers],

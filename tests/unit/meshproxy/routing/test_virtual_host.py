@@ -11,6 +11,7 @@ from meshproxy.config.route_match import (
     HeaderMatch,
     PathMatch,
     PathMatchKind,
+    PresentMatch,
     QueryMatch,
     RouteMatch,
     StringMatch,
@@ -72,6 +73,16 @@ def test_an_exact_value_that_may_be_absent_is_not_looked_up() -> None:
         RouteMatch(EVERY_PATH.path, (empty,)),
     )
     assert _name(table, request("/")) == "r20"
+
+
+def test_many_routes_of_which_few_name_the_same_header_are_asked_in_turn() -> None:
+    present = [
+        RouteMatch(EVERY_PATH.path, (HeaderMatch(f"x-{number}", PresentMatch()),)) for number in range(20)
+    ]
+    table = _table(*present, RouteMatch(EVERY_PATH.path, (_exact("x-user", "1"),)), EVERY_PATH)
+    assert _name(table, request("/", "x-12: a", "x-user: 1")) == "r12"
+    assert _name(table, request("/", "x-user: 1")) == "r20"
+    assert _name(table, request("/")) == "r21"
 
 
 def test_a_route_that_asks_for_headers_does_not_stand_for_every_request() -> None:
