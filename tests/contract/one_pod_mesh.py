@@ -142,6 +142,7 @@ class Place:
     ports: dict[str, int]
     api: ApiClient
     spawn: Spawn
+    drain_timeout: float
 
 
 async def _start_envoy(place: Place, log: BinaryIO) -> "subprocess.Popen[bytes]":
@@ -186,7 +187,7 @@ async def _start_sidecar(place: Place, log: BinaryIO) -> "subprocess.Popen[bytes
         "token-file": str(place.directory / "token"),
         "root-bundle": str(place.directory / "root-cert.pem"),
         "admin-port": str(ADMIN_PORT),
-        "drain-timeout": "0",
+        "drain-timeout": str(place.drain_timeout),
     }
     arguments = [part for name, value in flags.items() for part in (f"--{name}", value)]
     return place.spawn([sys.executable, "-m", "meshproxy", *arguments], stderr=log)
@@ -199,9 +200,12 @@ DATA_PLANES = tuple(_STARTERS)
 class Mesh:
     """The namespace with everything in it, and a client inside."""
 
-    def __init__(self, network: NetworkNamespace, api: ApiClient, directory: Path) -> None:
+    def __init__(
+        self, network: NetworkNamespace, api: ApiClient, directory: Path, proxy: "subprocess.Popen[bytes]"
+    ) -> None:
         self.network = network
         self.api = api
+        self.proxy = proxy
         self._directory = directory
 
     async def sync_states(self) -> set[str]:
@@ -256,8 +260,10 @@ class Mesh:
 
 
 @contextlib.asynccontextmanager
-async def running_mesh(*flags: str, data_plane: str = "envoy") -> AsyncIterator[Mesh]:
-    """Everything up, the control plane with `flags`, the data plane routing."""
+async def running_mesh(
+    *flags: str, data_plane: str = "envoy", drain_timeout: float = 0.0
+) -> AsyncIterator[Mesh]:
+    """Everything up, the control plane with `flags`, the data plane routing. `drain_timeout` is of ours."""
     directory = Path(tempfile.mkdtemp(prefix="meshproxy-contract-"))
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory)
@@ -278,11 +284,11 @@ async def running_mesh(*flags: str, data_plane: str = "envoy") -> AsyncIterator[
             await create(api, manifest)
         await _root_bundle(api)
         log = stack.enter_context((directory / "data-plane.log").open("wb"))
-        place = Place(directory, control_plane, ports, api, spawn)
+        place = Place(directory, control_plane, ports, api, spawn, drain_timeout)
         proxy = await _STARTERS[data_plane](place, log)
         stack.callback(proxy.wait)
         stack.callback(proxy.terminate)
-        running = Mesh(network, api, directory)
+        running = Mesh(network, api, directory, proxy)
         await running.until(lambda: running.get("/split")[0] == 200, f"{data_plane} did not route")
         await running.until(
             lambda: running.get("/", "v1.shop")[0] == 200, f"{data_plane} has no inbound side"
