@@ -132,10 +132,37 @@ async def test_envoy_accepts_every_feature_and_acts_on_it() -> None:
             status, _ = await asyncio.to_thread(mesh.get, "/", "v2.shop")
             assert status in (200, 503), name
             await mesh.api.delete("TrafficPolicy", "one", "shop")
+        await _subsets(mesh)
         await _faults(mesh)
         await _limits(mesh)
         await _entries(mesh)
         assert not _rejected(mesh)
+
+
+async def _subsets(mesh: Mesh) -> None:
+    """A rule's requests go to the subset alone, and nowhere when it is empty."""
+
+    def subset(version: str) -> Manifest:
+        return {"subsets": [{"name": "mine", "labels": {"version": version}}]}
+
+    route = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}
+    chosen = policy("TrafficPolicy", "chosen", "split", subset="mine", timeouts={"request": "3s"})
+    spec = chosen["spec"]
+    assert isinstance(spec, dict)
+    spec["targetRefs"] = [{**route, "name": "split"}]
+    for name in ("v1", "v2"):
+        await mesh.api.create(policy("TrafficPolicy", name, name, **subset(name)))
+    await mesh.until(lambda: mesh.get("/only/v2")[0] == 200, "no route without a subset")
+    await mesh.api.create(chosen)
+    await asyncio.sleep(0.3)
+    await _settled(mesh)
+    assert await asyncio.to_thread(mesh.get_many, "/only/v2", 5) == {"v2": 5}
+    await mesh.api.delete("TrafficPolicy", "v2", "shop")
+    await mesh.api.create(policy("TrafficPolicy", "v2", "v2", **subset("v9")))
+    await mesh.until(lambda: mesh.get("/only/v2")[0] == 503, "an empty subset falls back")
+    for name in ("chosen", "v1", "v2"):
+        await mesh.api.delete("TrafficPolicy", name, "shop")
+    await mesh.until(lambda: mesh.get("/only/v2")[0] == 200, "the subset stays")
 
 
 async def _faults(mesh: Mesh) -> None:
