@@ -81,13 +81,6 @@ class PolicySet:
     def get(self, name: PolicyName) -> Policy | None:
         return self._policies.get(name)
 
-    def of_kind(self, kind: str) -> tuple[Policy, ...]:
-        """Ordered by name."""
-        return tuple(self._policies[name] for name in sorted(self._policies) if name[0] == kind)
-
-    def has(self, kind: str) -> bool:
-        return any(name[0] == kind for name in self._policies)
-
     def holding(self, kind: str, target: Target) -> Policy | None:
         """The policy of `kind` that holds for exactly this section."""
         found = self._by_target.get((kind, target))
