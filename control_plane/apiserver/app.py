@@ -61,7 +61,8 @@ def create_app(
     )
     routes = [*_public_routes(is_ready), *_discovery_routes(), _token_route(store, token_minter, now)]
     for kind in KINDS:
-        routes += KindEndpoints(kind, store, operations, streams).routes()
+        for entry in kind.in_every_version():
+            routes += KindEndpoints(entry, store, operations, streams).routes()
     app = Starlette(
         routes=routes,
         middleware=[Middleware(BearerAuthentication, token=admin_token)],
@@ -97,7 +98,7 @@ def _public_routes(is_ready: Callable[[], bool]) -> list[Route]:
 
 def _discovery_routes() -> list[Route]:
     documents = {"/api": discovery_document.core_versions(), "/apis": discovery_document.group_list()}
-    for kind in KINDS:
+    for kind in (entry for one in KINDS for entry in one.in_every_version()):
         if kind.group:
             documents[f"/apis/{kind.group}"] = discovery_document.group(kind.group)
         root = "apis" if kind.group else "api"

@@ -22,21 +22,23 @@ def group_list() -> Manifest:
 
 def group(name: str) -> Manifest:
     """`/apis/<group>`. The group must be one of `KINDS`."""
-    api_versions = sorted({entry.api_version for entry in KINDS if entry.group == name})
+    entries = [entry for kind in KINDS if kind.group == name for entry in kind.in_every_version()]
+    api_versions = sorted({entry.api_version for entry in entries})
+    preferred = next(entry.api_version for entry in entries)
     versions = [{"groupVersion": value, "version": value.rpartition("/")[2]} for value in api_versions]
     return {
         "kind": "APIGroup",
         "apiVersion": "v1",
         "name": name,
         "versions": versions,
-        "preferredVersion": versions[-1],
+        "preferredVersion": {"groupVersion": preferred, "version": preferred.rpartition("/")[2]},
     }
 
 
 def resource_list(api_version: str) -> Manifest:
     """`/api/v1` and `/apis/<group>/<version>`."""
     resources: list[Manifest] = []
-    for entry in KINDS:
+    for entry in (entry for kind in KINDS for entry in kind.in_every_version()):
         if entry.api_version == api_version:
             resources += _resources(entry)
     return {

@@ -72,24 +72,24 @@ class KindEndpoints:
                 return await self._get(request)
 
     async def _get(self, request: Request) -> Response:
-        return JSONResponse(await self._operations.get(self._kind, *_place(request)))
+        return self._answer(await self._operations.get(self._kind, *_place(request)))
 
     async def _create(self, request: Request) -> Response:
         body = await read_body(request)
         dry_run = is_dry_run(request.query_params)
         namespace, _ = _place(request)
         created = await self._operations.create(self._kind, namespace, body, dry_run=dry_run)
-        return JSONResponse(created, HTTPStatus.CREATED)
+        return self._answer(created, HTTPStatus.CREATED)
 
     async def _replace(self, request: Request, update: _Update) -> Response:
         body = await read_body(request)
         dry_run = is_dry_run(request.query_params)
-        return JSONResponse(await update(self._kind, *_place(request), body, dry_run=dry_run))
+        return self._answer(await update(self._kind, *_place(request), body, dry_run=dry_run))
 
     async def _patch(self, request: Request, patch: _Update) -> Response:
         body = await read_body(request, media_type=MERGE_PATCH)
         dry_run = is_dry_run(request.query_params)
-        return JSONResponse(await patch(self._kind, *_place(request), body, dry_run=dry_run))
+        return self._answer(await patch(self._kind, *_place(request), body, dry_run=dry_run))
 
     async def _delete(self, request: Request) -> Response:
         options = await read_optional_body(request)
@@ -105,7 +105,11 @@ class KindEndpoints:
         items, version = await self._operations.list(self._kind, namespace, selection)
         metadata = {"resourceVersion": str(version)}
         envelope = {"kind": f"{self._kind.kind}List", "apiVersion": self._kind.api_version}
-        return JSONResponse({**envelope, "metadata": metadata, "items": items})
+        shown = [self._kind.shown(item) for item in items]
+        return JSONResponse({**envelope, "metadata": metadata, "items": shown})
+
+    def _answer(self, manifest: Manifest, status: HTTPStatus = HTTPStatus.OK) -> Response:
+        return JSONResponse(self._kind.shown(manifest), status)
 
     async def _watch(self, query: Mapping[str, str], namespace: str) -> Response:
         if query.get("sendInitialEvents"):
@@ -124,6 +128,7 @@ class KindEndpoints:
             selection=selection,
             streams=self._streams,
             lifetime=float(lifetime),
+            show=self._kind.shown,
         )
         return StreamingResponse(lines, media_type="application/json")
 

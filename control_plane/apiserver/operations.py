@@ -216,11 +216,11 @@ class Operations:
 
 def _addressed(kind: ResourceKind, namespace: str, name: str, body: Manifest) -> Manifest:
     """`body` with what its URL says filled in. Raises Failure (400) when it says something else."""
-    result = without_nulls(body)
+    result = kind.stored(without_nulls(body))
     if not isinstance(result.setdefault("metadata", {}), dict):
         cause = Cause("metadata", "must be an object", "FieldValueTypeInvalid")
         raise InvalidResource(kind.kind, name, [cause])
-    for field, value in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+    for field, value in (("apiVersion", kind.model.API_VERSION), ("kind", kind.kind)):
         if result.setdefault(field, value) != value:
             raise Failure(HTTPStatus.BAD_REQUEST, f"{field} is {result[field]!r}; this path serves {value!r}")
     meta = metadata(result)

@@ -5,7 +5,7 @@ An object that a change moves into or out of the selection is told as ADDED or D
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 from control_plane.apiserver.failure import failure_of
 from control_plane.apiserver.selector import Selection
@@ -51,22 +51,24 @@ async def event_lines(
     selection: Selection,
     streams: WatchStreams,
     lifetime: float,
+    show: Callable[[Manifest], Manifest] = lambda manifest: manifest,
 ) -> AsyncIterator[bytes]:
     """Lines for `initial` objects (as ADDED), then for `events` of `namespace` (all when empty), for
     `lifetime` s.
 
-    Owns `events`: they are closed when the iteration ends, however it does.
+    `show` puts an object into the version of the path. Owns `events`: they are closed when the iteration
+    ends, however it does.
     """
     streams.add(events)
     try:
         for manifest in initial:
-            yield _line(EventType.ADDED.value, manifest)
+            yield _line(EventType.ADDED.value, show(manifest))
         ends_at = asyncio.get_running_loop().time() + lifetime
         while (event := await _next(events, ends_at)) is not None:
             if not namespace or event.key.namespace == namespace:
                 told = _as_seen(event, selection)
                 if told is not None:
-                    yield _line(told.value, event.resource)
+                    yield _line(told.value, show(event.resource))
     except HistoryGone as exc:
         failure = failure_of(exc)
         assert failure is not None, "HistoryGone is in the table of failures"

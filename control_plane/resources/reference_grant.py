@@ -35,6 +35,6 @@ class ReferenceGrant(Resource):
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "ReferenceGrant"
 
-    api_version: Literal["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
+    api_version: Literal["gateway.networking.k8s.io/v1"]
     kind: Literal["ReferenceGrant"]
     spec: ReferenceGrantSpec

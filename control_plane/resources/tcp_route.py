@@ -27,7 +27,7 @@ class TcpRoute(Resource):
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "TCPRoute"
 
-    api_version: Literal["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"]
+    api_version: Literal["gateway.networking.k8s.io/v1"]
     kind: Literal["TCPRoute"]
     spec: TcpRouteSpec
     status: RouteStatus = RouteStatus()

@@ -25,11 +25,7 @@ class TlsRoute(Resource):
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "TLSRoute"
 
-    api_version: Literal[
-        "gateway.networking.k8s.io/v1",
-        "gateway.networking.k8s.io/v1alpha3",
-        "gateway.networking.k8s.io/v1alpha2",
-    ]
+    api_version: Literal["gateway.networking.k8s.io/v1"]
     kind: Literal["TLSRoute"]
     spec: TlsRouteSpec
     status: RouteStatus = RouteStatus()

@@ -183,7 +183,7 @@ def reference_grant(
 ) -> Manifest:
     source = {"group": "gateway.networking.k8s.io", "kind": from_kind, "namespace": from_namespace}
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "ReferenceGrant",
         "metadata": meta(name, namespace),
         "spec": {"from": [source], "to": [to or {"group": "", "kind": "Service"}]},

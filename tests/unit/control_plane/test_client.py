@@ -126,8 +126,8 @@ async def test_refusals_are_errors_of_their_own(client: ApiClient, serve: Servin
     with pytest.raises(ApiError) as unreadable:
         await client.list("ConfigMap", label_selector="(")
     assert (unreadable.value.status, unreadable.value.reason) == (400, "BadRequest")
-    with pytest.raises(ValueError, match="unknown kind 'Secret'"):
-        await client.list("Secret")
+    with pytest.raises(ValueError, match="unknown kind 'Widget'"):
+        await client.list("Widget")
     async with ApiClient.from_config(replace(serve.config, token="wrong")) as stranger:
         with pytest.raises(Unauthorized, match="a bearer token is required"):
             await stranger.list("ConfigMap")

@@ -101,7 +101,7 @@ async def test_discovery_names_every_path_that_exists(api: Api) -> None:
 
 
 async def test_unknown_paths_and_methods_are_statuses(api: Api) -> None:
-    code, status = await api.call("GET", "/api/v1/secrets")
+    code, status = await api.call("GET", "/api/v1/widgets")
     assert (code, status["reason"]) == (404, "NotFound")
     code, status = await api.call("DELETE", PODS)
     assert (code, status["reason"]) == (405, "MethodNotAllowed")

@@ -31,6 +31,12 @@ def test_groups() -> None:
     groups = discovery_document.group_list()["groups"]
     assert isinstance(groups, list)
     names = [group["name"] for group in groups]
-    assert names == ["apps", "discovery.k8s.io", "gateway.networking.k8s.io", "meshproxy.io"]
+    assert names == [
+        "apps",
+        "discovery.k8s.io",
+        "gateway.networking.k8s.io",
+        "meshproxy.io",
+        "networking.k8s.io",
+    ]
     assert groups[0]["preferredVersion"] == {"groupVersion": "apps/v1", "version": "v1"}
     assert discovery_document.core_versions()["versions"] == ["v1"]

@@ -34,11 +34,11 @@ def test_words_for_a_kind(word: str) -> None:
 def test_groups_and_versions() -> None:
     assert (BY_KIND["Pod"].group, BY_KIND["Pod"].version) == ("", "v1")
     assert (BY_KIND["Deployment"].group, BY_KIND["Deployment"].version) == ("apps", "v1")
-    assert kind_named("gateway") is None
+    assert kind_named("widget") is None
 
 
 def test_parse_goes_by_kind_and_checks_the_version() -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}}
     assert type(parse({**account})).KIND == "ServiceAccount"
-    assert "unknown kind 'Gateway'" in causes({**account, "kind": "Gateway"})["kind"]
+    assert "unknown kind 'Widget'" in causes({**account, "kind": "Widget"})["kind"]
     assert causes({**account, "apiVersion": "v2"}).keys() == {"apiVersion"}
