@@ -145,6 +145,7 @@ CLUSTER_SETTINGS: list[tuple[Tree, str, object]] = [
         "health_checks.0.tcp_health_check",
         {"send": {"text": "6869"}, "receive": [{"text": "796f"}]},
     ),
+    ({"healthCheck": {"tcp": {"receive": "yo"}}}, "health_checks.0.tcp_health_check.receive.0.text", "796f"),
     ({"healthCheck": {"tcp": {}, "interval": "3s"}}, "health_checks.0.interval", "3s"),
     ({"loadBalancer": {"policy": "Random"}}, "lb_policy", "RANDOM"),
     ({"loadBalancer": {"policy": "PeakEWMA"}}, "lb_policy", "LEAST_REQUEST"),
@@ -157,6 +158,16 @@ CLUSTER_SETTINGS: list[tuple[Tree, str, object]] = [
         {"loadBalancer": {"policy": "LeastRequest", "leastRequest": {"choiceCount": 4}}},
         "least_request_lb_config",
         {"choice_count": 4},
+    ),
+    (
+        {"loadBalancer": {"policy": "LeastRequest", "leastRequest": {"activeRequestBias": 0.5}}},
+        "least_request_lb_config.active_request_bias.default_value",
+        0.5,
+    ),
+    (
+        {"loadBalancer": {"policy": "LeastRequest", "slowStart": {"window": "1m", "aggression": 2.0}}},
+        "least_request_lb_config.slow_start_config.aggression.default_value",
+        2.0,
     ),
     (
         {"loadBalancer": {"slowStart": {"window": "1m"}}},
@@ -286,6 +297,11 @@ ROUTE_SETTINGS: list[tuple[Tree, str, object]] = [
         {"retry": {"backoff": {"base": "10ms", "max": "1s"}}},
         "retry_policy.retry_back_off",
         {"base_interval": "0.010s", "max_interval": "1s"},
+    ),
+    (
+        {"retry": {"backoff": {"base": "10ms"}}},
+        "retry_policy.retry_back_off",
+        {"base_interval": "0.010s"},
     ),
     (
         {"retry": {"respectRetryAfter": True}},
