@@ -61,6 +61,7 @@ PURE = [
     "meshproxy/workers/frame.py",
     "meshproxy/workers/message.py",
     "meshproxy/workers/sums.py",
+    "control_plane/attachment",
     "control_plane/index.py",
     "control_plane/snapshot.py",
     "control_plane/subscription.py",

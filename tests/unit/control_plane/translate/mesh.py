@@ -70,6 +70,10 @@ def endpoints(snapshot: Snapshot, name: str) -> ClusterLoadAssignment:
     return _read(snapshot, ENDPOINT_TYPE, name, ClusterLoadAssignment())
 
 
+def route_table(snapshot: Snapshot, port: int) -> RouteConfiguration:
+    return _read(snapshot, ROUTE_TYPE, str(port), RouteConfiguration())
+
+
 def virtual_host(snapshot: Snapshot, domain: str, port: int = 8080) -> VirtualHost:
-    table = _read(snapshot, ROUTE_TYPE, str(port), RouteConfiguration())
+    table = route_table(snapshot, port)
     return next(host for host in table.virtual_hosts if domain in host.domains)
