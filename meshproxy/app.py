@@ -15,7 +15,7 @@ from functools import partial
 
 from meshproxy.admin import pages
 from meshproxy.admin.server import AdminSources, admin_server, prometheus_server, readiness_server
-from meshproxy.bootstrap import Bootstrap
+from meshproxy.bootstrap import GATEWAY, Bootstrap
 from meshproxy.clock import SystemClock
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
@@ -30,7 +30,7 @@ from meshproxy.workers.data_path import DataPath
 from meshproxy.workers.message import Begin
 from meshproxy.workers.pool import WorkerPool
 from meshproxy.xds.client import XdsClient
-from meshproxy.xds.node import sidecar_node
+from meshproxy.xds.node import node_of
 from meshproxy.xds.stream import mtls_connections
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class Sidecar:
         )
         self._data_path = self._make_data_path()
         self._agent.on_change(self._data_path.use_identity)
-        self._node = sidecar_node(
+        self._node = node_of(
+            role="router" if bootstrap.role == GATEWAY else "sidecar",
             pod_name=bootstrap.pod_name,
             namespace=bootstrap.pod_namespace,
             pod_ip=bootstrap.pod_ip,
@@ -86,6 +87,7 @@ class Sidecar:
                 str(bootstrap.spiffe_id),
                 bootstrap.log_level,
                 bootstrap.max_connections,
+                bootstrap.downstream_codec,
             )
             size = bootstrap.concurrency
             return WorkerPool(size, begin, self._metrics, clock=self._clock, rng=self._rng)
@@ -99,6 +101,7 @@ class Sidecar:
             clock=self._clock,
             rng=self._rng,
             max_connections=bootstrap.max_connections,
+            downstream_codec=bootstrap.downstream_codec,
         )
         return WorkerBeside(live, tasks)
 

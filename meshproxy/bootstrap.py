@@ -12,6 +12,7 @@ from certs.errors import SpiffeIdError
 from certs.spiffe_id import SpiffeId, TrustDomain
 from meshproxy.config.model import WorkloadIdentity
 from meshproxy.errors import ConfigError
+from meshproxy.http.codec import CODECS
 
 APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
@@ -20,6 +21,10 @@ MAX_CONCURRENCY = 64
 MAX_CONNECTIONS = 1_000_000
 """As many files as Linux lets a process have open unless told otherwise (fs.nr_open)."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
+SIDECAR = "sidecar"
+GATEWAY = "gateway"
+_DOWNSTREAM_CODECS = {SIDECAR: "scan", GATEWAY: "strict"}
+"""By role. Who calls a sidecar is an app beside it or has proved to be of the mesh; a gateway faces strangers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class Bootstrap:
     log_level: str
     concurrency: int
     """Event loops that carry traffic. 1: the main process's own; more: as many worker processes."""
+    role: str
+    """`sidecar`: beside an app, whose traffic is redirected to it. `gateway`: at the edge, on its own."""
+    downstream_codec: str
+    """Which of `http.codec.CODECS` reads what clients send."""
     max_connections: int | None
     """Open at once, of each listener and worker; None: `transport.connection_limit`'s default."""
 
@@ -83,6 +92,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         ipaddress.ip_address(options.pod_ip)
     except ValueError as error:
         raise ConfigError(f"--pod-ip {options.pod_ip!r} is not an IP address: give the pod's own") from error
+    _check_choice("role", "MESHPROXY_ROLE", options.role, (SIDECAR, GATEWAY))
+    if options.downstream_codec is not None:
+        _check_choice("downstream-codec", "MESHPROXY_DOWNSTREAM_CODEC", options.downstream_codec, CODECS)
     for flag in ("discovery_address", "signing_address"):
         _check_address(flag, getattr(options, flag))
     bootstrap = Bootstrap(
@@ -104,6 +116,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         drain_timeout=options.drain_timeout,
         log_level=options.log_level,
         concurrency=options.concurrency,
+        role=options.role,
+        downstream_codec=options.downstream_codec or _DOWNSTREAM_CODECS[options.role],
         max_connections=options.max_connections,
     )
     try:
@@ -145,7 +159,7 @@ _SECRETS = "/var/run/secrets/meshproxy.io"
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meshproxy", description="Sidecar proxy of the mesh.")
+    parser = argparse.ArgumentParser(prog="meshproxy", description="Proxy of the mesh: sidecar or gateway.")
 
     def add(flag: str, variable: str, default: str, text: str) -> None:
         value = environment.get(variable, default)
@@ -163,6 +177,19 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("token-file", "MESHPROXY_TOKEN_FILE", f"{_SECRETS}/token", "workload token")
     add("root-bundle", "MESHPROXY_ROOT_BUNDLE", f"{_SECRETS}/root-cert.pem", "trusted roots (PEM)")
     add("announce-file", "MESHPROXY_ANNOUNCE_FILE", "", "write the ports in use here, as JSON")
+    parser.add_argument(
+        "--role",
+        choices=(SIDECAR, GATEWAY),
+        default=environment.get("MESHPROXY_ROLE", SIDECAR),
+        help="a gateway binds the ports of its Gateway's listeners itself [$MESHPROXY_ROLE]",
+    )
+    parser.add_argument(
+        "--downstream-codec",
+        choices=CODECS,
+        default=environment.get("MESHPROXY_DOWNSTREAM_CODEC"),
+        help="strict reads all that clients send twice, and believes it only where both readings agree;"
+        " default: strict at a gateway, scan at a sidecar [$MESHPROXY_DOWNSTREAM_CODEC]",
+    )
     parser.add_argument("--admin-port", type=_port, default=15000, help="admin, loopback only")
     parser.add_argument("--readiness-port", type=_port, default=15021, help="GET /healthz/ready")
     parser.add_argument("--prometheus-port", type=_port, default=15090, help="GET /stats/prometheus")
@@ -209,6 +236,12 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is not a drain time: give 0 to 3600 seconds")
     return value
+
+
+def _check_choice(flag: str, variable: str, value: str, choices: Sequence[str]) -> None:
+    """argparse looks at flags only, not at what stands in for them."""
+    if value not in choices:
+        raise ConfigError(f"--{flag} {value!r} (or {variable}) is not one of {', '.join(choices)}")
 
 
 def _check_address(flag: str, address: str) -> None:

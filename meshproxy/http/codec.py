@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
-from meshproxy.http import h1_scan, h1_strict
+from meshproxy.http import h1_scan
 from meshproxy.http.events import Event
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
@@ -97,8 +97,22 @@ def scan_codec(memory: HeadMemory, limits: HeadLimits) -> Codec:
     )
 
 
+CODECS: Final = ("scan", "strict")
+"""Names to choose by."""
+
+CodecMaker = Callable[[HeadLimits], Codec]
+"""One codec for each set of limits."""
+
+
+def codec_maker(name: str, memory: HeadMemory) -> CodecMaker:
+    """The codec called `name`, one of `CODECS`, for whoever knows the limits; `memory` is the worker's."""
+    return strict_codec if name == "strict" else partial(scan_codec, memory)
+
+
 def strict_codec(limits: HeadLimits) -> Codec:
     """For strangers. Its connections share nothing."""
+    from meshproxy.http import h1_strict  # here: a sidecar has no use for it
+
     return Codec(
         "strict", partial(h1_strict.RequestReader, limits), partial(h1_strict.ResponseReader, limits)
     )

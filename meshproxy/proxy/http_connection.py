@@ -11,7 +11,6 @@ from typing import Final, cast
 
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import END, Event, Request, RequestHead, Trailers
-from meshproxy.http.h1_scan import RequestReader
 from meshproxy.http.h1_writer import local_response
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
@@ -55,7 +54,7 @@ class HttpServerConnection(asyncio.Protocol):
         self._services = manager.services
         self.facts = facts
         self.forwarded_client_cert = manager.forwarded_client_cert(facts)
-        self._reader = RequestReader(manager.services.memory, manager.limits)
+        self._reader = manager.request_reader()
         self._transport: asyncio.Transport | None = None
         self._stream: HttpStream | None = None
         self._paused = 0

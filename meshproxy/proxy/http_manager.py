@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from meshproxy.config.model import HttpConnectionManager
 from meshproxy.http.events import RequestHead
-from meshproxy.http.h1_scan import HeadLimits
+from meshproxy.http.limits import HeadLimits
 from meshproxy.proxy.route_parts import RouteParts
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.routing.table import CompiledRouteTable
@@ -23,9 +23,11 @@ class HttpManager:
     def __init__(self, config: HttpConnectionManager, services: ProxyServices) -> None:
         self.config = config
         self.services = services
-        self.limits = HeadLimits(
+        limits = HeadLimits(
             max_head_bytes=config.max_request_headers_kb * 1024, max_fields=config.max_headers_count
         )
+        self.request_reader = services.codec(limits).request_reader
+        """Makes the reader of one connection."""
         self.is_retired = False
         """It is no longer in the configuration: every response ends its connection."""
         self.connections: WeakSet[HttpServerConnection] = WeakSet()

@@ -11,7 +11,7 @@ from meshproxy.clock import Clock
 from meshproxy.config.model import Direction
 from meshproxy.config.route import FilterConfigs
 from meshproxy.filters.api import HttpFilter
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.http.codec import CodecMaker
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy.drain import DrainSchedule
 from meshproxy.proxy.reporter import Reporter
@@ -73,7 +73,8 @@ class ProxyServices:
 
     clock: Clock
     rng: random.Random
-    memory: HeadMemory
+    codec: CodecMaker
+    """Of the connections that clients open."""
     clusters: Callable[[str], ClusterRuntime | None]
     route_table: Callable[[str], CompiledRouteTable | None]
     """RDS tables by name; None while one has not arrived."""
@@ -84,7 +85,6 @@ class ProxyServices:
     new_request_id: Callable[[], bytes]
     peer_metadata_line: bytes
     """Our own `x-envoy-peer-metadata` header line, with CRLF, for upstreams that speak mesh TLS."""
-    limits: HeadLimits = field(default_factory=HeadLimits)
     make_filters: FilterMaker = no_filters
     drain: DrainSchedule | None = None
     """Set on SIGTERM: which responses end their connection from then on."""

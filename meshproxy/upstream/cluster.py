@@ -11,8 +11,8 @@ from functools import partial
 from meshproxy.clock import Clock
 from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
+from meshproxy.http.codec import Codec
 from meshproxy.http.events import ResponseHead
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
 from meshproxy.policy.outlier import FailureKind, OutlierDetector, OutlierEvent
 from meshproxy.policy.retry_condition import GATEWAY_ERRORS
 from meshproxy.tasks import TaskGroupRegistry
@@ -36,8 +36,8 @@ class UpstreamServices:
     connector: Connector
     clock: Clock
     tasks: TaskGroupRegistry
-    memory: HeadMemory
-    limits: HeadLimits
+    codec: Codec
+    """Reads what upstreams answer."""
     rng: random.Random
     pool: PoolSettings
     on_connect_failed: Callable[[str, ConnectFailed], None]
@@ -309,7 +309,7 @@ class ClusterRuntime:
             runtime.idle.discard(connection)
 
         connection = HttpUpstreamConnection(
-            services.memory, services.limits, partial(self._free, runtime), on_gone
+            services.codec.response_reader(), partial(self._free, runtime), on_gone
         )
         runtime.connections += 1
         try:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from meshproxy.errors import RemoteProtocolError
+from meshproxy.http.codec import ResponseReader
 from meshproxy.http.events import Event
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory, ResponseReader
 from meshproxy.transport import socket_option
 from meshproxy.transport.bounded_read import MAX_READ, bound_reads
 
@@ -46,12 +46,11 @@ class HttpUpstreamConnection(asyncio.Protocol):
 
     def __init__(
         self,
-        memory: HeadMemory,
-        limits: HeadLimits,
+        reader: ResponseReader,
         on_free: Callable[[HttpUpstreamConnection], None],
         on_gone: Callable[[HttpUpstreamConnection], None],
     ) -> None:
-        self._reader = ResponseReader(memory, limits)
+        self._reader = reader
         self._sink: ResponseSink | None = None
         self._transport: asyncio.Transport | None = None
         self._on_free = on_free

@@ -13,7 +13,9 @@ from typing import cast
 from certs.spiffe_id import SpiffeId
 from meshproxy.clock import Clock
 from meshproxy.config.model import DownstreamTls, WorkloadIdentity
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.http.codec import codec_maker, scan_codec
+from meshproxy.http.head_memory import HeadMemory
+from meshproxy.http.limits import HeadLimits
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
 from meshproxy.identity.peer_identity import PeerIdentities
@@ -52,9 +54,11 @@ def assemble(
     clock: Clock,
     rng: Random,
     max_connections: int | None = None,
+    downstream_codec: str = "scan",
 ) -> LiveWorker:
     """A worker without configuration. `identity()` is asked for each connection; None is none yet.
-    `max_connections` is of each listener; None: the default."""
+    `max_connections` is of each listener; None: the default.
+    `downstream_codec` is one of `http.codec.CODECS`."""
     live, memory, own_principal = LiveConfig(), HeadMemory(), str(spiffe_id)
     reporter = Reporter(
         metrics,
@@ -69,8 +73,7 @@ def assemble(
         connector=connector,
         clock=clock,
         tasks=tasks,
-        memory=memory,
-        limits=HeadLimits(),
+        codec=scan_codec(memory, HeadLimits()),
         rng=rng,
         pool=PoolSettings(),
         on_connect_failed=reporter.connect_failed,
@@ -79,7 +82,7 @@ def assemble(
     services = ProxyServices(
         clock=clock,
         rng=rng,
-        memory=memory,
+        codec=codec_maker(downstream_codec, memory),
         clusters=lambda name: live.clusters.get(name),  # noqa: PLW0108  as above
         route_table=lambda name: live.tables.get(name),  # noqa: PLW0108  as above
         timers=TimeoutWheel(clock.monotonic()),

@@ -18,13 +18,15 @@ from meshproxy.workers.config_change import ConfigChange
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The first order: who this sidecar is."""
+    """The first order: who this proxy is."""
 
     workload: WorkloadIdentity
     spiffe_id: str
     log_level: str
     max_connections: int | None = None
     """Of each listener; None: the default."""
+    downstream_codec: str = "scan"
+    """Which of `http.codec.CODECS` reads what clients send."""
 
 
 @dataclass(frozen=True, slots=True)

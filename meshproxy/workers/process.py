@@ -124,6 +124,7 @@ class WorkerProcess:
             clock=self._clock,
             rng=random.Random(),
             max_connections=order.max_connections,
+            downstream_codec=order.downstream_codec,
         )
         self._tasks.start(self._live.worker.run(), "worker")
 

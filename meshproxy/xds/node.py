@@ -1,4 +1,4 @@
-"""How a sidecar presents itself to the control plane (pure): `DiscoveryRequest.node`."""
+"""How a proxy presents itself to the control plane (pure): `DiscoveryRequest.node`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from control_plane.api.envoy.config.core.v3.base_pb2 import Node
 _CLUSTER_DOMAIN = "cluster.local"
 
 
-def sidecar_node(
-    *, pod_name: str, namespace: str, pod_ip: str, service_account: str, labels: Mapping[str, str]
+def node_of(
+    *, role: str, pod_name: str, namespace: str, pod_ip: str, service_account: str, labels: Mapping[str, str]
 ) -> Node:
-    """`sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, with Istio's metadata names."""
+    """`<role>~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, with Istio's metadata names and words
+    for roles: `sidecar`, or `router` for a gateway."""
     app = labels.get("app") or labels.get("app.kubernetes.io/name") or pod_name
     node = Node(
-        id=f"sidecar~{pod_ip}~{pod_name}.{namespace}~{namespace}.svc.{_CLUSTER_DOMAIN}",
+        id=f"{role}~{pod_ip}~{pod_name}.{namespace}~{namespace}.svc.{_CLUSTER_DOMAIN}",
         cluster=f"{app}.{namespace}",
     )
     node.metadata.update(

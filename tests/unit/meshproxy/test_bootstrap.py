@@ -82,3 +82,17 @@ def test_a_broken_labels_file_names_the_line(tmp_path):
     with pytest.raises(ConfigError, match="line 2: 'nonsense'"):
         read_labels(labels)
     assert read_labels(tmp_path / "absent") == {}
+
+
+def test_a_gateway_faces_strangers_with_the_strict_codec_unless_told_otherwise() -> None:
+    sidecar, gateway = parse([], ENVIRONMENT), parse(["--role", "gateway"], ENVIRONMENT)
+    assert (sidecar.role, sidecar.downstream_codec) == ("sidecar", "scan")
+    assert (gateway.role, gateway.downstream_codec) == ("gateway", "strict")
+    told = parse(["--downstream-codec", "scan"], {**ENVIRONMENT, "MESHPROXY_ROLE": "gateway"})
+    assert (told.role, told.downstream_codec) == ("gateway", "scan")
+
+
+@pytest.mark.parametrize("variable", ["MESHPROXY_ROLE", "MESHPROXY_DOWNSTREAM_CODEC"])
+def test_roles_and_codecs_of_the_environment_are_checked_too(variable: str) -> None:
+    with pytest.raises(ConfigError, match="'other'"):
+        parse([], {**ENVIRONMENT, variable: "other"})

@@ -27,7 +27,9 @@ from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import Route, RouteAction, RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.route_match import EVERY_PATH
 from meshproxy.config.snapshot import ConfigSnapshot
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.http.codec import codec_maker, scan_codec
+from meshproxy.http.head_memory import HeadMemory
+from meshproxy.http.limits import HeadLimits
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
 from meshproxy.identity.peer_identity import PeerIdentities
@@ -184,6 +186,7 @@ async def running(
     own: WorkloadIdentity = OWN,
     original_dst: tuple[str, int] | None = None,
     clock: Clock | None = None,
+    codec: str = "scan",
 ) -> AsyncIterator[Mesh]:
     """A worker with `config` in force; with `identity` it can speak TLS."""
 
@@ -209,8 +212,7 @@ async def running(
         connector,
         clock,
         tasks,
-        memory,
-        HeadLimits(),
+        scan_codec(memory, HeadLimits()),
         rng,
         PoolSettings(),
         reporter.connect_failed,
@@ -219,7 +221,7 @@ async def running(
     services = ProxyServices(
         clock=clock,
         rng=rng,
-        memory=memory,
+        codec=codec_maker(codec, memory),
         clusters=lambda name: live.clusters.get(name),
         route_table=lambda name: live.tables.get(name),
         timers=TimeoutWheel(clock.monotonic(), 0.01),

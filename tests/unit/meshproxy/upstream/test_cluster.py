@@ -9,7 +9,9 @@ import pytest
 
 from meshproxy.clock import SystemClock
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, OutlierDetection
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.http.codec import scan_codec
+from meshproxy.http.head_memory import HeadMemory
+from meshproxy.http.limits import HeadLimits
 from meshproxy.policy.outlier import OutlierEvent
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
@@ -99,8 +101,7 @@ def cluster(dialler, failures, outliers):
         dialler,
         SystemClock(),
         TaskGroupRegistry(),
-        HeadMemory(),
-        HeadLimits(),
+        scan_codec(HeadMemory(), HeadLimits()),
         random.Random(1),
         PoolSettings(),
         lambda name, error: failures.append(error.reason),

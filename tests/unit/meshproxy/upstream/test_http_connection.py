@@ -1,6 +1,6 @@
 """What becomes of an upstream connection when its response is complete."""
 
-from meshproxy.http.h1_scan import HeadLimits, HeadMemory
+from meshproxy.http.h1_scan import HeadLimits, HeadMemory, ResponseReader
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -33,7 +33,9 @@ class Sink:
 def answered_with(data):
     """(connections freed, was it closed) after one exchange."""
     freed = []
-    connection = HttpUpstreamConnection(HeadMemory(), HeadLimits(), freed.append, lambda _: None)
+    connection = HttpUpstreamConnection(
+        ResponseReader(HeadMemory(), HeadLimits()), freed.append, lambda _: None
+    )
     transport = Transport()
     connection.connection_made(transport)
     connection.begin(Sink(connection), b"GET", b"")

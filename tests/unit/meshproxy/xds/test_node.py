@@ -2,11 +2,12 @@
 
 from google.protobuf.json_format import MessageToDict
 
-from meshproxy.xds.node import sidecar_node
+from meshproxy.xds.node import node_of
 
 
 def test_id_cluster_and_metadata() -> None:
-    node = sidecar_node(
+    node = node_of(
+        role="sidecar",
         pod_name="web-1",
         namespace="shop",
         pod_ip="10.244.0.9",
@@ -25,10 +26,27 @@ def test_id_cluster_and_metadata() -> None:
     }
 
 
+def test_a_gateway_is_a_router() -> None:
+    node = node_of(
+        role="router",
+        pod_name="edge-1",
+        namespace="shop",
+        pod_ip="10.244.0.9",
+        service_account="edge",
+        labels={},
+    )
+    assert node.id == "router~10.244.0.9~edge-1.shop~shop.svc.cluster.local"
+
+
 def test_the_cluster_is_named_after_the_app_by_either_label_or_the_pod() -> None:
     def cluster(labels: dict[str, str]) -> str:
-        return sidecar_node(
-            pod_name="web-1", namespace="shop", pod_ip="::1", service_account="web", labels=labels
+        return node_of(
+            role="sidecar",
+            pod_name="web-1",
+            namespace="shop",
+            pod_ip="::1",
+            service_account="web",
+            labels=labels,
         ).cluster
 
     assert cluster({"app.kubernetes.io/name": "web"}) == "web.shop"

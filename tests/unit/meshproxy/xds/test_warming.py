@@ -1,7 +1,7 @@
 """Warming: nothing half is published, and nobody is waited for without end."""
 
 from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
-from meshproxy.xds.node import sidecar_node
+from meshproxy.xds.node import node_of
 from meshproxy.xds.subscription import AdsState
 from meshproxy.xds.translate import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, translate
 from meshproxy.xds.warming import Warming
@@ -12,7 +12,9 @@ class Sidecar:
     """State and warming driven by responses at given times."""
 
     def __init__(self) -> None:
-        node = sidecar_node(pod_name="p", namespace="n", pod_ip="10.0.0.1", service_account="s", labels={})
+        node = node_of(
+            role="sidecar", pod_name="p", namespace="n", pod_ip="10.0.0.1", service_account="s", labels={}
+        )
         self.state = AdsState(node)
         self.cursor, _ = self.state.open_stream()
         self.warming = Warming()
