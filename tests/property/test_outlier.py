@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshproxy.config.model import OutlierDetection
-from meshproxy.policy.outlier import EndpointHealth, OutlierDetector, OutlierEvent
+from meshproxy.policy.outlier import EndpointHealth, FailureKind, OutlierDetector, OutlierEvent
 
 _settings = st.builds(
     OutlierDetection,
@@ -16,8 +16,17 @@ _settings = st.builds(
     max_ejection_time=st.sampled_from([30.0, 100.0, 300.0]),
     max_ejection_percent=st.integers(0, 100),
     always_eject_one_host=st.booleans(),
+    consecutive_gateway_failure=st.integers(0, 6),
+    enforcing_consecutive_gateway_failure=st.sampled_from([0, 50, 100]),
+    split_local_origin=st.booleans(),
+    success_rate_minimum_hosts=st.integers(0, 3),
+    success_rate_request_volume=st.integers(0, 5),
+    enforcing_success_rate=st.sampled_from([0, 100]),
+    failure_percentage_request_volume=st.integers(0, 5),
+    enforcing_failure_percentage=st.sampled_from([0, 100]),
 )
 _member = st.integers(0, 30)
+_KINDS = tuple(FailureKind)
 _step = st.one_of(
     st.tuples(st.just("fail"), _member, st.integers(1, 7)),
     st.tuples(st.just("succeed"), _member, st.just(0)),
@@ -38,16 +47,21 @@ def test_ejections_respect_their_cap_and_their_time(
         if what == "fail" and members:
             health, before = members[number % len(members)], detector.ejected
             for _ in range(times):
-                if detector.on_failure(health, now) is OutlierEvent.EJECTED:
+                if detector.on_failure(health, now, _KINDS[times % 3]) is OutlierEvent.EJECTED:
                     assert before < detector.cap  # an ejection never goes past the cap
                     assert detector.ejected == before + 1
                     assert 0 < detector.ejection_time(health) <= settings.max_ejection_time
         elif what == "succeed" and members:
             members[number % len(members)].failures = 0
+            members[number % len(members)].successes += 1
         elif what == "pass":
             now += number
             detector.sweep(now)
-            if number >= settings.interval + settings.max_ejection_time:
+            before = detector.ejected
+            ejected = detector.judge_rates(now).count(OutlierEvent.EJECTED)
+            assert detector.ejected == before + ejected
+            assert not ejected or detector.ejected <= detector.cap
+            if not ejected and number >= settings.interval + settings.max_ejection_time:
                 assert detector.ejected == 0  # nobody is away for longer than that
         elif what == "join":
             members = [*members, *(EndpointHealth() for _ in range(number))]

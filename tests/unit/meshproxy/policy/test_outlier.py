@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from meshproxy.config.model import OutlierDetection
-from meshproxy.policy.outlier import EndpointHealth, OutlierDetector, OutlierEvent
+from meshproxy.policy.outlier import EndpointHealth, FailureKind, OutlierDetector, OutlierEvent
 
 MESH_DEFAULT = OutlierDetection(always_eject_one_host=True)
 EJECTED, CAPPED = OutlierEvent.EJECTED, OutlierEvent.CAPPED
@@ -153,3 +153,128 @@ def test_the_end_of_the_policy_is_an_amnesty() -> None:
     detector.release()
     assert (bad.is_ejected, bad.multiplier, bad.ejections, detector.ejected) == (False, 0, 1, 0)
     assert detector.sweep(1_000.0) == 0
+
+
+GATEWAY, LOCAL = FailureKind.GATEWAY, FailureKind.LOCAL
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ejected"),
+    [
+        ([GATEWAY] * 3, True),
+        ([LOCAL] * 3, True),
+        ([GATEWAY, GATEWAY, FailureKind.SERVER_ERROR, GATEWAY, GATEWAY], False),
+        ([FailureKind.SERVER_ERROR] * 9, False),
+    ],
+)
+def test_gateway_failures_in_a_row_eject_where_enforced(kinds: list[FailureKind], ejected: bool) -> None:
+    settings = replace(
+        MESH_DEFAULT,
+        consecutive_5xx=0,
+        consecutive_gateway_failure=3,
+        enforcing_consecutive_gateway_failure=100,
+    )
+    detector, (bad, *_) = _detector(settings)
+    events = [detector.on_failure(bad, 0.0, kind) for kind in kinds]
+    assert (EJECTED in events) is ejected is bad.is_ejected
+
+
+def test_a_gateway_failure_that_is_capped_still_counts_among_all() -> None:
+    settings = replace(MESH_DEFAULT, always_eject_one_host=False, enforcing_consecutive_gateway_failure=100)
+    detector, (bad, *_) = _detector(settings)
+    assert [detector.on_failure(bad, 0.0, GATEWAY) for _ in range(5)][-1] is CAPPED
+
+
+def test_split_counts_failures_without_an_answer_apart() -> None:
+    settings = replace(MESH_DEFAULT, split_local_origin=True)
+    detector, (bad, worse, _) = _detector(replace(settings, max_ejection_percent=100))
+    for _ in range(4):
+        assert detector.on_failure(bad, 0.0, LOCAL) is None
+    assert detector.on_failure(bad, 0.0, GATEWAY) is None  # an answer: the row of those without is over
+    assert detector.on_failure(bad, 0.0, LOCAL) is None
+    assert [detector.on_failure(worse, 0.0, LOCAL) for _ in range(5)] == [None] * 4 + [EJECTED]
+
+
+@pytest.mark.parametrize(("enforcing", "least", "most"), [(0, 0, 0), (50, 60, 140), (100, 200, 200)])
+def test_enforcing_is_a_share_of_the_ejections_due(enforcing: int, least: int, most: int) -> None:
+    settings = replace(MESH_DEFAULT, enforcing_consecutive_5xx=enforcing, max_ejection_percent=100)
+    detector, members = _detector(settings, 200)
+    events = [detector.on_failure(health, 0.0) for health in members for _ in range(5)]
+    assert least <= events.count(EJECTED) <= most
+
+
+def test_ejections_are_jittered_where_asked() -> None:
+    settings = replace(MESH_DEFAULT, max_ejection_time_jitter=10.0, max_ejection_percent=100)
+    detector, members = _detector(settings, 50)
+    for health in members:
+        _eject(detector, health, 0.0)
+    times = [detector.ejection_time(health) for health in members]
+    assert 30.0 <= min(times) < 32.0 < 38.0 < max(times) <= 40.0
+
+
+def test_an_active_health_check_ends_an_ejection_unless_told_not_to() -> None:
+    detector, (bad, good, _) = _detector()
+    _eject(detector, bad, 0.0)
+    assert (detector.on_health_check_passed(good), detector.on_health_check_passed(bad)) == (False, True)
+    assert (bad.is_ejected, detector.ejected) == (False, 0)
+    stubborn, (bad, *_) = _detector(replace(MESH_DEFAULT, uneject_on_health_check=False))
+    _eject(stubborn, bad, 0.0)
+    assert not stubborn.on_health_check_passed(bad)
+
+
+RATES = replace(MESH_DEFAULT, consecutive_5xx=0, max_ejection_percent=100, success_rate_request_volume=10)
+
+
+def _interval(detector: OutlierDetector, members: list[EndpointHealth], errors: list[int]) -> None:
+    """Each member has 100 requests, so many of which fail."""
+    for health, count in zip(members, errors, strict=True):
+        for _ in range(count):
+            detector.on_failure(health, 1.0)
+        health.successes += 100 - count
+
+
+@pytest.mark.parametrize(
+    ("errors", "ejected"),
+    [
+        ([0, 0, 0, 0, 40], [4]),
+        ([30, 30, 30, 30, 30], []),  # an outage, not an outlier
+        ([0, 1, 2, 3, 4], []),  # within 1.9 standard deviations
+        ([0, 0, 0, 40], []),  # too few endpoints
+    ],
+)
+def test_success_rates_far_below_the_others_eject(errors: list[int], ejected: list[int]) -> None:
+    detector, members = _detector(replace(RATES, enforcing_success_rate=100), len(errors))
+    assert detector.counts_successes
+    _interval(detector, members, errors)
+    assert detector.judge_rates(9.9) == []
+    assert detector.judge_rates(10.0) == [EJECTED] * len(ejected)
+    assert [index for index, health in enumerate(members) if health.is_ejected] == ejected
+    assert all(not health.successes and not health.error_total for health in members)
+
+
+def test_a_failure_percentage_ejects_whatever_the_others_do() -> None:
+    detector, members = _detector(replace(RATES, enforcing_failure_percentage=100), 5)
+    _interval(detector, members, [84, 85, 90, 100, 0])
+    assert detector.judge_rates(10.0) == [EJECTED] * 3
+    assert [health.is_ejected for health in members] == [False, True, True, True, False]
+
+
+def test_rates_of_failures_without_an_answer_are_judged_when_split() -> None:
+    settings = replace(RATES, split_local_origin=True, consecutive_local_origin_failure=0)
+    detector, members = _detector(settings, 5)
+    for health in members:
+        health.successes = 100
+    for _ in range(60):
+        detector.on_failure(members[2], 1.0, LOCAL)
+    assert detector.judge_rates(10.0) == [EJECTED]
+    assert members[2].is_ejected
+
+
+def test_rates_are_not_judged_without_volume_or_where_nothing_is_enforced() -> None:
+    quiet, members = _detector(replace(RATES, enforcing_success_rate=100, success_rate_request_volume=101), 5)
+    _interval(quiet, members, [0, 0, 0, 0, 90])
+    assert quiet.judge_rates(10.0) == []
+    off, members = _detector(RATES, 5)
+    assert not off.counts_successes
+    _interval(off, members, [0, 0, 0, 0, 90])
+    assert off.judge_rates(10.0) == []
