@@ -24,7 +24,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 SIDECAR = "sidecar"
 GATEWAY = "gateway"
 _DOWNSTREAM_CODECS = {SIDECAR: "scan", GATEWAY: "strict"}
-"""By role. Who calls a sidecar is an app beside it or has proved to be of the mesh; a gateway faces strangers."""
+"""By role. Who calls a sidecar is an app or of the mesh; a gateway faces strangers."""
 
 
 @dataclass(frozen=True, slots=True)
