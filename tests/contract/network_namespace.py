@@ -37,8 +37,9 @@ class NetworkNamespace:
     def listen(self, address: str, port: int) -> socket.socket:
         return self.call(socket.create_server, (address, port))
 
-    def connect(self, address: str, port: int, timeout: float = 10.0) -> socket.socket:
-        return self.call(socket.create_connection, (address, port), timeout)
+    def connect(self, address: str, port: int, timeout: float = 10.0, source: str = "") -> socket.socket:
+        """`source`: the address to call from; empty lets the system choose."""
+        return self.call(socket.create_connection, (address, port), timeout, (source, 0) if source else None)
 
     def __enter__(self) -> Self:
         return self

@@ -36,7 +36,7 @@ TIMEOUT = 20.0
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def _prepare_network(network: NetworkNamespace) -> None:
+def prepare_network(network: NetworkNamespace) -> None:
     """What the init container does in a pod, for a pod that calls itself: VIPs to 15001, the own port to
     15006."""
     network.run("ip", "link", "set", "lo", "up")
@@ -123,7 +123,7 @@ async def create(api: ApiClient, manifest: dict[str, object]) -> None:
         await api.update_status({**created, "status": manifest["status"]})
 
 
-async def _root_bundle(api: ApiClient) -> None:
+async def root_bundle(api: ApiClient) -> None:
     """Until the control plane has published whom to trust in the namespace."""
     async with asyncio.timeout(TIMEOUT):
         while True:
@@ -193,8 +193,8 @@ async def _start_sidecar(place: Place, log: BinaryIO) -> "subprocess.Popen[bytes
     return place.spawn([sys.executable, "-m", "meshproxy", *arguments], stderr=log)
 
 
-_STARTERS = {"envoy": _start_envoy, "meshproxy": _start_sidecar}
-DATA_PLANES = tuple(_STARTERS)
+STARTERS = {"envoy": _start_envoy, "meshproxy": _start_sidecar}
+DATA_PLANES = tuple(STARTERS)
 
 
 class Mesh:
@@ -268,7 +268,7 @@ async def running_mesh(
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory)
         network = stack.enter_context(NetworkNamespace())
-        _prepare_network(network)
+        prepare_network(network)
 
         def spawn(*args: object, **kwargs: object) -> "subprocess.Popen[bytes]":
             return network.call(subprocess.Popen, *args, **kwargs)  # type: ignore[arg-type]
@@ -282,10 +282,10 @@ async def running_mesh(
         api = await stack.enter_async_context(control_plane.client())
         for manifest in manifests():
             await create(api, manifest)
-        await _root_bundle(api)
+        await root_bundle(api)
         log = stack.enter_context((directory / "data-plane.log").open("wb"))
         place = Place(directory, control_plane, ports, api, spawn, drain_timeout)
-        proxy = await _STARTERS[data_plane](place, log)
+        proxy = await STARTERS[data_plane](place, log)
         stack.callback(proxy.wait)
         stack.callback(proxy.terminate)
         running = Mesh(network, api, directory, proxy)
