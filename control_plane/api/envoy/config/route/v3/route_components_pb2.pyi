@@ -425,3 +425,13 @@ class QueryParameterMatcher(_message.Message):
     string_match: _string_pb2.StringMatcher
     present_match: bool
     def __init__(self, name: _Optional[str] = ..., string_match: _Optional[_Union[_string_pb2.StringMatcher, _Mapping]] = ..., present_match: _Optional[bool] = ...) -> None: ...
+
+class FilterConfig(_message.Message):
+    __slots__ = ("config", "is_optional", "disabled")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    IS_OPTIONAL_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    config: _any_pb2.Any
+    is_optional: bool
+    disabled: bool
+    def __init__(self, config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., is_optional: _Optional[bool] = ..., disabled: _Optional[bool] = ...) -> None: ...

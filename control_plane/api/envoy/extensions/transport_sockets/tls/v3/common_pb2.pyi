@@ -66,11 +66,26 @@ class SubjectAltNameMatcher(_message.Message):
     def __init__(self, san_type: _Optional[_Union[SubjectAltNameMatcher.SanType, str]] = ..., matcher: _Optional[_Union[_string_pb2.StringMatcher, _Mapping]] = ...) -> None: ...
 
 class CertificateValidationContext(_message.Message):
-    __slots__ = ("trusted_ca", "watched_directory", "match_typed_subject_alt_names")
+    __slots__ = ("trusted_ca", "allow_expired_certificate", "trust_chain_verification", "watched_directory", "match_typed_subject_alt_names", "system_root_certs")
+    class TrustChainVerification(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VERIFY_TRUST_CHAIN: _ClassVar[CertificateValidationContext.TrustChainVerification]
+        ACCEPT_UNTRUSTED: _ClassVar[CertificateValidationContext.TrustChainVerification]
+    VERIFY_TRUST_CHAIN: CertificateValidationContext.TrustChainVerification
+    ACCEPT_UNTRUSTED: CertificateValidationContext.TrustChainVerification
+    class SystemRootCerts(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     TRUSTED_CA_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_EXPIRED_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    TRUST_CHAIN_VERIFICATION_FIELD_NUMBER: _ClassVar[int]
     WATCHED_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     MATCH_TYPED_SUBJECT_ALT_NAMES_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_ROOT_CERTS_FIELD_NUMBER: _ClassVar[int]
     trusted_ca: _base_pb2.DataSource
+    allow_expired_certificate: bool
+    trust_chain_verification: CertificateValidationContext.TrustChainVerification
     watched_directory: _base_pb2.WatchedDirectory
     match_typed_subject_alt_names: _containers.RepeatedCompositeFieldContainer[SubjectAltNameMatcher]
-    def __init__(self, trusted_ca: _Optional[_Union[_base_pb2.DataSource, _Mapping]] = ..., watched_directory: _Optional[_Union[_base_pb2.WatchedDirectory, _Mapping]] = ..., match_typed_subject_alt_names: _Optional[_Iterable[_Union[SubjectAltNameMatcher, _Mapping]]] = ...) -> None: ...
+    system_root_certs: CertificateValidationContext.SystemRootCerts
+    def __init__(self, trusted_ca: _Optional[_Union[_base_pb2.DataSource, _Mapping]] = ..., allow_expired_certificate: _Optional[bool] = ..., trust_chain_verification: _Optional[_Union[CertificateValidationContext.TrustChainVerification, str]] = ..., watched_directory: _Optional[_Union[_base_pb2.WatchedDirectory, _Mapping]] = ..., match_typed_subject_alt_names: _Optional[_Iterable[_Union[SubjectAltNameMatcher, _Mapping]]] = ..., system_root_certs: _Optional[_Union[CertificateValidationContext.SystemRootCerts, _Mapping]] = ...) -> None: ...

@@ -10,14 +10,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class UpstreamTlsContext(_message.Message):
-    __slots__ = ("common_tls_context", "sni", "max_session_keys")
+    __slots__ = ("common_tls_context", "sni", "max_session_keys", "auto_host_sni", "auto_sni_san_validation")
     COMMON_TLS_CONTEXT_FIELD_NUMBER: _ClassVar[int]
     SNI_FIELD_NUMBER: _ClassVar[int]
     MAX_SESSION_KEYS_FIELD_NUMBER: _ClassVar[int]
+    AUTO_HOST_SNI_FIELD_NUMBER: _ClassVar[int]
+    AUTO_SNI_SAN_VALIDATION_FIELD_NUMBER: _ClassVar[int]
     common_tls_context: CommonTlsContext
     sni: str
     max_session_keys: _wrappers_pb2.UInt32Value
-    def __init__(self, common_tls_context: _Optional[_Union[CommonTlsContext, _Mapping]] = ..., sni: _Optional[str] = ..., max_session_keys: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+    auto_host_sni: bool
+    auto_sni_san_validation: bool
+    def __init__(self, common_tls_context: _Optional[_Union[CommonTlsContext, _Mapping]] = ..., sni: _Optional[str] = ..., max_session_keys: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., auto_host_sni: _Optional[bool] = ..., auto_sni_san_validation: _Optional[bool] = ...) -> None: ...
 
 class DownstreamTlsContext(_message.Message):
     __slots__ = ("common_tls_context", "require_client_certificate", "disable_stateless_session_resumption")

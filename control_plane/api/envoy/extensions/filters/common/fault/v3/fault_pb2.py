@@ -26,7 +26,7 @@ from control_plane.api.envoy.type.v3 import percent_pb2 as control__plane_dot_ap
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nFcontrol_plane/api/envoy/extensions/filters/common/fault/v3/fault.proto\x12(envoy.extensions.filters.common.fault.v3\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8c\x01\n\nFaultDelay\x12\x30\n\x0b\x66ixed_delay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x34\n\npercentage\x18\x04 \x01(\x0b\x32 .envoy.type.v3.FractionalPercentB\x16\n\x14\x66\x61ult_delay_secifierb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nFcontrol_plane/api/envoy/extensions/filters/common/fault/v3/fault.proto\x12(envoy.extensions.filters.common.fault.v3\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf5\x01\n\nFaultDelay\x12\x30\n\x0b\x66ixed_delay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12X\n\x0cheader_delay\x18\x05 \x01(\x0b\x32@.envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelayH\x00\x12\x34\n\npercentage\x18\x04 \x01(\x0b\x32 .envoy.type.v3.FractionalPercent\x1a\r\n\x0bHeaderDelayB\x16\n\x14\x66\x61ult_delay_secifierb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.ext
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FAULTDELAY']._serialized_start=196
-  _globals['_FAULTDELAY']._serialized_end=336
+  _globals['_FAULTDELAY']._serialized_end=441
+  _globals['_FAULTDELAY_HEADERDELAY']._serialized_start=404
+  _globals['_FAULTDELAY_HEADERDELAY']._serialized_end=417
 # @@protoc_insertion_point(module_scope)
