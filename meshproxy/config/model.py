@@ -65,6 +65,18 @@ class TcpProxy:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """`use_remote_address`: who calls is no part of the mesh, and what its requests say is not believed."""
+
+    trusted_hops: int = 0
+    """`xff_num_trusted_hops`: proxies in front of us whose `x-forwarded-…` fields are believed."""
+    append_forwarded_for: bool = True
+    """False is `skip_xff_append`: `x-forwarded-for` is passed on as it came."""
+    keep_request_id: bool = False
+    """`preserve_external_request_id`."""
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConnectionManager:
     """`envoy.filters.network.http_connection_manager`. Exactly one of `route_table` and `rds_name` is set."""
 
@@ -90,6 +102,8 @@ class HttpConnectionManager:
     """Filters before the router, in order: (name, their settings)."""
     upgrade_types: tuple[str, ...] = ()
     """`upgrade_configs`: protocols, in lower case, that a request may switch its connection to."""
+    edge: EdgeSettings | None = None
+    """None: callers are of the mesh, or the pod's own app."""
 
 
 @dataclass(frozen=True, slots=True)

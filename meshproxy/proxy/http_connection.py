@@ -141,6 +141,8 @@ class HttpServerConnection(asyncio.Protocol):
         self._last_progress = now = self._services.clock.monotonic()
         self._requests_left -= 1
         manager = self._manager
+        if manager.edge is not None:
+            request = manager.edge.admit(request, self.facts.peer_address, self.facts.scheme)
         make = UpgradeStream if request.head.upgrade and manager.may_upgrade(request.head) else HttpStream
         self._stream = stream = make(self, manager, request, now)
         if len(events) > 1:

@@ -9,6 +9,7 @@ from weakref import WeakSet
 from meshproxy.config.model import HttpConnectionManager
 from meshproxy.http.events import RequestHead
 from meshproxy.http.limits import HeadLimits
+from meshproxy.proxy.edge import EdgeRules
 from meshproxy.proxy.route_parts import RouteParts
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.routing.table import CompiledRouteTable
@@ -28,6 +29,7 @@ class HttpManager:
         )
         self.request_reader = services.codec(limits).request_reader
         """Makes the reader of one connection."""
+        self.edge = EdgeRules(config.edge) if config.edge is not None else None
         self.is_retired = False
         """It is no longer in the configuration: every response ends its connection."""
         self.connections: WeakSet[HttpServerConnection] = WeakSet()

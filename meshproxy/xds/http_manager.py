@@ -9,7 +9,7 @@ from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import
 from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
-from meshproxy.config.model import HttpConnectionManager
+from meshproxy.config.model import EdgeSettings, HttpConnectionManager
 from meshproxy.errors import ConfigError
 from meshproxy.xds.routes import translate_routes
 from meshproxy.xds.strict import enum_name, require, seconds_or, type_name, unpack
@@ -47,6 +47,7 @@ def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
         max_headers_count=_max_headers_count(options, f"{path}.common_http_protocol_options"),
         max_requests_per_connection=options.max_requests_per_connection.value,
         upgrade_types=_upgrade_types(manager.upgrade_configs, f"{path}.upgrade_configs"),
+        edge=_edge(manager, path),
     )
 
 
@@ -57,7 +58,6 @@ def _check_fixed_behaviour(manager: _Proto, path: str) -> None:
     require(is_http1, f"{path}.codec_type", f"{enum_name(manager, 'codec_type')} is not supported")
     makes_ids = not manager.HasField("generate_request_id") or manager.generate_request_id.value
     require(makes_ids, f"{path}.generate_request_id", "false is not supported")
-    require(not manager.use_remote_address.value, f"{path}.use_remote_address", "true is not supported")
     server = manager.server_header_transformation
     is_kept = server in (_Proto.OVERWRITE, _Proto.PASS_THROUGH)  # OVERWRITE is also how "not set" looks
     require(
@@ -65,6 +65,18 @@ def _check_fixed_behaviour(manager: _Proto, path: str) -> None:
         f"{path}.server_header_transformation",
         f"{enum_name(manager, 'server_header_transformation')} is not supported",
     )
+
+
+def _edge(manager: _Proto, path: str) -> EdgeSettings | None:
+    if manager.use_remote_address.value:
+        return EdgeSettings(
+            trusted_hops=manager.xff_num_trusted_hops,
+            append_forwarded_for=not manager.skip_xff_append,
+            keep_request_id=manager.preserve_external_request_id,
+        )
+    for field in ("xff_num_trusted_hops", "skip_xff_append", "preserve_external_request_id"):
+        require(not getattr(manager, field), f"{path}.{field}", "only goes with use_remote_address")
+    return None
 
 
 def _check_http_filters(filters: Sequence[hcm_pb2.HttpFilter], path: str) -> None:

@@ -69,7 +69,8 @@ _TABLE: Final[Mapping[str, str]] = {
     _HCM + "HttpConnectionManager": "codec_type stat_prefix rds route_config http_filters"
     " common_http_protocol_options forward_client_cert_details set_current_client_cert_details"
     " stream_idle_timeout request_headers_timeout max_request_headers_kb generate_request_id"
-    " use_remote_address server_header_transformation upgrade_configs",
+    " use_remote_address xff_num_trusted_hops skip_xff_append preserve_external_request_id"
+    " server_header_transformation upgrade_configs",
     _HCM + "HttpConnectionManager.UpgradeConfig": "upgrade_type enabled",
     _HCM + "HttpConnectionManager.SetCurrentClientCertDetails": "uri",
     _HCM + "HttpFilter": "name typed_config is_optional",

@@ -9,7 +9,7 @@ from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import
 from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
-from meshproxy.config.model import HttpConnectionManager
+from meshproxy.config.model import EdgeSettings, HttpConnectionManager
 from meshproxy.errors import ConfigError
 from meshproxy.xds.http_manager import translate_http_manager
 from tests.unit.meshproxy.xds import xds_message as message
@@ -38,6 +38,19 @@ def test_defaults_are_envoys() -> None:
         max_requests_per_connection=0,
         upgrade_types=(),
     )
+
+
+def test_an_edge() -> None:
+    def change(made: Proto) -> None:
+        made.use_remote_address.value = True
+
+    def with_hops(made: Proto) -> None:
+        change(made)
+        made.xff_num_trusted_hops = 2
+        made.skip_xff_append = made.preserve_external_request_id = True
+
+    assert translated(change).edge == EdgeSettings()
+    assert translated(with_hops).edge == EdgeSettings(2, append_forwarded_for=False, keep_request_id=True)
 
 
 def test_everything_that_is_acted_on() -> None:
@@ -111,8 +124,8 @@ def _no_ids(made: Proto) -> None:
     made.generate_request_id.value = False
 
 
-def _remote_address(made: Proto) -> None:
-    made.use_remote_address.value = True
+def _hops_without_edge(made: Proto) -> None:
+    made.xff_num_trusted_hops = 1
 
 
 def _server_header(made: Proto) -> None:
@@ -175,7 +188,7 @@ def _headers(limit: int) -> Change:
         (_router_option, "http_filters[0].dynamic_stats: this field of"),
         (_http2, "h.codec_type: HTTP2 is not supported"),
         (_no_ids, "h.generate_request_id: false is not supported"),
-        (_remote_address, "h.use_remote_address: true is not supported"),
+        (_hops_without_edge, "h.xff_num_trusted_hops: only goes with use_remote_address"),
         (_server_header, "h.server_header_transformation: APPEND_IF_ABSENT is not supported"),
         (_forward_only, "h.forward_client_cert_details: FORWARD_ONLY is not supported"),
         (_set_without_uri, "SANITIZE_SET needs set_current_client_cert_details.uri"),
