@@ -34,6 +34,8 @@ class Delay:
     seconds: float
     flag: str = ""
     """Envoy's response flag for the whole exchange, e.g. `DI`."""
+    then: LocalReply | None = None
+    """What is answered when the time has come, instead of going on."""
 
 
 class Answer:
@@ -51,6 +53,7 @@ class Answer:
 
 
 AnswerHook = Callable[[Answer], None]
+EndHook = Callable[[], None]
 
 
 class FilteredRequest(Protocol):
@@ -74,8 +77,17 @@ class FilteredRequest(Protocol):
         """Monotonic seconds when the request began."""
         ...
 
+    @property
+    def is_forwarded(self) -> bool:
+        """Its route sends it to a cluster: it is neither redirected nor answered by the route itself."""
+        ...
+
     def after(self, hook: AnswerHook) -> None:
         """Show the answer to `hook` before it is sent: also a local one. Not interim (1xx) ones."""
+        ...
+
+    def at_end(self, hook: EndHook) -> None:
+        """Call `hook` once, when the exchange is over, however it ends."""
         ...
 
     def prefer_endpoint(self, address: str, *, strict: bool) -> None:

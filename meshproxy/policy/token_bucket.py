@@ -113,6 +113,10 @@ class KeyedBuckets(Generic[K]):
         self._buckets[key] = bucket  # the order is that of use: who was idle longest stands first
         return bucket
 
+    def is_full(self, now: float) -> bool:
+        """Every bucket is as if it were new."""
+        return self._rest.is_full(now) and all(bucket.is_full(now) for bucket in self._buckets.values())
+
     def _forget_full(self, now: float) -> bool:
         """Forget the full ones among those idle longest; False: there is none."""
         oldest = [key for key, _ in zip(self._buckets, range(_LOOKS), strict=False)]

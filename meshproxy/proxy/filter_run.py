@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from meshproxy.filters.api import Answer, AnswerHook, Delay, HttpFilter, LocalReply
+from meshproxy.filters.api import Answer, AnswerHook, Delay, EndHook, HttpFilter, LocalReply
 from meshproxy.http.events import RequestHead
 from meshproxy.policy.timeout_wheel import TimeoutWheel, Timer
 from meshproxy.proxy.services import ConnectionFacts
@@ -25,6 +26,7 @@ class FilterRun:
     """Implements `FilteredRequest`. Made only for requests that a filter applies to."""
 
     __slots__ = (
+        "_ends",
         "_exchange",
         "_facts",
         "_hooks",
@@ -34,6 +36,7 @@ class FilterRun:
         "filters",
         "flag",
         "head",
+        "is_forwarded",
         "is_strict",
         "now",
         "override",
@@ -47,7 +50,10 @@ class FilterRun:
         facts: ConnectionFacts,
         now: float,
         timers: TimeoutWheel[Callable[[], None]],
+        *,
+        is_forwarded: bool,
     ) -> None:
+        self._ends: list[EndHook] = []
         self._exchange = exchange
         self._facts = facts
         self._hooks: list[AnswerHook] = []
@@ -62,6 +68,7 @@ class FilterRun:
         self.override = ""
         """`address:port` a session is bound to."""
         self.is_strict = False
+        self.is_forwarded = is_forwarded
 
     @property
     def principal(self) -> str:
@@ -73,6 +80,9 @@ class FilterRun:
 
     def after(self, hook: AnswerHook) -> None:
         self._hooks.append(hook)
+
+    def at_end(self, hook: EndHook) -> None:
+        self._ends.append(hook)
 
     def prefer_endpoint(self, address: str, *, strict: bool) -> None:
         self.override = address
@@ -91,19 +101,27 @@ class FilterRun:
                 continue
             if type(verdict) is Delay:
                 self.flag = verdict.flag
-                if verdict.seconds > 0:
-                    self._timer = self._timers.schedule(self.now + verdict.seconds, self.run)
-                    return
-            elif type(verdict) is LocalReply:
+                then = self.run if verdict.then is None else partial(self._answer, verdict.then)
+                self._timer = self._timers.schedule(self.now + verdict.seconds, then)
+                return
+            if type(verdict) is LocalReply:
                 self._exchange.on_filter_reply(verdict)
                 return
         self._exchange.on_filters_passed()
+
+    def _answer(self, reply: LocalReply) -> None:
+        """The delay is over, and it was for nothing."""
+        self._timer = None
+        self._exchange.on_filter_reply(reply)
 
     def cancel(self) -> None:
         """The exchange is over."""
         if self._timer is not None:
             self._timers.cancel(self._timer)
             self._timer = None
+        ends, self._ends = self._ends, []
+        for hook in ends:
+            hook()
 
     def show(self, status: int, forward: bytes, endpoint: str, *, is_local: bool) -> bytes:
         """`forward` of the answer as the hooks leave it; as in Envoy, the last filter sees it first."""

@@ -61,7 +61,9 @@ class HttpStream(HttpExchange):
             filters = manager.parts.filters(target.filter_configs if target else route.filter_configs)
             if filters:
                 facts, timers = self._connection.facts, self._services.timers
-                self._filters = FilterRun(self, filters, head, facts, self._started_at, timers)
+                self._filters = FilterRun(
+                    self, filters, head, facts, self._started_at, timers, is_forwarded=target is not None
+                )
                 self._filters.run()
                 return
         self.on_filters_passed()
@@ -102,7 +104,10 @@ class HttpStream(HttpExchange):
             self._reply(route.direct_response.status, route.direct_response.body, "", False)
             return
         assert route.redirect is not None
-        location = route.redirect.location(self._head, self._connection.facts.scheme)
+        scheme, edge = self._connection.facts.scheme, self._manager.edge
+        if edge is not None:
+            scheme = edge.scheme(self._head, scheme)
+        location = route.redirect.location(self._head, scheme)
         self._reply(route.redirect.status, b"", "", False, ((b"location", location),))
 
     def _direct(self, route: CompiledRoute, target: Target) -> None:
