@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshproxy.config.head_edit import HeadMutations
+from meshproxy.config.http_filter import CorsSettings
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import (
     DirectResponse,
@@ -225,10 +226,18 @@ def _targets(
 
 
 def merged_filter_configs(outer: FilterConfigs, inner: FilterConfigs) -> FilterConfigs:
-    """The inner settings of a filter replace the outer ones."""
+    """The inner settings of a filter replace the outer ones, except that CORS policies say field by field
+    what they replace."""
     if not inner:
         return outer
-    return tuple(sorted((dict(outer) | dict(inner)).items(), key=lambda item: item[0]))
+    merged = dict(outer)
+    for name, settings in inner:
+        under = merged.get(name)
+        if isinstance(settings, CorsSettings) and isinstance(under, CorsSettings):
+            merged[name] = settings.over(under)
+        else:
+            merged[name] = settings
+    return tuple(sorted(merged.items(), key=lambda item: item[0]))
 
 
 def _exact_headers(match: RouteMatch) -> dict[bytes, bytes]:

@@ -13,6 +13,7 @@ from typing import cast
 from certs.spiffe_id import SpiffeId
 from meshproxy.clock import Clock
 from meshproxy.config.model import DownstreamTls, WorkloadIdentity
+from meshproxy.filters.factory import FilterFactory
 from meshproxy.http.codec import codec_maker, scan_codec
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
@@ -91,6 +92,7 @@ def assemble(
         reporter=reporter,
         new_request_id=request_ids(rng),
         peer_metadata_line=peer.header_line(workload),
+        make_filters=FilterFactory(clock, rng).make,
     )
     listener_services = ListenerServices(
         make_protocol=lambda accepted: worker.make_protocol(accepted),  # noqa: PLW0108  made below

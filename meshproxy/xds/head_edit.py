@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Protocol
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import HeaderValueOption
@@ -78,6 +78,20 @@ def _mutations(add: Iterable[HeaderValueOption], remove: Iterable[str], path: st
         tuple(option for option in options if option is not None),
         tuple(_name(name, f"{path}_to_remove[{index}]") for index, name in enumerate(remove)),
     )
+
+
+def translate_options(
+    options: Iterable[HeaderValueOption], path: str, refused: Collection[str] = ()
+) -> tuple[HeaderOption, ...]:
+    """A single list of fields to add; `refused` are names that it must not have. Raises ConfigError."""
+    made = []
+    for index, option in enumerate(options):
+        translated = _option(option, f"{path}[{index}]")
+        if translated is not None:
+            name = translated.name
+            require(name not in refused, f"{path}[{index}].header.key", f"{name!r} is written by the proxy")
+            made.append(translated)
+    return tuple(made)
 
 
 def _option(option: HeaderValueOption, path: str) -> HeaderOption | None:

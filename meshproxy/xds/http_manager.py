@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from control_plane.api.envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
-from control_plane.api.envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
 from meshproxy.config.model import EdgeSettings, HttpConnectionManager
-from meshproxy.errors import ConfigError
+from meshproxy.xds.route_filters import translate_http_filters
 from meshproxy.xds.routes import translate_routes
-from meshproxy.xds.strict import enum_name, require, seconds_or, type_name, unpack
+from meshproxy.xds.strict import enum_name, require, seconds_or
 
 _Proto = hcm_pb2.HttpConnectionManager
 _DEFAULT_STREAM_IDLE_TIMEOUT = 300.0
@@ -21,14 +20,12 @@ _DEFAULT_MAX_HEADERS_KB = 60
 _MAX_HEADERS_KB = 8192
 _DEFAULT_MAX_HEADERS = 100
 _UPGRADES = frozenset({"websocket"})
-_ROUTER = Router.DESCRIPTOR.full_name
 
 
 def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
     """`manager` has passed the strict check. Raises ConfigError."""
     require(bool(manager.stat_prefix), f"{path}.stat_prefix", "must not be empty")
     _check_fixed_behaviour(manager, path)
-    _check_http_filters(manager.http_filters, f"{path}.http_filters")
     kind = manager.WhichOneof("route_specifier")
     require(kind is not None, path, "rds or route_config is needed")
     is_rds = kind == "rds"
@@ -46,6 +43,7 @@ def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
         max_request_headers_kb=_max_headers_kb(manager, path),
         max_headers_count=_max_headers_count(options, f"{path}.common_http_protocol_options"),
         max_requests_per_connection=options.max_requests_per_connection.value,
+        http_filters=translate_http_filters(manager.http_filters, f"{path}.http_filters"),
         upgrade_types=_upgrade_types(manager.upgrade_configs, f"{path}.upgrade_configs"),
         edge=_edge(manager, path),
     )
@@ -77,20 +75,6 @@ def _edge(manager: _Proto, path: str) -> EdgeSettings | None:
     for field in ("xff_num_trusted_hops", "skip_xff_append", "preserve_external_request_id"):
         require(not getattr(manager, field), f"{path}.{field}", "only goes with use_remote_address")
     return None
-
-
-def _check_http_filters(filters: Sequence[hcm_pb2.HttpFilter], path: str) -> None:
-    """The router, last and once; unknown filters only where the sender calls them optional."""
-    for index, item in enumerate(filters):
-        where = f"{path}[{index}]"
-        name = type_name(item.typed_config)
-        if name == _ROUTER:
-            require(index == len(filters) - 1, where, "the router must be the last filter")
-            unpack(item.typed_config, Router, where)
-        elif not item.is_optional:
-            raise ConfigError(f"{where}: HTTP filter {name or item.name!r} is not supported")
-    has_router = bool(filters) and type_name(filters[-1].typed_config) == _ROUTER
-    require(has_router, path, "the last filter must be the router")
 
 
 def _rds_name(rds: hcm_pb2.Rds, path: str) -> str:

@@ -50,16 +50,16 @@ _DENOMINATORS: Final = {
 
 
 def translate_route_action(
-    action: _Proto, path: str, host_retry: components.RetryPolicy | None = None
+    action: _Proto, path: str, host_retry: components.RetryPolicy | None = None, place: str = ""
 ) -> RouteAction:
-    """`action` has passed the strict check; `host_retry` counts where it has no retry policy of its own.
-    Raises ConfigError.
+    """`action` has passed the strict check; `host_retry` counts where it has no retry policy of its own;
+    `place` is the route's (see `route_filters`). Raises ConfigError.
     """
     own_retry = action.HasField("retry_policy")
     retry = action.retry_policy if own_retry else host_retry
     rewrite = translate_path_rewrite(action, action.HasField("regex_rewrite"), path)
     return RouteAction(
-        clusters=_clusters(action, path),
+        clusters=_clusters(action, path, place),
         timeout=seconds_or(action, "timeout", _DEFAULT_TIMEOUT, path),
         retry=translate_retry(retry, f"{path}.retry_policy") if retry is not None else None,
         cluster_not_found_status=_NOT_FOUND_STATUS[action.cluster_not_found_response_code],
@@ -79,7 +79,7 @@ def translate_route_action(
     )
 
 
-def _clusters(action: _Proto, path: str) -> tuple[WeightedCluster, ...]:
+def _clusters(action: _Proto, path: str, place: str) -> tuple[WeightedCluster, ...]:
     kind = action.WhichOneof("cluster_specifier")
     require(kind is not None, path, "cluster or weighted_clusters is needed")
     if kind == "cluster":
@@ -88,13 +88,13 @@ def _clusters(action: _Proto, path: str) -> tuple[WeightedCluster, ...]:
     where = f"{path}.weighted_clusters.clusters"
     weighted = split([share.name for share in shares], [share.weight.value for share in shares], where)
     return tuple(
-        _share(cluster, share, f"{where}[{index}]")
+        _share(cluster, share, f"{where}[{index}]", f"{place}|{share.name}|{index}")
         for index, (cluster, share) in enumerate(zip(weighted, shares, strict=True))
     )
 
 
 def _share(
-    cluster: WeightedCluster, share: components.WeightedCluster.ClusterWeight, path: str
+    cluster: WeightedCluster, share: components.WeightedCluster.ClusterWeight, path: str, place: str
 ) -> WeightedCluster:
     """What is changed for this alternative only."""
     host = share.host_rewrite_literal
@@ -103,7 +103,7 @@ def _share(
         mutations=translate_mutations(share, path),
         host_rewrite=check_host(host, f"{path}.host_rewrite_literal") if host else "",
         metadata_match=subset_criteria(share.metadata_match, f"{path}.metadata_match"),
-        filter_configs=translate_filter_configs(share.typed_per_filter_config, path),
+        filter_configs=translate_filter_configs(share.typed_per_filter_config, path, place),
     )
 
 

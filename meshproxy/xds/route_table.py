@@ -40,7 +40,7 @@ def making_table(config: RouteConfiguration, path: str, before: MadeTable | None
         if host is None:
             where = f"{path}.virtual_hosts[{index}]"
             yield from checking(message, where)
-            host = virtual_host(message, where)
+            host = virtual_host(message, where, config.name)
         hosts[body] = host
         listed.append(host)
         yield

@@ -19,7 +19,6 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from meshproxy.errors import ConfigError
 from meshproxy.steps import Steps
-from meshproxy.xds.not_yet import NOT_YET
 
 M = TypeVar("M", bound=Message)
 
@@ -34,6 +33,9 @@ _TCP = "envoy.extensions.filters.network.tcp_proxy.v3."
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
 _LISTENER_FILTER = "envoy.extensions.filters.listener."
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3."
+_HTTP_FILTER = "envoy.extensions.filters.http."
+_COMMON_LIMIT = "envoy.extensions.common.ratelimit.v3."
+_SESSION_STATE = "envoy.extensions.http.stateful_session."
 
 _TABLE: Final[Mapping[str, str]] = {
     # core
@@ -52,6 +54,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "RuntimeFractionalPercent": "default_value",
     _CORE + "SocketAddress": "address port_value",
     _CORE + "TransportSocket": "name typed_config",
+    _CORE + "TypedExtensionConfig": "name typed_config",
     # listeners
     _LISTENER + "AdditionalAddress": "address",
     _LISTENER + "Filter": "name typed_config",
@@ -79,11 +82,41 @@ _TABLE: Final[Mapping[str, str]] = {
     _TCP + "TcpProxy": "stat_prefix cluster weighted_clusters idle_timeout",
     _TCP + "TcpProxy.WeightedCluster": "clusters",
     _TCP + "TcpProxy.WeightedCluster.ClusterWeight": "name weight",
+    # settings of HTTP filters
+    _HTTP_FILTER + "cors.v3.Cors": "",
+    _HTTP_FILTER
+    + "cors.v3.CorsPolicy": "allow_origin_string_match allow_methods allow_headers expose_headers"
+    " max_age allow_credentials filter_enabled allow_private_network_access forward_not_matching_preflights",
+    _HTTP_FILTER + "fault.v3.FaultAbort": "http_status header_abort percentage",
+    _HTTP_FILTER + "fault.v3.FaultAbort.HeaderAbort": "",
+    _HTTP_FILTER + "fault.v3.HTTPFault": "delay abort headers max_active_faults",
+    "envoy.extensions.filters.common.fault.v3.FaultDelay": "fixed_delay header_delay percentage",
+    "envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay": "",
+    _HTTP_FILTER + "local_ratelimit.v3.LocalRateLimit": "stat_prefix status token_bucket filter_enabled"
+    " filter_enforced response_headers_to_add descriptors enable_x_ratelimit_headers"
+    " always_consume_default_token_bucket rate_limits max_dynamic_descriptors",
+    _COMMON_LIMIT + "LocalRateLimitDescriptor": "entries token_bucket",
+    _COMMON_LIMIT + "RateLimitDescriptor.Entry": "key value",
+    "envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor": "descriptor_key skip_if_error text",
+    _HTTP_FILTER + "stateful_session.v3.StatefulSession": "session_state strict",
+    _HTTP_FILTER + "stateful_session.v3.StatefulSessionPerRoute": "disabled stateful_session",
+    _SESSION_STATE + "cookie.v3.CookieBasedSessionState": "cookie",
+    _SESSION_STATE + "header.v3.HeaderBasedSessionState": "name",
+    "envoy.type.http.v3.Cookie": "name ttl path attributes",
+    "envoy.type.http.v3.CookieAttribute": "name value",
+    "envoy.type.v3.HttpStatus": "code",
+    "envoy.type.v3.TokenBucket": "max_tokens tokens_per_fill fill_interval",
     # routes
     _ROUTE + "DirectResponseAction": "status body",
+    _ROUTE + "FilterConfig": "config is_optional disabled",
     _ROUTE + "HeaderMatcher": "name string_match range_match present_match invert_match"
     " treat_missing_header_as_empty",
     _ROUTE + "QueryParameterMatcher": "name string_match present_match",
+    _ROUTE + "RateLimit": "actions",
+    _ROUTE + "RateLimit.Action": "request_headers remote_address generic_key extension",
+    _ROUTE + "RateLimit.Action.GenericKey": "descriptor_value descriptor_key",
+    _ROUTE + "RateLimit.Action.RemoteAddress": "",
+    _ROUTE + "RateLimit.Action.RequestHeaders": "header_name descriptor_key skip_if_absent",
     _ROUTE + "RedirectAction": "host_redirect path_redirect prefix_rewrite regex_rewrite response_code"
     " https_redirect scheme_redirect strip_query port_redirect",
     _ROUTE + "RetryPolicy": "retry_on num_retries retry_host_predicate host_selection_retry_max_attempts"
@@ -154,8 +187,7 @@ _TABLE: Final[Mapping[str, str]] = {
 }
 
 ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
-    message: frozenset(fields.split()) - NOT_YET.get(message, frozenset())
-    for message, fields in _TABLE.items()
+    message: frozenset(fields.split()) for message, fields in _TABLE.items()
 }
 """Full message name -> names of the fields that the translation reads."""
 

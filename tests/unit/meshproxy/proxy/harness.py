@@ -27,6 +27,7 @@ from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import Route, RouteAction, RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.route_match import EVERY_PATH
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.filters.factory import FilterFactory
 from meshproxy.http.codec import codec_maker, scan_codec
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
@@ -230,6 +231,7 @@ async def running(
         reporter=reporter,
         new_request_id=request_ids(rng),
         peer_metadata_line=peer.header_line(own),
+        make_filters=FilterFactory(clock, rng).make,
     )
     listener_services = ListenerServices(
         make_protocol=lambda accepted: worker.make_protocol(accepted),

@@ -13,6 +13,7 @@ from meshproxy.config.head_edit import (
     PathRewrite,
     RegexSubstitution,
 )
+from meshproxy.config.http_filter import RateLimitSettings
 from meshproxy.config.retry import RateLimitedBackOff, ResetHeaderFormat, RetrySettings
 from meshproxy.config.route import (
     HashCookie,
@@ -38,10 +39,9 @@ from meshproxy.config.route_match import (
     StringMatchKind,
 )
 from meshproxy.errors import ConfigError
-from meshproxy.xds import route_filters, route_retry
-from meshproxy.xds.not_yet import NOT_YET, NOT_YET_RETRY_ON
+from meshproxy.xds import route_retry
+from meshproxy.xds.not_yet import NOT_YET_RETRY_ON
 from meshproxy.xds.routes import translate_routes
-from meshproxy.xds.strict import ACTED_ON, check
 from tests.unit.meshproxy.xds.xds_message import packed
 
 EXACT = StringMatchKind.EXACT
@@ -285,29 +285,23 @@ def test_origin_of_a_route() -> None:
     assert made.metadata == (("name", "web"), ("rule", "2"))
 
 
-def test_settings_of_filters_at_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route_filters, "PER_ROUTE", {})
-    route_filters.per_route(Router, lambda message, path: path)
-    box = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
-    configs = {"typed_per_filter_config": {"z": box, "a": box}}
+def test_settings_of_filters_at_every_level() -> None:
+    box = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "limits",
+        "token_bucket": {"max_tokens": 1, "fill_interval": "1s"},
+    }
+    configs = {"typed_per_filter_config": {"envoy.filters.http.local_ratelimit": box}}
     share = {"name": "c", "weight": 1, **configs}
-    made = table(
-        {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": [share]}}, **configs},
-        configs,
-        **configs,
-    )
+    shown = {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": [share]}}, **configs}
+    made = table(shown, configs, **configs)
     [host] = made.virtual_hosts
     found = host.routes[0].action
     assert isinstance(found, RouteAction)
-    for level, where in (
-        (made, "r"),
-        (host, "r.virtual_hosts[0]"),
-        (host.routes[0], "r.virtual_hosts[0].routes[0]"),
-        (found.clusters[0], "r.virtual_hosts[0].routes[0].route.weighted_clusters.clusters[0]"),
-    ):
-        assert level.filter_configs == tuple(
-            (name, f"{where}.typed_per_filter_config['{name}']") for name in "az"
-        )
+    levels = (made, host, host.routes[0], found.clusters[0])
+    settings = [dict(level.filter_configs)["envoy.filters.http.local_ratelimit"] for level in levels]
+    assert all(isinstance(one, RateLimitSettings) for one in settings)
+    assert len(set(settings)) == len(levels), "each place has buckets of its own"
 
 
 def _add(**option: object) -> dict[str, object]:
@@ -452,17 +446,3 @@ def test_a_thousand_header_options_are_the_limit() -> None:
 def test_conditions_not_carried_out_yet_are_refused(condition: str) -> None:
     with pytest.raises(ConfigError, match=f"retry_policy.retry_on: {condition} is not supported"):
         action(retry_policy={"retry_on": f"reset,{condition}"})
-
-
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_fields_not_carried_out_yet_are_refused(name: str) -> None:
-    assert not NOT_YET[name] & ACTED_ON[name]
-
-
-def test_a_refused_field_is_named() -> None:
-    message = ParseDict({"name": "t", "virtual_hosts": []}, RouteConfiguration())
-    message.virtual_hosts.add(name="h", domains=["*"]).routes.add().route.hash_policy.add().terminal = True
-    if "hash_policy" not in NOT_YET.get("envoy.config.route.v3.RouteAction", ()):
-        pytest.skip("it is carried out")
-    with pytest.raises(ConfigError, match=r"routes\[0\].route.hash_policy: this field"):
-        check(message, "r")
