@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from meshproxy.config.health_check import HealthCheck
 from meshproxy.config.load_balancing import LoadBalancing, Locality
+from meshproxy.config.resilience import CircuitBreakerSettings, RetryBudgetSettings
 from meshproxy.config.route import FilterConfigs, RouteTable, WeightedCluster
 
 
@@ -152,11 +154,6 @@ class ClusterType(Enum):
     """The endpoint is the connection's original destination."""
 
 
-class LbPolicy(Enum):
-    ROUND_ROBIN = "round_robin"
-    CLUSTER_PROVIDED = "cluster_provided"
-
-
 @dataclass(frozen=True, slots=True)
 class UpstreamTls:
     """`UpstreamTlsContext` with identity from the sidecar's own agent."""
@@ -210,6 +207,9 @@ class Endpoint:
     port: int
     weight: int = 1
     healthy: bool = True
+    """`health_status`; one that is not is used in panic only."""
+    is_degraded: bool = False
+    """`health_status` DEGRADED: used for what the others cannot take."""
     transport_socket_match: tuple[tuple[str, str], ...] = ()
     """Metadata `envoy.transport_socket_match`, sorted, e.g. `(("tlsMode", "mutual"),)`."""
     spiffe_id: str = ""
@@ -301,12 +301,18 @@ class Cluster:
     max_requests: int = 1024
     max_retries: int = 3
     """`circuit_breakers.thresholds` of the default priority; Envoy's defaults."""
+    retry_budget: RetryBudgetSettings | None = None
+    """In place of `max_retries`."""
+    circuit_breaker: CircuitBreakerSettings | None = None
+    """One for each endpoint; metadata `meshproxy.io.circuit_breaker`."""
     max_requests_per_connection: int = 0
     """After so many a connection is not used again; 0 is no limit, Envoy's default."""
+    health_check: HealthCheck | None = None
+    """None: no endpoint is asked how it is."""
     outlier_detection: OutlierDetection | None = None
     """None: no endpoint is ever ejected."""
     load_balancing: LoadBalancing = field(default_factory=LoadBalancing)
-    """Of clusters whose `lb_policy` is not CLUSTER_PROVIDED."""
+    """Of clusters whose type is not ORIGINAL_DST."""
     healthy_panic_threshold: float = 50.0
     """Percent of endpoints not ejected, below which all are used (`common_lb_config`); 0 disables. Envoy's
     default is 50."""

@@ -50,6 +50,11 @@ class CircuitBreaker:
         self._open_until = 0.0
         self._has_probe = False
 
+    @property
+    def is_open(self) -> bool:
+        """Open or half-open: the next answer matters."""
+        return bool(self._openings)
+
     def state(self, now: float) -> BreakerState:
         if not self._openings:
             return BreakerState.CLOSED

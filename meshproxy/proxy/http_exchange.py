@@ -336,7 +336,7 @@ class HttpExchange:
         if self._endpoint is not None:
             self._endpoint.active_requests -= 1
             if self._response is None and self._endpoint.is_watched and self._cluster is not None:
-                self._cluster.on_attempt_over(self._endpoint)
+                self._cluster.on_attempt_over(self._endpoint, self)
         if self._filters is not None:
             self._filters.cancel()
             self._flag += self._filters.flag

@@ -85,7 +85,7 @@ class HttpStream(HttpExchange):
             self.reply(Outcome.CLUSTER_NOT_FOUND, status)
             return
         if cluster.active_requests >= cluster.cluster.max_requests:
-            cluster.overflows += 1
+            cluster.on_overflow("requests")
             self.reply(Outcome.OVERFLOW)
             return
         cluster.active_requests += 1
@@ -143,6 +143,8 @@ class HttpStream(HttpExchange):
             return
         self._endpoint = endpoint
         endpoint.active_requests += 1
+        if endpoint.is_watched:
+            cluster.on_attempt_begun(endpoint, self)
         route = self._route
         assert route is not None
         if route.attempt_limits is not None and self._request_done:
@@ -238,7 +240,7 @@ class HttpStream(HttpExchange):
         assert cluster is not None
         assert route is not None
         if head.status >= 500 or endpoint.is_watched:
-            cluster.on_answer(endpoint, head, self._now() - self._attempted_at)
+            cluster.on_answer(endpoint, head, self._now() - self._attempted_at, self)
         retry = route.retry
         if retry is not None:
             if retry.judges_responses and self._retry_answer(response, events):
@@ -347,7 +349,7 @@ class HttpStream(HttpExchange):
     def _count_failure(self) -> None:
         """The endpoint failed: no answer, or a broken one. For outlier detection and the like."""
         if self._cluster is not None and self._endpoint is not None:
-            self._cluster.on_attempt_failed(self._endpoint, FailureKind.LOCAL)
+            self._cluster.on_attempt_failed(self._endpoint, FailureKind.LOCAL, self)
 
     # --- time ---
 

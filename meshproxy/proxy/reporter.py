@@ -194,6 +194,18 @@ class Reporter:
     def retry_overflowed(self, cluster: str) -> None:
         self._metrics.counter("meshproxy_upstream_retries_overflowed_total", cluster=cluster).add()
 
+    def overflowed(self, cluster: str, limit: str) -> None:
+        self._metrics.counter("meshproxy_upstream_overflowed_total", cluster=cluster, limit=limit).add()
+
+    def breaker_opened(self, cluster: str) -> None:
+        self._metrics.counter("meshproxy_circuit_breaker_opened_total", cluster=cluster).add()
+
+    def health_checked(self, cluster: str, result: str) -> None:
+        self._metrics.counter("meshproxy_health_checks_total", cluster=cluster, result=result).add()
+
+    def looked_up(self, cluster: str, result: str) -> None:
+        self._metrics.counter("meshproxy_upstream_dns_lookups_total", cluster=cluster, result=result).add()
+
     def outlier(self, cluster: str, event: OutlierEvent, ejected: int) -> None:
         """Something happened to a cluster that now has `ejected` endpoints ejected."""
         self._metrics.gauge("meshproxy_outlier_ejections_active", cluster=cluster).set(ejected)

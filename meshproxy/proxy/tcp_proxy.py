@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from meshproxy.config.model import TcpProxy
+from meshproxy.policy.outlier import FailureKind
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.routing.cluster_choice import ClusterChoice
@@ -126,24 +127,29 @@ class TcpRelay:
             if cluster is None or endpoint is None or id(endpoint) in tried:
                 break
             if cluster.connections >= cluster.cluster.max_connections:
-                cluster.overflows += 1
+                cluster.on_overflow("connections")
                 self.flag = "UO"
                 break
             tried = (*tried, id(endpoint))
             endpoint.requests += 1
             cluster.connections += 1
             endpoint.active_requests += 1
+            if endpoint.is_watched:
+                cluster.on_attempt_begun(endpoint, self)
             try:
                 await self._services.connector.connect(endpoint.target, self.upstream)
                 self._endpoint = endpoint
-                endpoint.health.failures = 0
+                if endpoint.is_watched:
+                    cluster.on_connected(endpoint, self)
             except ConnectFailed as error:
                 self.flag = "UF"
                 endpoint.connect_failures += 1
-                cluster.on_attempt_failed(endpoint)
+                cluster.on_attempt_failed(endpoint, FailureKind.LOCAL, self)
                 self._services.reporter.connect_failed(cluster.cluster.name, error)
                 continue
             except BaseException:
+                if endpoint.is_watched:
+                    cluster.on_attempt_over(endpoint, self)
                 self._end(reset=True)
                 raise
             finally:

@@ -273,7 +273,7 @@ class Worker:
             manager.sweep(now)
         for cluster in self._live.clusters.values():
             cluster.expire_idle(now)
-            cluster.return_ejected(now)
+            cluster.sweep(now)
         self.flush_counters()
 
     def flush_counters(self) -> None:

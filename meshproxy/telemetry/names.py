@@ -148,8 +148,32 @@ UPSTREAM_RETRIES: Final = MetricFamily(
 RETRIES_OVERFLOWED: Final = MetricFamily(
     "meshproxy_upstream_retries_overflowed_total",
     MetricKind.COUNTER,
-    "Retries not made because as many as `max_retries` allows were under way.",
+    "Retries not made because the retry budget, or `max_retries` in its place, did not allow them.",
     ("cluster",),
+)
+UPSTREAM_OVERFLOWED: Final = MetricFamily(
+    "meshproxy_upstream_overflowed_total",
+    MetricKind.COUNTER,
+    "Requests and connections refused by a circuit limit of a cluster.",
+    ("cluster", "limit"),
+)
+BREAKER_OPENED: Final = MetricFamily(
+    "meshproxy_circuit_breaker_opened_total",
+    MetricKind.COUNTER,
+    "Circuit breakers of endpoints that opened, or opened again after a probe.",
+    ("cluster",),
+)
+HEALTH_CHECKS: Final = MetricFamily(
+    "meshproxy_health_checks_total",
+    MetricKind.COUNTER,
+    "Active health checks of endpoints, by how they ended.",
+    ("cluster", "result"),
+)
+DNS_LOOKUPS: Final = MetricFamily(
+    "meshproxy_upstream_dns_lookups_total",
+    MetricKind.COUNTER,
+    "Names of DNS clusters looked up, by whether addresses were found.",
+    ("cluster", "result"),
 )
 OUTLIER_ACTIVE: Final = MetricFamily(
     "meshproxy_outlier_ejections_active", MetricKind.GAUGE, "Endpoints ejected now.", ("cluster",)
@@ -212,7 +236,8 @@ OWN_FAMILIES: Final = {
     family.name: family
     for family in (
         CONNECTIONS_REFUSED, PROTOCOL_DETECTION, DOWNSTREAM_ACTIVE, TLS_HANDSHAKES, UPSTREAM_CONNECT_FAILURES,
-        UPSTREAM_RETRIES, RETRIES_OVERFLOWED, OUTLIER_ACTIVE, OUTLIER_ENFORCED, OUTLIER_CAPPED,
+        UPSTREAM_RETRIES, RETRIES_OVERFLOWED, UPSTREAM_OVERFLOWED, BREAKER_OPENED, HEALTH_CHECKS,
+        DNS_LOOKUPS, OUTLIER_ACTIVE, OUTLIER_ENFORCED, OUTLIER_CAPPED,
         HEALTHY_PANIC, XDS_CONNECTED, XDS_UPDATE_REJECTED, CERTIFICATE_EXPIRY, CERTIFICATE_RENEWALS,
         SERIES_OVERFLOWED, WORKERS_SERVING, WORKER_RESTARTS, RESIDENT_MEMORY, CPU_SECONDS,
     )

@@ -7,17 +7,19 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from meshproxy.clock import Clock
 from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
 from meshproxy.http.codec import Codec
 from meshproxy.http.events import ResponseHead
-from meshproxy.policy.outlier import FailureKind, OutlierDetector, OutlierEvent
-from meshproxy.policy.retry_condition import GATEWAY_ERRORS
+from meshproxy.policy.outlier import FailureKind, OutlierEvent
+from meshproxy.policy.retry_budget import RetryBudget
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.balancer.assembly import Assembled, assemble, heeds_time
+from meshproxy.upstream.cluster_health import ClusterHealth, next_probe_at
 from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
 from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
@@ -27,6 +29,10 @@ _log = logging.getLogger(__name__)
 
 _MAX_ORIGINAL_DST_ENDPOINTS = 1024
 """Addresses remembered by one ORIGINAL_DST cluster; an idle one makes room when a new one comes."""
+
+
+def _uncounted(*what: str) -> None:
+    """For those who do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,14 @@ class UpstreamServices:
     """(cluster, error): for counting; policies hear of it through the waiter."""
     on_outlier: Callable[[str, OutlierEvent, int], None]
     """(cluster, event, endpoints ejected now): for counting."""
+    on_overflow: Callable[[str, str], None] = _uncounted
+    """(cluster, limit): for counting."""
+    on_breaker_opened: Callable[[str], None] = _uncounted
+    """(cluster): for counting."""
+    on_health_check: Callable[[str, str], None] = _uncounted
+    """(cluster, result): for counting."""
+    on_lookup: Callable[[str, str], None] = _uncounted
+    """(cluster, result): for counting."""
 
 
 class ClusterRuntime:
@@ -57,7 +71,21 @@ class ClusterRuntime:
         self._balancer = nobody.balancer
         self._directed = nobody.directed
         self._heeds_time = False
-        self._outlier: OutlierDetector | None = None
+        self._is_special = cluster.type is ClusterType.ORIGINAL_DST
+        """`pick` has more to do than to ask the balancer."""
+        self._probe_at = inf
+        """When a breaker that is open may let a request pass."""
+        self._health = ClusterHealth(
+            cluster,
+            services.clock,
+            services.rng,
+            rotate=self._rotate,
+            tell=self._tell,
+            on_opened=lambda: services.on_breaker_opened(self.cluster.name),
+        )
+        self._budget: RetryBudget | None = None
+        self._counted = 0
+        """Of `exchanges`, those the budget has heard of."""
         self.is_panicking = False
         self._by_address: dict[tuple[str, int], EndpointRuntime] = {}
         self._is_retired = False
@@ -84,8 +112,6 @@ class ClusterRuntime:
         kept = {runtime.key: runtime for runtime in before}
         live: list[EndpointRuntime] = []
         for endpoint in endpoints:
-            if not endpoint.healthy:
-                continue
             target = self._target(endpoint)
             runtime = kept.pop(
                 (endpoint.address, endpoint.port, endpoint.spiffe_id, target.tls is not None), None
@@ -100,7 +126,8 @@ class ClusterRuntime:
                 runtime.endpoint, runtime.target = endpoint, target
             live.append(runtime)
         self._endpoints = live
-        self._update_outlier()
+        self._update_budget()
+        self._health.update(cluster, live)
         self._rotate()
         for runtime in self._by_address.values():
             runtime.target = self._target(runtime.endpoint)
@@ -116,11 +143,12 @@ class ClusterRuntime:
             runtime.retire()
         self._endpoints = []
         self._by_address = {}
-        self._update_outlier()
+        self._health.update(self.cluster, ())
         self._rotate()
 
     def _target(self, endpoint: Endpoint) -> DialTarget:
         cluster = self.cluster
+        tls = self._tls_for(endpoint)
         return DialTarget(
             address=endpoint.address,
             port=endpoint.port,
@@ -144,12 +172,19 @@ class ClusterRuntime:
         self, tried: Collection[int], original_dst: tuple[str, int], context: PickContext | None = None
     ) -> EndpointRuntime | None:
         """An endpoint, one not in `tried` (ids of runtimes) where one is left; None when there is none."""
-        if self.cluster.type is ClusterType.ORIGINAL_DST:
-            return self._pick_original(original_dst)
-        if self.is_panicking:
-            self._tell(OutlierEvent.PANICKED)
+        if self._is_special:
+            if self.cluster.type is ClusterType.ORIGINAL_DST:
+                return self._pick_original(original_dst)
+            self._take_care()
         now = self._services.clock.monotonic() if self._heeds_time else 0.0
         return (self._balancer if context is None else self._directed).pick(context, tried, now)
+
+    def _take_care(self) -> None:
+        """Before a choice that is not the usual one."""
+        if self._probe_at < inf and self._services.clock.monotonic() >= self._probe_at:
+            self._rotate()
+        if self.is_panicking:
+            self._tell(OutlierEvent.PANICKED)
 
     def _pick_original(self, address: tuple[str, int]) -> EndpointRuntime | None:
         runtime = self._by_address.get(address)
@@ -171,117 +206,113 @@ class ClusterRuntime:
                 return True
         return False
 
-    # --- outlier detection ---
+    # --- what becomes of attempts ---
+
+    def on_attempt_begun(self, runtime: EndpointRuntime, attempt: object) -> None:
+        """`attempt`, whatever it is, goes to `runtime`, which is watched; the three below hear of its end."""
+        self._health.on_begun(runtime, attempt)
 
     def on_attempt_failed(
-        self, runtime: EndpointRuntime, kind: FailureKind = FailureKind.SERVER_ERROR
+        self,
+        runtime: EndpointRuntime,
+        kind: FailureKind = FailureKind.SERVER_ERROR,
+        attempt: object = None,
     ) -> None:
-        """`runtime` answered 500 or above, or not at all. (A success sets `health.failures` to 0.)"""
-        outlier = self._outlier
-        if outlier is None or runtime.is_removed:
-            return
-        runtime.is_watched = True  # until a success
-        event = outlier.on_failure(runtime.health, self._services.clock.monotonic(), kind)
-        if event is None:
-            return
-        self._tell(event)
-        if event is OutlierEvent.EJECTED:
-            self._rotate()
-            _log.info(
-                "%s: %s:%d failed too often in a row: ejected for %g s",
-                self.cluster.name,
-                runtime.target.address,
-                runtime.target.port,
-                outlier.ejection_time(runtime.health),
-            )
+        """`runtime` answered 500 or above, or not at all."""
+        self._health.on_failed(runtime, kind, attempt)
 
-    def on_answer(self, runtime: EndpointRuntime, head: ResponseHead, took: float) -> None:
+    def on_answer(
+        self, runtime: EndpointRuntime, head: ResponseHead, took: float, attempt: object = None
+    ) -> None:
         """`runtime` answered after `took` seconds. Heard of statuses from 500 on, and of every answer while
         it `is_watched`."""
-        if head.status >= 500:
-            is_gateway = head.status in GATEWAY_ERRORS
-            self.on_attempt_failed(runtime, FailureKind.GATEWAY if is_gateway else FailureKind.SERVER_ERROR)
-        else:
-            runtime.health.failures = 0
-            runtime.is_watched = False
+        self._health.on_answer(runtime, head, took, attempt)
 
-    def on_attempt_over(self, runtime: EndpointRuntime) -> None:
+    def on_connected(self, runtime: EndpointRuntime, attempt: object = None) -> None:
+        """Over TCP: `runtime`, which is watched, took a connection."""
+        self._health.on_success(runtime, attempt)
+
+    def on_attempt_over(self, runtime: EndpointRuntime, attempt: object = None) -> None:
         """An attempt on a watched endpoint ended without saying anything of it."""
+        self._health.on_over(runtime, attempt)
 
-    def return_ejected(self, now: float) -> None:
-        """Take endpoints back whose ejection is over, eject those whose rates are out of line; run now and
-        then."""
-        outlier = self._outlier
-        if outlier is None:
-            return
-        events = [OutlierEvent.RETURNED] if outlier.sweep(now) else []
-        events += outlier.judge_rates(now)
-        for event in events:
-            self._tell(event)
-        if events:
-            self._rotate()
+    def sweep(self, now: float) -> None:
+        """What the policies do in their own time; run now and then."""
+        self._health.sweep(now)
+        if self._budget is not None:
+            self._count_requests(self._budget)
+            self._budget.tick(now)
 
     @property
     def ejected(self) -> int:
         """Endpoints that are ejected now."""
-        return self._outlier.ejected if self._outlier is not None else 0
-
-    def _update_outlier(self) -> None:
-        """Follow the configuration and the endpoints, which may have left while ejected."""
-        settings = self.cluster.outlier_detection
-        before = self.ejected
-        if self._outlier is None or self._outlier.settings != settings:
-            if self._outlier is not None:
-                self._outlier.release()
-            now = self._services.clock.monotonic()
-            self._outlier = (
-                OutlierDetector(settings, now, self._services.rng) if settings is not None else None
-            )
-        if self._outlier is not None:
-            self._outlier.set_members([runtime.health for runtime in self._endpoints])
-        if self.ejected < before:
-            self._tell(OutlierEvent.RETURNED)
+        return self._health.ejected
 
     def _rotate(self) -> None:
         """Balance over the endpoints that are fit, or over all when too few are."""
         services, settings = self._services, self.cluster.load_balancing
-        assembled = assemble(
-            settings,
-            self._endpoints,
-            services.rng,
-            services.clock.monotonic(),
-            self.cluster.healthy_panic_threshold,
-        )
+        now, endpoints = services.clock.monotonic(), self._endpoints
+        self._probe_at = inf
+        if self.cluster.circuit_breaker is not None:
+            self._probe_at = next_probe_at(endpoints, now)
+            endpoints = [one for one in endpoints if not one.is_barred(now)]
+        assembled = assemble(settings, endpoints, services.rng, now, self.cluster.healthy_panic_threshold)
         self._balancer, self._directed = assembled.balancer, assembled.directed
         self.is_panicking = assembled.is_panicking
         self._heeds_time = heeds_time(settings)
+        is_given = self.cluster.type is ClusterType.ORIGINAL_DST
+        self._is_special = is_given or self.is_panicking or self._probe_at < inf
 
     def _tell(self, event: OutlierEvent) -> None:
         self._services.on_outlier(self.cluster.name, event, self.ejected)
 
-    # --- retries ---
+    # --- limits ---
+
+    def on_overflow(self, limit: str) -> None:
+        """A circuit limit (`connections`, `pending`, `requests`) forbids what was asked for."""
+        self.overflows += 1
+        self._services.on_overflow(self.cluster.name, limit)
 
     def try_acquire_retry(self) -> bool:
-        """Count a retry that begins, until `release_retry`; False: the circuit limit forbids it."""
-        if self.active_retries >= self.cluster.max_retries:
-            return False
-        self.active_retries += 1
-        return True
+        """Count a retry that begins, until `release_retry`; False: the budget, or the circuit limit where
+        there is none, forbids it."""
+        budget = self._budget
+        if budget is None:
+            is_allowed = self.active_retries < self.cluster.max_retries
+        else:
+            self._count_requests(budget)
+            now = self._services.clock.monotonic()
+            is_allowed = budget.try_acquire(self.active_requests, self.active_retries, now)
+        self.active_retries += is_allowed
+        return is_allowed
 
     def release_retry(self) -> None:
         """A retry was answered, or came to nothing."""
         self.active_retries -= 1
+
+    def _update_budget(self) -> None:
+        settings = self.cluster.retry_budget
+        if settings is None:
+            self._budget = None
+        elif self._budget is None or self._budget.settings != settings:
+            self._budget = RetryBudget(settings, self._services.clock.monotonic())
+            self._counted = self.exchanges
+
+    def _count_requests(self, budget: RetryBudget) -> None:
+        """The exchange pays for one count only, whatever is made of it."""
+        budget.requests += self.exchanges - self._counted
+        self._counted = self.exchanges
 
     # --- connections ---
 
     def connect(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> bool:
         """Queue `waiter` for a connection of `runtime` and dial one; False: a circuit limit forbids it."""
         cluster = self.cluster
-        if (
-            self.pending_requests >= cluster.max_pending_requests
-            or self.connections >= cluster.max_connections
-        ):
-            self.overflows += 1
+        if self.pending_requests >= cluster.max_pending_requests:
+            self.on_overflow("pending")
+            return False
+        if self.connections >= cluster.max_connections:
+            self.on_overflow("connections")
             return False
         self.pending_requests += 1
         runtime.waiters.append(waiter)

@@ -6,6 +6,8 @@ from collections import deque
 from typing import Protocol
 
 from meshproxy.config.model import Endpoint, UpstreamTls
+from meshproxy.policy.circuit_breaker import BreakerState, CircuitBreaker
+from meshproxy.policy.health_state import HealthState
 from meshproxy.policy.latency import LatencyEstimate
 from meshproxy.policy.outlier import EndpointHealth
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
@@ -29,15 +31,19 @@ class EndpointRuntime:
     __slots__ = (
         "active_requests",
         "added_at",
+        "breaker",
+        "check",
         "connect_failures",
         "connecting",
         "connections",
         "endpoint",
         "health",
         "idle",
+        "is_presumed_well",
         "is_removed",
         "is_watched",
         "latency",
+        "prober",
         "requests",
         "series",
         "target",
@@ -63,6 +69,14 @@ class EndpointRuntime:
         """When it came, or was fit again; monotonic seconds. For slow start."""
         self.latency: LatencyEstimate | None = None
         """What attempts take; only in clusters that balance by it."""
+        self.breaker: CircuitBreaker | None = None
+        """Only where the cluster has one for each endpoint."""
+        self.prober: object = None
+        """The attempt that is the breaker's probe; None: none is under way."""
+        self.check: HealthState | None = None
+        """What active health checks found; None: there are none."""
+        self.is_presumed_well = False
+        """It served before it was ever checked: until the first check ends it is taken as well."""
         self.is_removed = False
         self.is_watched = False
         """Answers that are no failures are of interest too: the cluster wants to hear of every attempt."""
@@ -72,7 +86,26 @@ class EndpointRuntime:
 
     @property
     def fitness(self) -> Fitness:
-        return Fitness.UNFIT if self.health.is_ejected else Fitness.FIT
+        check, endpoint = self.check, self.endpoint
+        if check is not None and not check.is_healthy:
+            if check.is_excluded:
+                return Fitness.EXCLUDED
+            if not (check.is_pending and self.is_presumed_well):
+                return Fitness.UNFIT
+        if self.health.is_ejected or not endpoint.healthy:
+            return Fitness.UNFIT
+        is_degraded = endpoint.is_degraded or (check is not None and check.is_degraded)
+        return Fitness.DEGRADED if is_degraded else Fitness.FIT
+
+    def is_barred(self, now: float) -> bool:
+        """Its breaker lets nothing pass, in panic neither."""
+        breaker = self.breaker
+        return breaker is not None and (self.prober is not None or breaker.state(now) is BreakerState.OPEN)
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return f"{self.target.address}:{self.target.port}"
 
     @property
     def tls(self) -> UpstreamTls | None:

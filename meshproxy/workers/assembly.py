@@ -79,6 +79,10 @@ def assemble(
         pool=PoolSettings(),
         on_connect_failed=reporter.connect_failed,
         on_outlier=reporter.outlier,
+        on_overflow=reporter.overflowed,
+        on_breaker_opened=reporter.breaker_opened,
+        on_health_check=reporter.health_checked,
+        on_lookup=reporter.looked_up,
     )
     services = ProxyServices(
         clock=clock,

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from google.protobuf.wrappers_pb2 import UInt32Value
+from google.protobuf.struct_pb2 import Struct
 
 from control_plane.api.envoy.config.cluster.v3 import cluster_pb2
-from control_plane.api.envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
-from control_plane.api.envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection as _Outlier
 from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from meshproxy.config.model import (
     Cluster,
     ClusterType,
-    LbPolicy,
     OutlierDetection,
     ServiceIdentity,
     TransportSocketMatch,
 )
+from meshproxy.config.resilience import CircuitBreakerSettings
 from meshproxy.errors import ConfigError
+from meshproxy.xds.cluster_limits import translate_breaker, translate_limits
 from meshproxy.xds.endpoints import (
     MESH_KEY,
-    metadata_of,
     socket_host_and_port,
     text_values,
     translate_endpoints,
 )
+from meshproxy.xds.load_balancing import translate_load_balancing
+from meshproxy.xds.outlier import translate_outlier
 from meshproxy.xds.strict import enum_name, require, seconds_or, unpack
 from meshproxy.xds.tls import upstream_tls
 
 _Proto = cluster_pb2.Cluster
 _HTTP_OPTIONS = HttpProtocolOptions.DESCRIPTOR.full_name
+_FEATURES = frozenset({"circuit_breaker", "load_balancer", "retry_budget"})
+"""Keys of `meshproxy.io` metadata that are settings; the others are labels."""
 _DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds; Envoy's default."""
 
@@ -38,10 +40,6 @@ _TYPES = {
     _Proto.EDS: ClusterType.EDS,
     _Proto.ORIGINAL_DST: ClusterType.ORIGINAL_DST,
 }
-_POLICIES = {
-    _Proto.ROUND_ROBIN: LbPolicy.ROUND_ROBIN,
-    _Proto.CLUSTER_PROVIDED: LbPolicy.CLUSTER_PROVIDED,
-}
 
 
 def translate_cluster(cluster: _Proto, path: str) -> Cluster:
@@ -49,14 +47,14 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
     kind = _type(cluster, path)
     max_requests = _check_http_options(cluster, path)
     source, source_v6 = _bind_addresses(cluster.upstream_bind_config, f"{path}.upstream_bind_config")
-    connections, pending, requests, retries = _limits(cluster, path)
+    own = _own_metadata(cluster)
+    limits = translate_limits(cluster.circuit_breakers, own, path)
     return Cluster(
         name=cluster.name,
         type=kind,
         eds_service_name=_eds_name(cluster, kind, path),
         endpoints=translate_endpoints(cluster.load_assignment, f"{path}.load_assignment"),
         connect_timeout=_connect_timeout(cluster, path),
-        lb_policy=_lb_policy(cluster, kind, path),
         tls=upstream_tls(cluster.transport_socket, path) if cluster.HasField("transport_socket") else None,
         transport_socket_matches=tuple(
             _socket_match(match, f"{path}.transport_socket_matches[{index}]")
@@ -64,13 +62,16 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
         ),
         bind_address=source,
         bind_address_v6=source_v6,
-        service=_service(cluster, path),
-        max_connections=connections,
-        max_pending_requests=pending,
-        max_requests=requests,
-        max_retries=retries,
+        service=_service(own, path),
+        max_connections=limits.max_connections,
+        max_pending_requests=limits.max_pending_requests,
+        max_requests=limits.max_requests,
+        max_retries=limits.max_retries,
+        retry_budget=limits.retry_budget,
+        circuit_breaker=_breaker(own, kind, path),
         max_requests_per_connection=max_requests,
         outlier_detection=_outlier(cluster, kind, path),
+        load_balancing=translate_load_balancing(cluster, _load_balancer(own, path), path),
         healthy_panic_threshold=_panic_threshold(cluster, path),
     )
 
@@ -95,16 +96,6 @@ def _eds_name(cluster: _Proto, kind: ClusterType, path: str) -> str:
         return ""
     require(cluster.eds_cluster_config.eds_config.HasField("ads"), f"{path}.eds_config", "must be ads")
     return cluster.eds_cluster_config.service_name or cluster.name
-
-
-def _lb_policy(cluster: _Proto, kind: ClusterType, path: str) -> LbPolicy:
-    policy = _POLICIES.get(cluster.lb_policy)
-    name = enum_name(cluster, "lb_policy")
-    if policy is None:
-        raise ConfigError(f"{path}.lb_policy: {name} is not supported")
-    is_fitting = (policy is LbPolicy.CLUSTER_PROVIDED) == (kind is ClusterType.ORIGINAL_DST)
-    require(is_fitting, f"{path}.lb_policy", f"{name} does not go with type {enum_name(cluster, 'type')}")
-    return policy
 
 
 def _connect_timeout(cluster: _Proto, path: str) -> float:
@@ -162,50 +153,6 @@ def _source_host(address: SocketAddress, path: str) -> str:
     return host
 
 
-def _limits(cluster: _Proto, path: str) -> tuple[int, int, int, int]:
-    """(connections, pending requests, requests, retries); Envoy's defaults where not set."""
-    thresholds = cluster.circuit_breakers.thresholds
-    require(len(thresholds) <= 1, f"{path}.circuit_breakers.thresholds", "more than one is not supported")
-    limits = thresholds[0] if thresholds else CircuitBreakers.Thresholds()
-    return (
-        _value_or(limits.max_connections, limits.HasField("max_connections"), 1024),
-        _value_or(limits.max_pending_requests, limits.HasField("max_pending_requests"), 1024),
-        _value_or(limits.max_requests, limits.HasField("max_requests"), 1024),
-        _value_or(limits.max_retries, limits.HasField("max_retries"), 3),
-    )
-
-
-def _outlier(cluster: _Proto, kind: ClusterType, path: str) -> OutlierDetection | None:
-    """None where it is not set, which is what the API says it means. An `enforcing_success_rate` that is not
-    set is taken as 0, unlike Envoy's 100: comparing success rates is not done here."""
-    if not cluster.HasField("outlier_detection"):
-        return None
-    path = f"{path}.outlier_detection"
-    message = cluster.outlier_detection
-    require(kind is not ClusterType.ORIGINAL_DST, path, "not for clusters of type ORIGINAL_DST")
-    require(not message.enforcing_success_rate.value, f"{path}.enforcing_success_rate", "only 0 is supported")
-    settings = OutlierDetection(
-        consecutive_5xx=_value_or(message.consecutive_5xx, message.HasField("consecutive_5xx"), 5),
-        interval=_positive_or(message, "interval", 10.0, path),
-        base_ejection_time=(base := _positive_or(message, "base_ejection_time", 30.0, path)),
-        max_ejection_time=_positive_or(message, "max_ejection_time", max(base, 300.0), path),
-        max_ejection_percent=_value_or(
-            message.max_ejection_percent, message.HasField("max_ejection_percent"), 10
-        ),
-        always_eject_one_host=message.always_eject_one_host.value,
-    )
-    require(settings.max_ejection_percent <= 100, f"{path}.max_ejection_percent", "must be at most 100")
-    longest = settings.max_ejection_time
-    require(longest >= base, f"{path}.max_ejection_time", f"{longest} s is below the base, {base} s")
-    return settings
-
-
-def _positive_or(message: _Outlier, field: str, default: float, path: str) -> float:
-    value = seconds_or(message, field, default, path)
-    require(value > 0, f"{path}.{field}", "must be above 0")
-    return value
-
-
 def _panic_threshold(cluster: _Proto, path: str) -> float:
     """Percent; Envoy's default where it is not set."""
     config = cluster.common_lb_config
@@ -217,11 +164,43 @@ def _panic_threshold(cluster: _Proto, path: str) -> float:
     return value
 
 
-def _value_or(wrapper: UInt32Value, is_set: bool, default: int) -> int:
-    return wrapper.value if is_set else default
+def _own_metadata(cluster: _Proto) -> Struct:
+    """Empty where there is none."""
+    known = cluster.metadata.filter_metadata
+    return known[MESH_KEY] if MESH_KEY in known else Struct()
 
 
-def _service(cluster: _Proto, path: str) -> ServiceIdentity:
-    labels = metadata_of(cluster.metadata, MESH_KEY, path)
+def _load_balancer(own: Struct, path: str) -> str:
+    if "load_balancer" not in own.fields:
+        return ""
+    value = own.fields["load_balancer"]
+    place = f"{path}.metadata.filter_metadata[{MESH_KEY!r}].load_balancer"
+    require(value.WhichOneof("kind") == "string_value", place, "must be a string")
+    return value.string_value
+
+
+def _breaker(own: Struct, kind: ClusterType, path: str) -> CircuitBreakerSettings | None:
+    settings = translate_breaker(own, path)
+    place = f"{path}.metadata.filter_metadata[{MESH_KEY!r}].circuit_breaker"
+    is_fitting = settings is None or kind is not ClusterType.ORIGINAL_DST
+    require(is_fitting, place, "not for clusters of type ORIGINAL_DST")
+    return settings
+
+
+def _outlier(cluster: _Proto, kind: ClusterType, path: str) -> OutlierDetection | None:
+    """None where it is not set, which is what the API says it means."""
+    if not cluster.HasField("outlier_detection"):
+        return None
+    path = f"{path}.outlier_detection"
+    require(kind is not ClusterType.ORIGINAL_DST, path, "not for clusters of type ORIGINAL_DST")
+    return translate_outlier(cluster.outlier_detection, path)
+
+
+def _service(own: Struct, path: str) -> ServiceIdentity:
+    labels = {key: value for key, value in own.fields.items() if key not in _FEATURES}
+    place = f"{path}.metadata.filter_metadata[{MESH_KEY!r}]"
+    for key, value in labels.items():
+        require(value.WhichOneof("kind") == "string_value", f"{place}[{key!r}]", "must be a string")
     keys = {"host": "service_host", "name": "service_name", "namespace": "service_namespace"}
-    return ServiceIdentity(**{field: labels[key] for field, key in keys.items() if labels.get(key)})
+    found = {field: labels[key].string_value for field, key in keys.items() if key in labels}
+    return ServiceIdentity(**{field: value for field, value in found.items() if value})

@@ -11,40 +11,60 @@ from certs.spiffe_id import SpiffeId
 from control_plane.api.envoy.config.core.v3.address_pb2 import Address, SocketAddress
 from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata
 from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthStatus
-from control_plane.api.envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint
+from control_plane.api.envoy.config.endpoint.v3.endpoint_components_pb2 import (
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
 from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from meshproxy.config.load_balancing import Locality
 from meshproxy.config.model import Endpoint, WorkloadIdentity
 from meshproxy.errors import ConfigError
 from meshproxy.steps import Steps, finished
-from meshproxy.xds.strict import enum_name, require
+from meshproxy.xds.strict import require
 
 SOCKET_MATCH_KEY = "envoy.transport_socket_match"
 MESH_KEY = "meshproxy.io"
 """Filter metadata of other names belongs to others and is passed over, as Envoy does."""
 
 _MAX_WEIGHT = 1 << 31
-_HEALTH = {
-    HealthStatus.UNKNOWN: True,
-    HealthStatus.HEALTHY: True,
-    HealthStatus.UNHEALTHY: False,
-    HealthStatus.DRAINING: False,
-    HealthStatus.TIMEOUT: False,
-}
+_NOWHERE = Locality()
+_WELL = (HealthStatus.UNKNOWN, HealthStatus.HEALTHY, HealthStatus.DEGRADED)
+SUBSET_KEY = "envoy.lb"
+_MAX_PRIORITY = 128
+"""Envoy's bound of `LocalityLbEndpoints.priority`."""
 
 
 def translate_endpoints(assignment: ClusterLoadAssignment, path: str) -> tuple[Endpoint, ...]:
-    """Endpoints in the order given; all localities have one priority. Raises ConfigError."""
+    """Endpoints in the order given. Raises ConfigError."""
     return finished(translating_endpoints(assignment, path))
 
 
 def translating_endpoints(assignment: ClusterLoadAssignment, path: str) -> Steps[tuple[Endpoint, ...]]:
     """The same, pausing after each endpoint."""
     endpoints = []
-    for outer, locality in enumerate(assignment.endpoints):
-        for inner, item in enumerate(locality.lb_endpoints):
-            endpoints.append(_endpoint(item, f"{path}.endpoints[{outer}].lb_endpoints[{inner}]"))
+    for outer, group in enumerate(assignment.endpoints):
+        where = f"{path}.endpoints[{outer}]"
+        known = group.locality
+        locality = (
+            Locality(known.region, known.zone, known.sub_zone) if group.HasField("locality") else _NOWHERE
+        )
+        require(group.priority <= _MAX_PRIORITY, f"{where}.priority", f"{group.priority} is above 128")
+        for inner, item in enumerate(group.lb_endpoints):
+            endpoint = _endpoint(item, group, locality, f"{where}.lb_endpoints[{inner}]")
+            endpoints.append(endpoint)
             yield
+    _check_priorities(endpoints, path)
     return tuple(endpoints)
+
+
+def _check_priorities(endpoints: list[Endpoint], path: str) -> None:
+    """A locality of a priority has one weight."""
+    weights: dict[tuple[int, Locality], int] = {}
+    for one in endpoints:
+        weight = weights.setdefault((one.priority, one.locality), one.locality_weight)
+        require(
+            weight == one.locality_weight, f"{path}.endpoints", "a locality has two load_balancing_weights"
+        )
 
 
 def host_and_port(address: Address, path: str) -> tuple[str, int]:
@@ -77,13 +97,9 @@ def metadata_of(metadata: Metadata, key: str, path: str) -> dict[str, str]:
     return text_values(metadata.filter_metadata[key], f"{path}.metadata.filter_metadata[{key!r}]")
 
 
-def _endpoint(item: LbEndpoint, path: str) -> Endpoint:
+def _endpoint(item: LbEndpoint, group: LocalityLbEndpoints, locality: Locality, path: str) -> Endpoint:
     host, port = host_and_port(item.endpoint.address, f"{path}.endpoint.address")
     require(port > 0, f"{path}.endpoint.address", "the port must not be 0")
-    healthy = _HEALTH.get(item.health_status)
-    if healthy is None:
-        status = enum_name(item, "health_status")
-        raise ConfigError(f"{path}.health_status: {status} is not supported")
     weight = item.load_balancing_weight.value if item.HasField("load_balancing_weight") else 1
     require(1 <= weight < _MAX_WEIGHT, f"{path}.load_balancing_weight", f"{weight} is not from 1 to 2^31-1")
     labels = metadata_of(item.metadata, MESH_KEY, path)
@@ -92,10 +108,15 @@ def _endpoint(item: LbEndpoint, path: str) -> Endpoint:
         address=host,
         port=port,
         weight=weight,
-        healthy=healthy,
+        healthy=item.health_status in _WELL,
+        is_degraded=item.health_status == HealthStatus.DEGRADED,
         transport_socket_match=tuple(sorted(match.items())),
         spiffe_id=_spiffe_id(labels.get("spiffe_id", ""), path),
         workload=_workload(labels),
+        priority=group.priority,
+        locality=locality,
+        locality_weight=group.load_balancing_weight.value,
+        labels=tuple(sorted(metadata_of(item.metadata, SUBSET_KEY, path).items())),
     )
 
 

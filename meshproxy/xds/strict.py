@@ -51,6 +51,8 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "Http1ProtocolOptions": "",
     _CORE + "HttpProtocolOptions": "idle_timeout max_headers_count max_requests_per_connection",
     _CORE + "Metadata": "filter_metadata",
+    _CORE + "Locality": "region zone sub_zone",
+    _CORE + "RuntimeDouble": "default_value runtime_key",
     _CORE + "RuntimeFractionalPercent": "default_value",
     _CORE + "SocketAddress": "address port_value",
     _CORE + "TransportSocket": "name typed_config",
@@ -152,22 +154,41 @@ _TABLE: Final[Mapping[str, str]] = {
     "envoy.type.matcher.v3.RegexMatcher": "regex",
     # clusters
     _CLUSTER + "CircuitBreakers": "thresholds",
-    _CLUSTER + "CircuitBreakers.Thresholds": "max_connections max_pending_requests max_requests max_retries",
+    _CLUSTER + "CircuitBreakers.Thresholds": "priority max_connections max_pending_requests max_requests"
+    " max_retries retry_budget",
+    _CLUSTER + "CircuitBreakers.Thresholds.RetryBudget": "budget_percent min_retry_concurrency",
     _CLUSTER + "Cluster": "transport_socket_matches name type eds_cluster_config connect_timeout lb_policy"
     " load_assignment circuit_breakers typed_extension_protocol_options upstream_bind_config"
-    " transport_socket metadata outlier_detection common_lb_config",
-    _CLUSTER + "Cluster.CommonLbConfig": "healthy_panic_threshold",
+    " transport_socket metadata outlier_detection common_lb_config lb_subset_config ring_hash_lb_config"
+    " least_request_lb_config maglev_lb_config round_robin_lb_config",
+    _CLUSTER + "Cluster.CommonLbConfig": "healthy_panic_threshold locality_weighted_lb_config"
+    " consistent_hashing_lb_config",
+    _CLUSTER + "Cluster.CommonLbConfig.ConsistentHashingLbConfig": "hash_balance_factor",
+    _CLUSTER + "Cluster.CommonLbConfig.LocalityWeightedLbConfig": "",
+    _CLUSTER + "Cluster.LbSubsetConfig": "fallback_policy subset_selectors",
+    _CLUSTER + "Cluster.LbSubsetConfig.LbSubsetSelector": "keys fallback_policy",
+    _CLUSTER + "Cluster.LeastRequestLbConfig": "choice_count active_request_bias slow_start_config",
+    _CLUSTER + "Cluster.MaglevLbConfig": "table_size",
+    _CLUSTER + "Cluster.RingHashLbConfig": "minimum_ring_size hash_function maximum_ring_size",
+    _CLUSTER + "Cluster.RoundRobinLbConfig": "slow_start_config",
+    _CLUSTER + "Cluster.SlowStartConfig": "slow_start_window aggression min_weight_percent",
     _CLUSTER + "Cluster.EdsClusterConfig": "eds_config service_name",
     _CLUSTER + "Cluster.TransportSocketMatch": "name match transport_socket",
-    _CLUSTER + "OutlierDetection": "consecutive_5xx interval base_ejection_time max_ejection_time"
-    " max_ejection_percent always_eject_one_host enforcing_success_rate",
+    _CLUSTER + "OutlierDetection": "consecutive_5xx interval base_ejection_time max_ejection_percent"
+    " enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume"
+    " success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure"
+    " split_external_local_origin_errors consecutive_local_origin_failure"
+    " enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate"
+    " failure_percentage_threshold enforcing_failure_percentage failure_percentage_minimum_hosts"
+    " failure_percentage_request_volume max_ejection_time max_ejection_time_jitter"
+    " successful_active_health_check_uneject_host always_eject_one_host",
     _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config common_http_protocol_options",
     _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options",
     # endpoints
     _ENDPOINT + "ClusterLoadAssignment": "cluster_name endpoints",
     _ENDPOINT + "Endpoint": "address",
     _ENDPOINT + "LbEndpoint": "endpoint health_status metadata load_balancing_weight",
-    _ENDPOINT + "LocalityLbEndpoints": "lb_endpoints",
+    _ENDPOINT + "LocalityLbEndpoints": "locality lb_endpoints load_balancing_weight priority",
     # TLS
     _TLS + "CertificateValidationContext": "match_typed_subject_alt_names",
     _TLS + "CommonTlsContext": "tls_params tls_certificate_sds_secret_configs"

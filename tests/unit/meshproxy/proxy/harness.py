@@ -218,6 +218,10 @@ async def running(
         PoolSettings(),
         reporter.connect_failed,
         reporter.outlier,
+        reporter.overflowed,
+        reporter.breaker_opened,
+        reporter.health_checked,
+        reporter.looked_up,
     )
     services = ProxyServices(
         clock=clock,

@@ -8,10 +8,10 @@ from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster as Pro
 from control_plane.api.envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import (
     Cluster,
     ClusterType,
-    LbPolicy,
     OutlierDetection,
     ServiceIdentity,
     UpstreamTls,
@@ -32,11 +32,12 @@ def translated(change: Change = lambda made: None) -> Cluster:
 
 def test_defaults_are_envoys() -> None:
     made = translated()
-    assert (made.type, made.eds_service_name, made.lb_policy) == (
+    assert (made.type, made.eds_service_name, made.load_balancing) == (
         ClusterType.EDS,
         "catalog",
-        LbPolicy.ROUND_ROBIN,
+        LoadBalancing(),
     )
+    assert (made.retry_budget, made.circuit_breaker) == (None, None)
     assert (made.connect_timeout, made.tls, made.service) == (5.0, None, ServiceIdentity())
     limits = (made.max_connections, made.max_pending_requests, made.max_requests, made.max_retries)
     assert limits == (1024, 1024, 1024, 3)
@@ -45,7 +46,9 @@ def test_defaults_are_envoys() -> None:
 
 def test_outlier_detection_has_envoys_defaults() -> None:
     made = translated(lambda made: made.outlier_detection.SetInParent())
-    assert made.outlier_detection == OutlierDetection(5, 10.0, 30.0, 300.0, 10, False)
+    assert made.outlier_detection == OutlierDetection(
+        5, 10.0, 30.0, 300.0, 10, False, enforcing_success_rate=100
+    )
 
 
 def test_outlier_detection_as_it_is_set() -> None:
@@ -100,7 +103,7 @@ def test_original_destination_with_source_addresses() -> None:
     made.upstream_bind_config.extra_source_addresses.add().address.address = "::6"
     translated = translate_cluster(made, "c")
     assert (translated.bind_address, translated.bind_address_v6) == ("127.0.0.6", "::6")
-    assert (translated.type, translated.lb_policy) == (ClusterType.ORIGINAL_DST, LbPolicy.CLUSTER_PROVIDED)
+    assert translated.type is ClusterType.ORIGINAL_DST
 
 
 def test_static_endpoints() -> None:
@@ -124,8 +127,8 @@ def _inline(made: Proto) -> None:
     made.load_assignment.CopyFrom(message.endpoints())
 
 
-def _maglev(made: Proto) -> None:
-    made.lb_policy = Proto.MAGLEV
+def _by_config(made: Proto) -> None:
+    made.lb_policy = Proto.LOAD_BALANCING_POLICY_CONFIG
 
 
 def _provided(made: Proto) -> None:
@@ -140,10 +143,6 @@ def _original_with_outlier(made: Proto) -> None:
     made.ClearField("eds_cluster_config")
     made.type, made.lb_policy = Proto.ORIGINAL_DST, Proto.CLUSTER_PROVIDED
     made.outlier_detection.SetInParent()
-
-
-def _success_rates(made: Proto) -> None:
-    made.outlier_detection.enforcing_success_rate.value = 100
 
 
 def _no_interval(made: Proto) -> None:
@@ -205,12 +204,11 @@ def _two_sources(made: Proto) -> None:
         (_eds_from_file, "c.eds_cluster_config.eds_config: must be ads"),
         (_static_with_eds, "c.eds_cluster_config: only for clusters of type EDS"),
         (_inline, "c.load_assignment: only for clusters of type STATIC"),
-        (_maglev, "c.lb_policy: MAGLEV is not supported"),
+        (_by_config, "c.lb_policy: LOAD_BALANCING_POLICY_CONFIG is not supported"),
         (_provided, "c.lb_policy: CLUSTER_PROVIDED does not go with type EDS"),
         (_instant, "c.connect_timeout: must be above 0"),
         (_two_thresholds, "c.circuit_breakers.thresholds: more than one is not supported"),
         (_original_with_outlier, "c.outlier_detection: not for clusters of type ORIGINAL_DST"),
-        (_success_rates, "c.outlier_detection.enforcing_success_rate: only 0 is supported"),
         (_no_interval, "c.outlier_detection.interval: must be above 0"),
         (_too_many, "c.outlier_detection.max_ejection_percent: must be at most 100"),
         (_longest_below_base, "c.outlier_detection.max_ejection_time: 3.0 s is below the base, 30.0 s"),

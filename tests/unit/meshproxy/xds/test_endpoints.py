@@ -7,6 +7,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthStatus
 from control_plane.api.envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint
+from meshproxy.config.load_balancing import Locality
 from meshproxy.config.model import Endpoint, WorkloadIdentity
 from meshproxy.errors import ConfigError
 from meshproxy.xds.endpoints import translate_endpoints
@@ -38,7 +39,7 @@ def labels(values: Mapping[str, str | float], key: str = "meshproxy.io") -> Call
 
 
 def test_a_bare_endpoint_is_healthy_of_weight_one_and_nobody_in_particular() -> None:
-    assert one(lambda item: None) == Endpoint(address="10.244.0.7", port=8080)
+    assert one(lambda item: None) == Endpoint(address="10.244.0.7", port=8080, locality_weight=0)
 
 
 def test_endpoints_keep_their_order_across_localities() -> None:
@@ -68,8 +69,36 @@ def test_health_and_weight() -> None:
     assert (endpoint.healthy, endpoint.weight) == (False, 7)
 
 
-def _degraded(item: LbEndpoint) -> None:
-    item.health_status = HealthStatus.DEGRADED
+def test_a_degraded_endpoint_is_used_for_what_others_cannot_take() -> None:
+    def degraded(item: LbEndpoint) -> None:
+        item.health_status = HealthStatus.DEGRADED
+
+    endpoint = one(degraded)
+    assert (endpoint.healthy, endpoint.is_degraded) == (True, True)
+
+
+def test_localities_priorities_and_labels_that_subsets_are_chosen_by() -> None:
+    made = message.endpoints()
+    group = made.endpoints[0]
+    group.locality.region, group.locality.zone, group.locality.sub_zone = "r", "z", "s"
+    group.priority = 1
+    group.load_balancing_weight.value = 3
+    labels({"version": "v1", "a": "b"}, "envoy.lb")(group.lb_endpoints[0])
+    [endpoint] = translate_endpoints(made, "eds")
+    assert (endpoint.locality, endpoint.priority) == (Locality("r", "z", "s"), 1)
+    assert (endpoint.locality_weight, endpoint.labels) == (3, (("a", "b"), ("version", "v1")))
+
+
+def test_a_priority_that_is_too_high_and_two_weights_of_one_locality_are_refused() -> None:
+    made = message.endpoints()
+    made.endpoints[0].priority = 129
+    with pytest.raises(ConfigError, match=r"^eds\.endpoints\[0\]\.priority: 129 is above 128$"):
+        translate_endpoints(made, "eds")
+    made = message.endpoints()
+    made.endpoints.append(message.endpoints(port=2).endpoints[0])
+    made.endpoints[1].load_balancing_weight.value = 2
+    with pytest.raises(ConfigError, match="a locality has two load_balancing_weights"):
+        translate_endpoints(made, "eds")
 
 
 def _weightless(item: LbEndpoint) -> None:
@@ -94,7 +123,6 @@ def _no_address(item: LbEndpoint) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_degraded, ".health_status: DEGRADED is not supported"),
         (_weightless, ".load_balancing_weight: 0 is not from 1 to 2^31-1"),
         (_host_name, ".endpoint.address.socket_address.address: 'catalog.shop' is not an IP address"),
         (_port(0), ".endpoint.address: the port must not be 0"),
