@@ -287,7 +287,6 @@ class Cluster:
     endpoints: tuple[Endpoint, ...] = ()
     """Inline `load_assignment` (STATIC only)."""
     connect_timeout: float = 5.0
-    lb_policy: LbPolicy = LbPolicy.ROUND_ROBIN
     tls: UpstreamTls | None = None
     """`transport_socket` when no match of `transport_socket_matches` applies; None is plaintext."""
     transport_socket_matches: tuple[TransportSocketMatch, ...] = ()
