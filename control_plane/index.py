@@ -87,8 +87,7 @@ class Index:
             case "EndpointSlice":
                 return Change(_of_services(self.registry.remove_slice(key)))
             case "Pod":
-                own = Affected(pods=frozenset({key})) if self.registry.workload(key) else NOBODY
-                return Change(own | _of_services(self.registry.remove_workload(key)))
+                return self._delete_pod(key)
             case "HTTPRoute" | "TCPRoute" | "TLSRoute":
                 return self._delete_route(ObjectKey(kind, namespace, name))
             case "ReferenceGrant":
@@ -143,8 +142,18 @@ class Index:
         workload = parse.workload(resource)
         if self.registry.workload(workload.key) == workload:
             return NO_CHANGE
+        old = self.registry.workload(workload.key)
         own = Affected(pods=frozenset({workload.key}))
+        if (old and old.mesh_pod) != workload.mesh_pod:  # everybody may dial its address
+            own = EVERYONE
         return Change(own | _of_services(self.registry.put_workload(workload)))
+
+    def _delete_pod(self, key: ObjectName) -> Change:
+        old = self.registry.workload(key)
+        if old is None:
+            return Change(_of_services(self.registry.remove_workload(key)))
+        own = EVERYONE if old.mesh_pod else Affected(pods=frozenset({key}))
+        return Change(own | _of_services(self.registry.remove_workload(key)))
 
     def _put_route(self, route: Route) -> Change:
         routes = self.registry.routes

@@ -46,7 +46,7 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service as clients see it. `vip` is empty for a headless one."""
+    """A Service as clients see it. `vip` is empty for a headless or an external one."""
 
     key: ObjectName
     vip: str
@@ -55,6 +55,13 @@ class Service:
     """Sorted label pairs a pod must carry; empty selects nothing."""
     created_at: str
     """RFC 3339, for the oldest-wins rule between Services that claim one port differently."""
+    external_name: str = ""
+    """DNS name outside the mesh that the Service stands for (type ExternalName)."""
+
+    @property
+    def age(self) -> tuple[str, ObjectName]:
+        """The lowest is the oldest; then the names decide."""
+        return self.created_at, self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Workload:
 
     key: ObjectName
     ip: str
-    """Pod address; empty until it has one."""
+    """Pod address; empty until it has one, and once it has ended."""
     labels: tuple[tuple[str, str], ...]
     service_account: str
     meshed: bool
@@ -80,10 +87,27 @@ class Workload:
     app: str
     version: str
 
+    @property
+    def mesh_pod(self) -> MeshPod | None:
+        """None without a sidecar or an address."""
+        if not self.meshed or not self.ip:
+            return None
+        return MeshPod(self.ip, self.included_inbound_ports, self.excluded_inbound_ports)
+
     def intercepts(self, port: int) -> bool:
         """Whether connections to `port` meet the sidecar."""
         included = self.included_inbound_ports is None or port in self.included_inbound_ports
         return self.meshed and included and port not in self.excluded_inbound_ports
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPod:
+    """A pod with a sidecar, as those see it who dial its address."""
+
+    ip: str
+    included_ports: frozenset[int] | None = None
+    """Intercepted ones; None is all."""
+    excluded_ports: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

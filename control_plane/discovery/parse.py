@@ -73,7 +73,8 @@ def workload(resource: Pod) -> model.Workload:
     containers = (*spec.containers, *lasting)
     return model.Workload(
         key=_key(metadata),
-        ip=resource.status.pod_ip,
+        # Whose pod has ended may see its address given to another.
+        ip="" if resource.status.phase in ("Succeeded", "Failed") else resource.status.pod_ip,
         labels=tuple(sorted(metadata.labels.items())),
         service_account=spec.service_account_name,
         meshed=metadata.labels.get(TLS_MODE_LABEL) == TLS_MODE_MUTUAL,

@@ -12,6 +12,7 @@ from control_plane.discovery.entry import ServiceEntry
 from control_plane.discovery.model import (
     Endpoint,
     EndpointSlice,
+    MeshPod,
     ObjectName,
     Service,
     ServicePort,
@@ -32,6 +33,7 @@ class Registry:
         self._services: dict[ObjectName, Service] = {}
         self._slices: dict[ObjectName, EndpointSlice] = {}
         self._workloads: dict[ObjectName, Workload] = {}
+        self._mesh_pods: tuple[MeshPod, ...] | None = None
         self.routes = RouteIndex(self._advance)
         self._views: dict[ObjectName, ServiceView] = {}
         self._slices_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
@@ -115,11 +117,28 @@ class Registry:
                 discard(self._slices_by_pod, endpoint.pod, key)
         return {old.service}
 
+    @property
+    def mesh_pods(self) -> tuple[MeshPod, ...]:
+        """Pods with a sidecar, by address; the same object until one of them changes."""
+        if self._mesh_pods is None:
+            found = {pod.ip: pod for one in self._workloads.values() if (pod := one.mesh_pod) is not None}
+            self._mesh_pods = tuple(found[ip] for ip in sorted(found))
+        return self._mesh_pods
+
+    def _note_pod(self, key: ObjectName, workload: Workload | None) -> None:
+        """Before the workload `key` is replaced."""
+        old = self._workloads.get(key)
+        if (old and old.mesh_pod) != (workload and workload.mesh_pod):
+            self._mesh_pods = None
+            self._revision += 1
+
     def put_workload(self, workload: Workload) -> ChangedServices:
+        self._note_pod(workload.key, workload)
         self._workloads[workload.key] = workload
         return self._rebuild(self._services_backed_by(workload.key))
 
     def remove_workload(self, key: ObjectName) -> ChangedServices:
+        self._note_pod(key, None)
         self._workloads.pop(key, None)
         return self._rebuild(self._services_backed_by(key))
 

@@ -54,10 +54,7 @@ def service_clusters(
     """The clusters of every port of a Service; an undeclared port has one for HTTP and one for other
     bytes."""
     secrets_dir = client.secrets_dir
-    # No meshed pod: nobody is trusted yet. The bare trust domain is an id that no workload can hold.
-    identities = [settings.identity(*one) for one in view.identities] or [
-        str(settings.trust_domain.spiffe_id)
-    ]
+    identities = service_identities(view, settings)
     built = []
     for port in view.service.ports:
         http_name = names.outbound_cluster(view.service.key, port.number)
@@ -70,6 +67,12 @@ def service_clusters(
             finish(cluster, policies.get(port.number), names.fqdn(view.service.key), client)
         built += both
     return tuple(built)
+
+
+def service_identities(view: ServiceView, settings: MeshSettings) -> list[str]:
+    """SPIFFE ids of which a server of the Service must prove one."""
+    # No meshed pod: nobody is trusted yet. The bare trust domain is an id that no workload can hold.
+    return [settings.identity(*one) for one in view.identities] or [str(settings.trust_domain.spiffe_id)]
 
 
 def finish(cluster: Cluster, policy: TrafficPolicySpec | None, host: str, client: Client) -> None:
@@ -104,7 +107,7 @@ def _service_cluster(
         common_lb_config=Cluster.CommonLbConfig(
             healthy_panic_threshold=Percent(value=PANIC_THRESHOLD_PERCENT)
         ),
-        metadata=_service_metadata(key),
+        metadata=service_metadata(key),
         transport_socket_matches=_socket_matches(tls),
     )
     if is_http:
@@ -125,7 +128,7 @@ def _socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:
 def inbound_cluster(port: int, service: ObjectName) -> Cluster:
     """To the local app on `port`; `service` names it in metrics."""
     cluster = _to_local_app(names.inbound_cluster(port))
-    cluster.metadata.CopyFrom(_service_metadata(service))
+    cluster.metadata.CopyFrom(service_metadata(service))
     return cluster
 
 
@@ -194,7 +197,8 @@ def _outlier_detection() -> OutlierDetection:
     )
 
 
-def _service_metadata(service: ObjectName) -> Metadata:
+def service_metadata(service: ObjectName) -> Metadata:
+    """What metrics say of the Service that a cluster stands for."""
     labels = {
         "service_host": names.fqdn(service),
         "service_name": service.name,

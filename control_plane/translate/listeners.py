@@ -55,8 +55,11 @@ _PLAIN_HTTP = ("http/1.1", "http/1.0")
 # --- outbound -----------------------------------------------------------------------------------------------
 
 
-def virtual_outbound(policy: OutboundTrafficPolicy) -> Listener:
-    """Catches every outbound connection and keeps those to destinations that no Service stands for."""
+def virtual_outbound(policy: OutboundTrafficPolicy, chains: Iterable[FilterChain] = ()) -> Listener:
+    """Catches every outbound connection and keeps those to destinations that no Service stands for.
+
+    `chains`: for pods of the mesh that are dialled by address.
+    """
     unknown = (
         names.PASSTHROUGH_CLUSTER if policy is OutboundTrafficPolicy.ALLOW_ANY else names.BLACK_HOLE_CLUSTER
     )
@@ -65,15 +68,19 @@ def virtual_outbound(policy: OutboundTrafficPolicy) -> Listener:
     listener.use_original_dst.CopyFrom(BoolValue(value=True))
     listener.listener_filters.append(_original_dst())
     listener.filter_chains.append(_blocked(names.OUTBOUND_PORT))
-    listener.default_filter_chain.CopyFrom(FilterChain(name="unknown", filters=[_tcp_proxy(unknown)]))
+    listener.filter_chains.extend(chains)
+    listener.default_filter_chain.CopyFrom(FilterChain(name="unknown", filters=[tcp_proxy(unknown)]))
     return listener
 
 
-def http_listener(port: int, filters: Collection[str] = ()) -> Listener:
-    """All Services whose `port` is declared HTTP: told apart by Host. `filters`: names of HTTP filters."""
+def http_listener(port: int, filters: Collection[str] = (), chains: Iterable[FilterChain] = ()) -> Listener:
+    """All Services whose `port` is declared HTTP: told apart by Host. `filters`: names of HTTP filters;
+    `chains`: for pods of the mesh that are dialled by address."""
     name = names.wildcard_listener(port)
     listener = unbound(name, "0.0.0.0", port)
-    listener.filter_chains.append(FilterChain(name="http", filters=[_outbound_http(name, port, filters)]))
+    http = outbound_http(name, names.route_table(port), filters)
+    listener.filter_chains.append(FilterChain(name="http", filters=[http]))
+    listener.filter_chains.extend(chains)
     return listener
 
 
@@ -85,7 +92,7 @@ def tcp_listener(service: Service, port: ServicePort) -> Listener:
 def tcp_proxy_listener(address: str, port: int, cluster: str) -> Listener:
     """Everything to a virtual address and port goes to one cluster."""
     listener = unbound(names.service_listener(address, port), address, port)
-    listener.filter_chains.append(FilterChain(name="tcp", filters=[_tcp_proxy(cluster)]))
+    listener.filter_chains.append(FilterChain(name="tcp", filters=[tcp_proxy(cluster)]))
     return listener
 
 
@@ -94,18 +101,22 @@ def detecting_listener(service: Service, port: ServicePort, filters: Collection[
     name = names.service_listener(service.vip, port.number)
     opaque = names.opaque_cluster(service.key, port.number)
     listener = unbound(name, service.vip, port.number)
-    add_detection(listener)
-    match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_PLAIN_HTTP)
-    http = _outbound_http(name, port.number, filters)
-    chain = FilterChain(name="http", filter_chain_match=match, filters=[http])
-    listener.filter_chains.append(chain)
-    listener.default_filter_chain.CopyFrom(FilterChain(name="opaque", filters=[_tcp_proxy(opaque)]))
+    http_or_opaque(listener, outbound_http(name, names.route_table(port.number), filters), opaque)
     return listener
 
 
-def _outbound_http(listener_name: str, port: int, filters: Collection[str]) -> Filter:
+def http_or_opaque(listener: Listener, http: Filter, opaque: str) -> None:
+    """HTTP/1 to the filter, anything else to the cluster `opaque`."""
+    add_detection(listener)
+    match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_PLAIN_HTTP)
+    listener.filter_chains.append(FilterChain(name="http", filter_chain_match=match, filters=[http]))
+    listener.default_filter_chain.CopyFrom(FilterChain(name="opaque", filters=[tcp_proxy(opaque)]))
+
+
+def outbound_http(listener_name: str, table: str, filters: Collection[str]) -> Filter:
+    """Routed by the RouteConfiguration `table`."""
     manager = _http_manager(f"outbound_{listener_name}", filters)
-    manager.rds.CopyFrom(hcm.Rds(config_source=ads_source(), route_config_name=names.route_table(port)))
+    manager.rds.CopyFrom(hcm.Rds(config_source=ads_source(), route_config_name=table))
     return _http_filter(manager)
 
 
@@ -150,7 +161,7 @@ def _port_chains(
 ) -> Iterable[FilterChain]:
     """Chains of one port; None is every port that no Service names."""
     label = "catch-all" if port is None else str(port)
-    tcp = _tcp_proxy(_inbound_name(port))
+    tcp = tcp_proxy(_inbound_name(port))
     mesh_http = _match(port, "tls", names.ALPN_HTTP)
     mesh_tcp = _match(port, "tls", names.ALPN_TCP)
     yield FilterChain(
@@ -242,11 +253,12 @@ def _blocked(port: int) -> FilterChain:
     """Refuses a connection made to the listener itself: relaying it would come back here for ever."""
     match = FilterChainMatch(destination_port=UInt32Value(value=port))
     return FilterChain(
-        name="blocked", filter_chain_match=match, filters=[_tcp_proxy(names.BLACK_HOLE_CLUSTER)]
+        name="blocked", filter_chain_match=match, filters=[tcp_proxy(names.BLACK_HOLE_CLUSTER)]
     )
 
 
-def _tcp_proxy(cluster: str) -> Filter:
+def tcp_proxy(cluster: str) -> Filter:
+    """The network filter that relays bytes to a cluster."""
     proxy = TcpProxy(stat_prefix=cluster, cluster=cluster)
     return Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(proxy))
 

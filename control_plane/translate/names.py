@@ -14,6 +14,10 @@ INBOUND_PORT = 15006
 PASSTHROUGH_CLUSTER = "PassthroughCluster"
 INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
+POD_CLUSTER = "MeshPodCluster"
+"""Opaque bytes to a pod of the mesh whose address was dialled."""
+POD_HTTP_CLUSTER = "MeshPodHttpCluster"
+"""Requests to one."""
 
 ALPN_HTTP = "istio-http/1.1"
 ALPN_TCP = "istio"
@@ -40,6 +44,11 @@ def outbound_cluster(service: ObjectName, port: int) -> str:
 def opaque_cluster(service: ObjectName, port: int) -> str:
     """The twin of an undeclared port's cluster for bytes that are not HTTP."""
     return f"outbound|{port}|opaque|{fqdn(service)}"
+
+
+def direct_cluster(service: ObjectName, port: int) -> str:
+    """Opaque bytes to the pod of a headless Service whose address was dialled."""
+    return f"outbound|{port}|direct|{fqdn(service)}"
 
 
 def missing_backend(service: ObjectName, port: int | None) -> str:
@@ -70,6 +79,11 @@ def service_listener(vip: str, port: int) -> str:
 def route_table(port: int) -> str:
     """Name of the RouteConfiguration of an outbound HTTP port."""
     return str(port)
+
+
+def headless_table(port: int, *, is_meshed: bool) -> str:
+    """Name of the RouteConfiguration of requests to addresses of headless Services' pods."""
+    return f"{port}|headless" if is_meshed else f"{port}|headless-plain"
 
 
 def domains(service: ObjectName, vip: str, port: int, *, same_namespace: bool) -> tuple[str, ...]:

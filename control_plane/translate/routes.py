@@ -47,7 +47,12 @@ def route_configuration(
     port: int, hosts: Iterable[components.VirtualHost], policy: OutboundTrafficPolicy
 ) -> RouteConfiguration:
     """All virtual hosts of one port number, and the catch-all for hosts that no Service stands for."""
-    table = RouteConfiguration(name=names.route_table(port), virtual_hosts=[*hosts, _catch_all(policy)])
+    return table_of(names.route_table(port), (*hosts, _catch_all(policy)))
+
+
+def table_of(name: str, hosts: Iterable[components.VirtualHost]) -> RouteConfiguration:
+    """Virtual hosts under a name."""
+    table = RouteConfiguration(name=name, virtual_hosts=hosts)
     if any(_changes_headers_of_a_share(route) for host in table.virtual_hosts for route in host.routes):
         # A backend's header filters run after its rule's.
         table.most_specific_header_mutations_wins = True

@@ -68,6 +68,15 @@ def upstream_socket(sni: str, alpn: str, identities: Iterable[str], secrets_dir:
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
+def upstream_socket_of_anyone(alpn: str, prefix: str, secrets_dir: str) -> TransportSocket:
+    """Client side: any identity that begins with `prefix` may answer."""
+    context = UpstreamTlsContext(
+        common_tls_context=_common([alpn], [_uri(StringMatcher(prefix=prefix))], secrets_dir),
+        max_session_keys=UInt32Value(value=_MAX_SESSION_KEYS),
+    )
+    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
 def downstream_socket(trust_domain: str, secrets_dir: str) -> TransportSocket:
     """Server side: every identity of the trust domain may connect; authorisation is another layer's
     business."""

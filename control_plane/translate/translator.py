@@ -16,6 +16,7 @@ from control_plane.attachment.condition import holder
 from control_plane.attachment.precedence import ordered_entries
 from control_plane.attachment.service_parent import effective_routes, is_routed
 from control_plane.discovery.model import (
+    MeshPod,
     PortProtocol,
     Service,
     ServicePort,
@@ -29,7 +30,16 @@ from control_plane.discovery.route_index import backend_refs
 from control_plane.policy.attachment import Policy
 from control_plane.policy.effective import RATE_LIMIT, by_port, for_port, rate_limit, traffic_policies
 from control_plane.snapshot import Resource, Snapshot, XdsResource, resource_of
-from control_plane.translate import clusters, endpoints, listeners, routes, stream_routes, tls
+from control_plane.translate import (
+    clusters,
+    endpoints,
+    listeners,
+    names,
+    pod_address,
+    routes,
+    stream_routes,
+    tls,
+)
 from control_plane.translate.cluster_policy import subset_keys
 from control_plane.translate.listeners import InboundPort
 from control_plane.translate.policy_hooks import header_timeout, port_policies
@@ -69,9 +79,7 @@ class Translator:
         self._memo: dict[Hashable, _Remembered] = {}
         self._kept = 0
         self._outbound_of: dict[Client, tuple[int, tuple[Resource, ...]]] = {}
-        self._fixed = self._wrap(
-            *clusters.fixed_clusters(), listeners.virtual_outbound(settings.outbound_traffic_policy)
-        )
+        self._fixed = self._wrap(*clusters.fixed_clusters())
 
     def snapshot(self, node: Node) -> Snapshot:
         """Everything `node` should have now."""
@@ -94,7 +102,8 @@ class Translator:
         entries = entry_hosts(self._registry.entries)
         hosts = self._hosts(views, entries, client)
         filters = {number: self._filters_in_use(of_port) for number, of_port in hosts.items()}
-        built = [one for view in views for one in self._service_resources(view, client, filters)]
+        built = list(self._pod_resources(views, filters, client))
+        built += [one for view in views for one in self._service_resources(view, client, filters)]
         built += self._http_ports(views, entries, hosts, filters, client)
         built += self._entry_resources(entries, client, {one.name for one in built})
         self._outbound_of[client] = (revision, tuple(built))
@@ -112,6 +121,77 @@ class Translator:
         )
         yield from self._remember(("endpoints", key), inputs, lambda: self._endpoints(view, policies))
         yield from self._vip_listeners(view.service, client, filters)
+
+    def _pod_resources(
+        self, views: list[ServiceView], filters: Filters, client: Client
+    ) -> Iterator[Resource]:
+        """For connections to the addresses of pods. Of two headless Services with one pod's port, the older
+        has it."""
+        pods, settings, named = self._registry.mesh_pods, self._settings, set[str]()
+        yield from self._remember(("outbound",), (pods,), lambda: self._wrap(self._virtual_outbound(pods)))
+        yield from self._remember(
+            ("pods", client.secrets_dir),
+            (),
+            lambda: self._wrap(*pod_address.pod_clusters(settings, client.secrets_dir)),
+        )
+        headless = sorted(filter(pod_address.is_headless, views), key=lambda view: view.service.age)
+        for view in headless:
+            for listener in self._headless_listeners(view, filters):
+                if listener.name not in named:
+                    named.add(listener.name)
+                    yield listener
+            yield from self._headless_clusters(view, client)
+        exceptional = self._remember(
+            ("exceptional",),
+            (pods,),
+            lambda: self._wrap(*pod_address.exceptional_listeners(pods, settings)),
+        )
+        yield from (listener for listener in exceptional if listener.name not in named)
+        yield from self._headless_tables(headless, client)
+
+    def _virtual_outbound(self, pods: tuple[MeshPod, ...]) -> XdsResource:
+        chains = pod_address.pod_chains(pods, self._settings, any_port=True)
+        return listeners.virtual_outbound(self._settings.outbound_traffic_policy, chains)
+
+    def _headless_listeners(self, view: ServiceView, filters: Filters) -> tuple[Resource, ...]:
+        own = tuple((port.number, used) for port in view.service.ports if (used := filters.get(port.number)))
+        return self._remember(
+            ("headless", view.service.key, own),
+            (view,),
+            lambda: self._wrap(*pod_address.headless_listeners(view, self._settings, filters)),
+        )
+
+    def _headless_clusters(self, view: ServiceView, client: Client) -> tuple[Resource, ...]:
+        policies = traffic_policies(self._registry.policies, view.service)
+
+        def build() -> tuple[Resource, ...]:
+            effective = by_port(policies, view.service)
+            return self._wrap(*pod_address.headless_clusters(view, self._settings, client, effective))
+
+        key = ("direct", view.service.key, client.is_envoy, client.secrets_dir)
+        return self._remember(key, (view, *policies), build)
+
+    def _headless_tables(self, views: list[ServiceView], client: Client) -> Iterator[Resource]:
+        """Requests to pods of headless Services: routed by the Host of such a Service, else to the pod."""
+        hosts: dict[int, list[VirtualHost]] = {}
+        tables: set[tuple[int, bool]] = set()
+        for view in views:
+            tables |= pod_address.headless_tables(view, self._settings)
+            for port in filter(is_routed, view.service.ports):
+                hosts.setdefault(port.number, []).append(self._virtual_host(view.service, port, client))
+        for number, is_meshed in sorted(tables):
+            name = names.headless_table(number, is_meshed=is_meshed)
+            cluster = names.POD_HTTP_CLUSTER if is_meshed else names.PASSTHROUGH_CLUSTER
+            yield self._remember(
+                ("headless", name, client.namespace, client.is_envoy),
+                tuple(hosts[number]),
+                partial(self._headless_table, name, tuple(hosts[number]), cluster),
+            )
+
+    @staticmethod
+    def _headless_table(name: str, hosts: tuple[VirtualHost, ...], cluster: str) -> Resource:
+        pod = routes.single_cluster_host("pod", cluster, "pod")
+        return resource_of(routes.table_of(name, (*hosts, pod)))
 
     def _clusters(
         self, view: ServiceView, client: Client, policies: tuple[Policy, ...]
@@ -196,9 +276,16 @@ class Translator:
             yield self._http_listener(number, filters[number])
 
     def _http_listener(self, number: int, filters: frozenset[str]) -> Resource:
+        pods = self._registry.mesh_pods
         return self._remember(
-            ("http", number, filters), (), lambda: resource_of(listeners.http_listener(number, filters))
+            ("http", number, filters), (pods,), lambda: self._build_http_listener(number, filters, pods)
         )
+
+    def _build_http_listener(
+        self, number: int, filters: frozenset[str], pods: tuple[MeshPod, ...]
+    ) -> Resource:
+        chains = pod_address.pod_chains(pods, self._settings, any_port=False)
+        return resource_of(listeners.http_listener(number, filters, chains))
 
     def _route_table(self, number: int, hosts: tuple[VirtualHost, ...], client: Client) -> Resource:
         shared = (client.namespace, client.is_envoy)

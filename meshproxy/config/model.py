@@ -164,6 +164,8 @@ class UpstreamTls:
     """URI SANs the server may have (cluster-wide); an endpoint's own `spiffe_id` is enforced besides."""
     max_session_keys: int | None = None
     """TLS sessions kept for resumption, at most; 0: none is resumed; None: as many as we like."""
+    san_prefixes: tuple[str, ...] = ()
+    """URI SAN prefixes the server may have, e.g. `("spiffe://cluster.local/",)`: whoever is of the mesh."""
 
 
 @dataclass(frozen=True, slots=True)

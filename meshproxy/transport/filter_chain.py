@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from meshproxy.config.model import FilterChain, FilterChainMatch, Listener
+
+_HOST_SUFFIXES: Final = ("/32", "/128")
+_MAX_INDEXES: Final = 1024
+"""Chains whose prefixes are remembered as an index; more than a configuration has, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,43 @@ def _destination_matches(match: FilterChainMatch, address: str, port: int) -> bo
 
 def _prefix_length(match: FilterChainMatch, address: str) -> int:
     """Length of the longest prefix that holds the address; -1 when none does."""
+    index = _index_of(match.destination_prefixes)
+    if address in index.hosts:
+        return 128 if ":" in address else 32
+    if not index.networks:
+        return -1
     target = ip_address(address)
     lengths = [
         network.prefixlen
-        for network in map(ip_network, match.destination_prefixes)
+        for network in index.networks
         if network.version == target.version and target in network
     ]
     return max(lengths, default=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class _PrefixIndex:
+    """Prefixes of one chain: a chain may name every pod of a mesh, so single addresses are looked up."""
+
+    prefixes: tuple[str, ...]
+    """What it was made from: kept, so that nothing else can have its identity."""
+    hosts: frozenset[str]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+
+
+_indexes: dict[int, _PrefixIndex] = {}
+"""By identity of the prefixes: to hash a thousand of them would take longer than the rest of the choice."""
+
+
+def _index_of(prefixes: tuple[str, ...]) -> _PrefixIndex:
+    known = _indexes.get(id(prefixes))
+    if known is None:
+        if len(_indexes) >= _MAX_INDEXES:
+            _indexes.clear()
+        hosts = frozenset(one.partition("/")[0] for one in prefixes if one.endswith(_HOST_SUFFIXES))
+        rest = tuple(ip_network(one) for one in prefixes if not one.endswith(_HOST_SUFFIXES))
+        known = _indexes[id(prefixes)] = _PrefixIndex(prefixes, hosts, rest)
+    return known
 
 
 def _server_name_rank(match: FilterChainMatch, name: str) -> int:

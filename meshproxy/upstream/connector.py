@@ -99,7 +99,7 @@ class Connector:
             raise ConnectFailed("this sidecar has no valid certificate", "no_identity")
         loop = asyncio.get_running_loop()
         sessions = self._session_store(tls)
-        peer = (target.address, target.port, target.spiffe_id, tls.san_matchers, tls.sni)
+        peer = (target.address, target.port, target.spiffe_id, tls.san_matchers, tls.san_prefixes, tls.sni)
         established: asyncio.Future[TlsConnection] = loop.create_future()
 
         def on_established(done: TlsConnection) -> None:
@@ -157,10 +157,22 @@ class Connector:
 
     def _check_identity(self, target: DialTarget, tls: UpstreamTls, ssl_object: ssl.SSLObject) -> None:
         peer = self._peer_identity(ssl_object)
-        expected = (target.spiffe_id,) if target.spiffe_id else tls.san_matchers
-        if peer not in expected or (tls.san_matchers and peer not in tls.san_matchers):
+        is_named = target.spiffe_id in ("", peer)
+        if not peer or not is_named or not _is_accepted(tls, peer, named=bool(target.spiffe_id)):
+            expected = (target.spiffe_id,) if target.spiffe_id else _accepted(tls)
             wanted = " or ".join(expected) or "nobody: no identity is configured for it"
             raise ConnectFailed(
                 f"{target.address}:{target.port} proved {peer or 'no identity'}, expected {wanted}",
                 "identity_mismatch",
             )
+
+
+def _is_accepted(tls: UpstreamTls, peer: str, *, named: bool) -> bool:
+    """By the cluster's matchers; without any, only the identity that the endpoint is `named` with."""
+    if not tls.san_matchers and not tls.san_prefixes:
+        return named
+    return peer in tls.san_matchers or peer.startswith(tls.san_prefixes)
+
+
+def _accepted(tls: UpstreamTls) -> tuple[str, ...]:
+    return (*tls.san_matchers, *(f"{prefix}…" for prefix in tls.san_prefixes))

@@ -46,9 +46,8 @@ def upstream_tls(socket: TransportSocket, path: str) -> UpstreamTls | None:
         return None
     context = unpack(socket.typed_config, UpstreamTlsContext, path)
     common = _common(context.common_tls_context, f"{path}.common_tls_context")
-    require(not common.prefixes, path, "upstream SAN matchers must be exact, not prefixes")
     limited = context.max_session_keys.value if context.HasField("max_session_keys") else None
-    return UpstreamTls(context.sni, common.alpn, common.exact, max_session_keys=limited)
+    return UpstreamTls(context.sni, common.alpn, common.exact, limited, common.prefixes)
 
 
 def downstream_tls(socket: TransportSocket, path: str) -> DownstreamTls | None:

@@ -10,6 +10,7 @@ from tests.unit.control_plane import manifest_builder as build
 
 CATALOG_POD = ObjectName("shop", "catalog-1")
 OTHER_POD = ObjectName("other", "web-1")
+JOB = ObjectName("shop", "job-1")
 SPLIT = ObjectKey("HTTPRoute", "shop", "split")
 
 
@@ -64,6 +65,16 @@ def test_a_pod_behind_a_service_is_everyones_when_clients_must_know(index: Index
     assert index.delete("Pod", "shop", "catalog-1").affected == EVERYONE
 
 
+def test_the_address_of_a_pod_with_a_sidecar_is_everyones(index: Index) -> None:
+    job = build.pod("job-1", ip="10.244.0.9")
+    assert index.apply(job).affected == EVERYONE
+    ended = {**job, "status": {"podIP": "10.244.0.9", "phase": "Succeeded"}}
+    assert index.apply(ended).affected == EVERYONE, "the address may be given to another pod"
+    assert index.apply(_changed(ended, labels={})).affected == Affected(pods=frozenset({JOB}))
+    assert index.delete("Pod", "shop", "job-1").affected == Affected(pods=frozenset({JOB}))
+    assert index.apply(build.pod("plain", ip="10.244.0.9", meshed=False)).affected != EVERYONE
+
+
 def test_producer_routes_are_everyones_consumer_routes_their_namespaces(index: Index) -> None:
     assert index.apply(build.route("more")).affected == EVERYONE
     consumer = build.route("mine", namespace="other", parent_namespace="shop")
@@ -89,7 +100,7 @@ def test_a_route_that_changes_sides_concerns_both(index: Index) -> None:
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": build.meta("catalog")},
         {},
         _changed(build.service("catalog"), annotations={"note": "x"}, resourceVersion="8"),
-        {**build.pod("catalog-1", app="catalog"), "status": {"podIP": "10.244.0.7", "phase": "Succeeded"}},
+        {**build.pod("catalog-1", app="catalog"), "status": {"podIP": "10.244.0.7", "phase": "Unknown"}},
         _changed(
             build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1")), resourceVersion="8"
         ),

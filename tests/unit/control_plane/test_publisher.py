@@ -180,7 +180,7 @@ async def test_after_falling_behind_everything_is_read_again(
         stream = desk.connect(_Stream())
         await stream.next()
         await desk.create(build.service("late"))
-        assert len((await stream.next()).of_type(CLUSTER_TYPE)) == 5
+        assert len((await stream.next()).of_type(CLUSTER_TYPE)) == 7
     assert not failures
 
 

@@ -27,6 +27,8 @@ def test_every_port_is_a_cluster_and_undeclared_ports_are_two() -> None:
     assert sorted(mesh.translate(mesh.shop()).of_type(CLUSTER_TYPE)) == [
         "BlackHoleCluster",
         "InboundPassthroughCluster",
+        "MeshPodCluster",
+        "MeshPodHttpCluster",
         "PassthroughCluster",
         "outbound|7000||catalog.shop.svc.cluster.local",
         HTTP,

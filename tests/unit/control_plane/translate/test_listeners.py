@@ -45,7 +45,8 @@ def test_unknown_destinations_pass_or_are_refused_and_the_port_itself_always() -
     index = mesh.shop()
     outbound = mesh.listener(mesh.translate(index), "virtualOutbound")
     assert outbound.use_original_dst.value
-    assert _chains(outbound) == {"blocked": "BlackHoleCluster"}
+    own_ports = {f"pods-{port}": "PassthroughCluster" for port in (15020, 15021, 15090)}
+    assert _chains(outbound) == {"blocked": "BlackHoleCluster", "pods": "MeshPodCluster", **own_ports}
     assert _match(outbound, "blocked") == (15001, "", [])
     assert _target(outbound.default_filter_chain) == "PassthroughCluster"
     closed = mesh.listener(mesh.translate(index, settings=mesh.REGISTRY_ONLY), "virtualOutbound")
@@ -71,7 +72,7 @@ def test_http_shares_a_port_and_the_rest_is_told_by_vip() -> None:
         "virtualOutbound",
     ]
     http = mesh.listener(snapshot, "0.0.0.0_8080")
-    assert _chains(http) == {"http": "rds 8080"}
+    assert _chains(http) == {"http": "rds 8080", "pods": "MeshPodCluster"}
     assert not http.bind_to_port.value
     assert http.HasField("bind_to_port")
     assert not http.listener_filters, "declared protocols never wait"

@@ -1,5 +1,6 @@
 from meshproxy.config.model import Direction, FilterChain, FilterChainMatch, Listener, TcpProxy
 from meshproxy.config.route import WeightedCluster
+from meshproxy.transport import filter_chain
 from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
 
 
@@ -40,6 +41,22 @@ def test_a_prefix_limits_the_destination_and_the_longest_wins():
     assert candidates(listener, "192.0.2.1", 1) == ()
     assert name_of(select((wide, narrow), ConnectionFacts("10.1.2.3", 1))) == "narrow"
     assert name_of(select((wide, narrow), ConnectionFacts("fd00::1", 1))) == "narrow"
+
+
+def test_a_chain_may_name_every_pod_of_a_mesh(monkeypatch):
+    monkeypatch.setattr(filter_chain, "_MAX_INDEXES", 2)
+    monkeypatch.setattr(filter_chain, "_indexes", {})
+    pods = chain(
+        "pods", destination_prefixes=(*(f"10.0.{n // 256}.{n % 256}/32" for n in range(1024)), "fd00::1/128")
+    )
+    wide = chain("wide", destination_prefixes=("10.0.0.0/16",))
+    other = chain("other", destination_prefixes=("192.0.2.1/32",))
+    listener = Listener("l", Direction.OUTBOUND, "0.0.0.0", 15001, (wide, pods, other))
+    for _ in range(2):  # what was forgotten is indexed again
+        assert name_of(select((wide, pods, other), ConnectionFacts("10.0.3.255", 1))) == "pods"
+        assert [c.name for c in candidates(listener, "10.0.4.0", 1)] == ["wide"]
+        assert [c.name for c in candidates(listener, "fd00::1", 1)] == ["pods"]
+        assert [c.name for c in candidates(listener, "192.0.2.1", 1)] == ["other"]
 
 
 def test_detection_is_needed_only_when_bytes_decide():

@@ -170,3 +170,23 @@ async def test_a_client_whose_certificate_has_expired_is_refused_on_a_resumed_co
         await settled(lambda: mesh.refused == [("listener", "identity_not_allowed")])
         assert mesh.metric("meshproxy_tls_handshakes_total", side="downstream", resumed="true") == 1
         await settled(lambda: mesh.worker.open_connections == 0)
+
+
+@pytest.mark.parametrize("named", ["", str(CATALOG)])
+async def test_whoever_is_of_the_mesh_may_answer_where_nobody_is_meant(authority, named):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        prefix = f"spiffe://{CATALOG.trust_domain}/"
+        anyone = UpstreamTls("", ALPN, san_prefixes=(prefix,))
+        await web.dial(DialTarget("127.0.0.1", mesh.port, 5.0, anyone, named))
+        foreign = UpstreamTls("", ALPN, san_prefixes=("spiffe://elsewhere/",))
+        with pytest.raises(ConnectFailed, match="expected ") as refused:
+            await web.dial(DialTarget("127.0.0.1", mesh.port, 5.0, foreign, named))
+        assert refused.value.reason == "identity_mismatch"
+
+
+async def test_without_any_identity_configured_nobody_is_right(authority):
+    async with catalog(authority) as mesh:
+        web = Dialler(issue(authority, WEB), mesh.port)
+        with pytest.raises(ConnectFailed, match="nobody: no identity is configured"):
+            await web.dial(DialTarget("127.0.0.1", mesh.port, 5.0, UpstreamTls("", ALPN), ""))

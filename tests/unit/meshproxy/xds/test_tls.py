@@ -127,13 +127,18 @@ def _unverified(common: CommonTlsContext) -> None:
         (_unverified, "without a validation context the peer would not be verified"),
         (san(exact="x", kind=SubjectAltNameMatcher.DNS), "san_type: DNS is not supported; use URI"),
         (san(), "matcher: an exact or prefix that is not empty is needed"),
-        (san(prefix="spiffe://"), "upstream SAN matchers must be exact, not prefixes"),
     ],
 )
 def test_refused(change: Change, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         upstream(change)
     assert message in str(refused.value)
+
+
+def test_whoever_has_a_prefix_may_answer() -> None:
+    tls = upstream(san(prefix="spiffe://cluster.local/"))
+    assert tls is not None
+    assert tls.san_prefixes == ("spiffe://cluster.local/",)
 
 
 def test_secrets_come_from_the_agent_not_from_files() -> None:
