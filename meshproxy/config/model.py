@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from meshproxy.config.dns import DnsSettings
 from meshproxy.config.health_check import HealthCheck
 from meshproxy.config.load_balancing import LoadBalancing, Locality
 from meshproxy.config.resilience import CircuitBreakerSettings, RetryBudgetSettings
@@ -150,6 +151,8 @@ class Listener:
 class ClusterType(Enum):
     STATIC = "static"
     EDS = "eds"
+    DNS = "dns"
+    """STRICT_DNS, LOGICAL_DNS: the endpoints' addresses are names."""
     ORIGINAL_DST = "original_dst"
     """The endpoint is the connection's original destination."""
 
@@ -287,7 +290,7 @@ class Cluster:
     eds_service_name: str = ""
     """Name of the ClusterLoadAssignment (`EdsClusterConfig.service_name`, else the cluster's name)."""
     endpoints: tuple[Endpoint, ...] = ()
-    """Inline `load_assignment` (STATIC only)."""
+    """Inline `load_assignment` (STATIC and DNS)."""
     connect_timeout: float = 5.0
     tls: UpstreamTls | None = None
     """`transport_socket` when no match of `transport_socket_matches` applies; None is plaintext."""
@@ -308,6 +311,10 @@ class Cluster:
     """One for each endpoint; metadata `meshproxy.io.circuit_breaker`."""
     max_requests_per_connection: int = 0
     """After so many a connection is not used again; 0 is no limit, Envoy's default."""
+    idle_timeout: float | None = None
+    """Seconds a pooled connection may wait; 0 is for ever, None the pool's own default."""
+    dns: DnsSettings | None = None
+    """Set exactly for type DNS."""
     health_check: HealthCheck | None = None
     """None: no endpoint is asked how it is."""
     outlier_detection: OutlierDetection | None = None

@@ -126,6 +126,8 @@ class Worker:
         clusters = {**live.clusters, **new.clusters}
         gone = [clusters.pop(name) for name in live.clusters if name not in snapshot.clusters]
         live.clusters, live.workloads, live.tables = clusters, new.workloads, new.tables
+        for cluster in new.clusters.values():
+            cluster.start()
         self._retire_managers(new.managers)
         self._managers, self._choices = new.managers, new.choices
         self.snapshot = snapshot

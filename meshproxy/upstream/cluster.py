@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
@@ -14,6 +15,7 @@ from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
 from meshproxy.http.codec import Codec
 from meshproxy.http.events import ResponseHead
+from meshproxy.policy.health_state import CheckResult
 from meshproxy.policy.outlier import FailureKind, OutlierEvent
 from meshproxy.policy.retry_budget import RetryBudget
 from meshproxy.tasks import TaskGroupRegistry
@@ -21,7 +23,9 @@ from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.balancer.assembly import Assembled, assemble, heeds_time
 from meshproxy.upstream.cluster_health import ClusterHealth, next_probe_at
 from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
+from meshproxy.upstream.dns_names import DnsNames, look_up
 from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
+from meshproxy.upstream.health_check import HealthChecker
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.pool import PoolSettings
 
@@ -58,6 +62,10 @@ class UpstreamServices:
     """(cluster, result): for counting."""
     on_lookup: Callable[[str, str], None] = _uncounted
     """(cluster, result): for counting."""
+    look_up: Callable[[str], Awaitable[list[str]]] = look_up
+    """Addresses of a name. Raises OSError."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """For so many seconds."""
 
 
 class ClusterRuntime:
@@ -66,6 +74,7 @@ class ClusterRuntime:
     def __init__(self, cluster: Cluster, services: UpstreamServices) -> None:
         self.cluster = cluster
         self._services = services
+        self._pool = services.pool
         self._endpoints: list[EndpointRuntime] = []
         nobody: Assembled[EndpointRuntime] = assemble(LoadBalancing(), (), services.rng, 0.0)
         self._balancer = nobody.balancer
@@ -83,6 +92,9 @@ class ClusterRuntime:
             tell=self._tell,
             on_opened=lambda: services.on_breaker_opened(self.cluster.name),
         )
+        self._checker: HealthChecker | None = None
+        self._names: DnsNames | None = None
+        self._is_started = False
         self._budget: RetryBudget | None = None
         self._counted = 0
         """Of `exchanges`, those the budget has heard of."""
@@ -108,7 +120,35 @@ class ClusterRuntime:
     def update(self, cluster: Cluster, endpoints: tuple[Endpoint, ...]) -> None:
         """Take a new configuration. Endpoints that stay keep their connections."""
         self.cluster = cluster
-        before = self._endpoints
+        self._pool = self._services.pool
+        if cluster.idle_timeout is not None:
+            self._pool = replace(self._pool, idle_timeout=cluster.idle_timeout or inf)
+        self._use(self._follow_names(endpoints))
+
+    def start(self) -> None:
+        """It is in force: names are looked up and endpoints checked from now on. Nothing runs before, so that
+        a configuration that never comes into force leaves nothing behind."""
+        self._is_started = True
+        if self.cluster.dns is not None:
+            self._use(self._follow_names(self.cluster.endpoints))
+        elif self.cluster.health_check is not None:
+            self._use(tuple(runtime.endpoint for runtime in self._endpoints))
+
+    def _follow_names(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """What is known of the names among `endpoints`; `endpoints` themselves without DNS."""
+        dns = self.cluster.dns
+        if dns is None:
+            if self._names is not None:
+                self._names.stop()
+                self._names = None
+            return endpoints
+        if self._names is None:
+            self._names = DnsNames(self.cluster.name, self._services, self._use)
+        return self._names.update(dns, endpoints, is_started=self._is_started)
+
+    def _use(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """These are there now, with the cluster's present configuration."""
+        before, cluster = self._endpoints, self.cluster
         kept = {runtime.key: runtime for runtime in before}
         live: list[EndpointRuntime] = []
         for endpoint in endpoints:
@@ -118,8 +158,9 @@ class ClusterRuntime:
             )
             if runtime is None:
                 now = self._services.clock.monotonic()
-                runtime = EndpointRuntime(endpoint, target, self._services.pool, now)
+                runtime = EndpointRuntime(endpoint, target, self._pool, now)
             else:
+                runtime.idle.settings = self._pool
                 if runtime.endpoint != endpoint:
                     runtime.series.clear()  # labels may have changed
                     runtime.tcp_series = None
@@ -128,9 +169,11 @@ class ClusterRuntime:
         self._endpoints = live
         self._update_budget()
         self._health.update(cluster, live)
+        self._update_checks()
         self._rotate()
         for runtime in self._by_address.values():
             runtime.target = self._target(runtime.endpoint)
+            runtime.idle.settings = self._pool
         stays = set(map(id, live))
         for runtime in before:  # not `kept`: an address may stand twice in one assignment
             if id(runtime) not in stays:
@@ -143,6 +186,10 @@ class ClusterRuntime:
             runtime.retire()
         self._endpoints = []
         self._by_address = {}
+        if self._names is not None:
+            self._names.stop()
+        if self._checker is not None:
+            self._checker.update(None, ())
         self._health.update(self.cluster, ())
         self._rotate()
 
@@ -194,7 +241,7 @@ class ClusterRuntime:
             if len(self._by_address) >= _MAX_ORIGINAL_DST_ENDPOINTS and not self._forget_idle_address():
                 return None
             endpoint = Endpoint(address=address[0], port=address[1])
-            runtime = EndpointRuntime(endpoint, self._target(endpoint), self._services.pool)
+            runtime = EndpointRuntime(endpoint, self._target(endpoint), self._pool)
             self._by_address[address] = runtime
         return runtime
 
@@ -205,6 +252,27 @@ class ClusterRuntime:
                 runtime.retire()
                 return True
         return False
+
+    # --- active health checks ---
+
+    def _update_checks(self) -> None:
+        check = self.cluster.health_check if self._is_started else None
+        if self._checker is None:
+            if check is None:
+                return
+            self._checker = HealthChecker(
+                self.cluster.name, self._services, self._on_check, self._has_traffic
+            )
+        self._checker.update(check, self._endpoints)
+
+    def _has_traffic(self) -> bool:
+        """Whether anybody ever went there, whose endpoints are worth being checked often."""
+        return bool(self.exchanges or self.connections or any(one.requests for one in self._endpoints))
+
+    def _on_check(self, runtime: EndpointRuntime, result: CheckResult, is_going: bool) -> None:
+        self._health.on_check(runtime, result)
+        if is_going:
+            self._health.on_going(runtime)
 
     # --- what becomes of attempts ---
 

@@ -7,6 +7,7 @@ from google.protobuf.struct_pb2 import Struct
 from control_plane.api.envoy.config.cluster.v3 import cluster_pb2
 from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from meshproxy.config.health_check import HealthCheck
 from meshproxy.config.model import (
     Cluster,
     ClusterType,
@@ -17,19 +18,22 @@ from meshproxy.config.model import (
 from meshproxy.config.resilience import CircuitBreakerSettings
 from meshproxy.errors import ConfigError
 from meshproxy.xds.cluster_limits import translate_breaker, translate_limits
+from meshproxy.xds.dns import translate_dns
 from meshproxy.xds.endpoints import (
     MESH_KEY,
     socket_host_and_port,
     text_values,
     translate_endpoints,
 )
+from meshproxy.xds.health_check import translate_health_checks
 from meshproxy.xds.load_balancing import translate_load_balancing
 from meshproxy.xds.outlier import translate_outlier
-from meshproxy.xds.strict import enum_name, require, seconds_or, unpack
+from meshproxy.xds.strict import enum_name, require, seconds, seconds_or, unpack
 from meshproxy.xds.tls import upstream_tls
 
 _Proto = cluster_pb2.Cluster
 _HTTP_OPTIONS = HttpProtocolOptions.DESCRIPTOR.full_name
+_COMMON_OPTIONS = ("idle_timeout", "max_requests_per_connection")
 _FEATURES = frozenset({"circuit_breaker", "load_balancer", "retry_budget"})
 """Keys of `meshproxy.io` metadata that are settings; the others are labels."""
 _DEFAULT_CONNECT_TIMEOUT = 5.0
@@ -39,21 +43,25 @@ _TYPES = {
     _Proto.STATIC: ClusterType.STATIC,
     _Proto.EDS: ClusterType.EDS,
     _Proto.ORIGINAL_DST: ClusterType.ORIGINAL_DST,
+    _Proto.STRICT_DNS: ClusterType.DNS,
+    _Proto.LOGICAL_DNS: ClusterType.DNS,
 }
 
 
 def translate_cluster(cluster: _Proto, path: str) -> Cluster:
     """`cluster` has passed the strict check. Raises ConfigError."""
     kind = _type(cluster, path)
-    max_requests = _check_http_options(cluster, path)
+    max_requests, idle_timeout = _http_options(cluster, path)
     source, source_v6 = _bind_addresses(cluster.upstream_bind_config, f"{path}.upstream_bind_config")
     own = _own_metadata(cluster)
+    assignment = cluster.load_assignment
+    endpoints = translate_endpoints(assignment, f"{path}.load_assignment", has_names=kind is ClusterType.DNS)
     limits = translate_limits(cluster.circuit_breakers, own, path)
     return Cluster(
         name=cluster.name,
         type=kind,
         eds_service_name=_eds_name(cluster, kind, path),
-        endpoints=translate_endpoints(cluster.load_assignment, f"{path}.load_assignment"),
+        endpoints=endpoints,
         connect_timeout=_connect_timeout(cluster, path),
         tls=upstream_tls(cluster.transport_socket, path) if cluster.HasField("transport_socket") else None,
         transport_socket_matches=tuple(
@@ -70,6 +78,9 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
         retry_budget=limits.retry_budget,
         circuit_breaker=_breaker(own, kind, path),
         max_requests_per_connection=max_requests,
+        idle_timeout=idle_timeout,
+        dns=translate_dns(cluster, endpoints, path),
+        health_check=_health_check(cluster, kind, path),
         outlier_detection=_outlier(cluster, kind, path),
         load_balancing=translate_load_balancing(cluster, _load_balancer(own, path), path),
         healthy_panic_threshold=_panic_threshold(cluster, path),
@@ -82,9 +93,9 @@ def _type(cluster: _Proto, path: str) -> ClusterType:
         raise ConfigError(f"{path}.type: {enum_name(cluster, 'type')} is not supported")
     has_endpoints = cluster.HasField("load_assignment")
     require(
-        kind is ClusterType.STATIC or not has_endpoints,
+        kind in (ClusterType.STATIC, ClusterType.DNS) or not has_endpoints,
         f"{path}.load_assignment",
-        "only for clusters of type STATIC",
+        "only for clusters of type STATIC, STRICT_DNS and LOGICAL_DNS",
     )
     return kind
 
@@ -113,22 +124,23 @@ def _socket_match(match: _Proto.TransportSocketMatch, path: str) -> TransportSoc
     )
 
 
-def _check_http_options(cluster: _Proto, path: str) -> int:
-    """HTTP/1.1 is what we speak upstream; the extension may say so, and how many requests a connection serves
-    (0: any number)."""
-    max_requests = 0
+def _http_options(cluster: _Proto, path: str) -> tuple[int, float | None]:
+    """(requests a connection serves, seconds it may be idle): HTTP/1.1 is what we speak upstream; the
+    extension may say so, and these two."""
+    max_requests, idle_timeout = 0, None
     for key, packed in cluster.typed_extension_protocol_options.items():
         where = f"{path}.typed_extension_protocol_options[{key!r}]"
         require(key == _HTTP_OPTIONS, where, f"this extension is not supported; {_HTTP_OPTIONS} is")
         options = unpack(packed, HttpProtocolOptions, where)
         is_http1 = options.explicit_http_config.HasField("http_protocol_options")
         require(is_http1, f"{where}.explicit_http_config", "must be http_protocol_options")
-        common = options.common_http_protocol_options
+        common, where = options.common_http_protocol_options, f"{where}.common_http_protocol_options"
         for field, _ in common.ListFields():
-            place = f"{where}.common_http_protocol_options.{field.name}"
-            require(field.name == "max_requests_per_connection", place, "is not supported for clusters")
+            require(field.name in _COMMON_OPTIONS, f"{where}.{field.name}", "is not supported for clusters")
         max_requests = common.max_requests_per_connection.value
-    return max_requests
+        if common.HasField("idle_timeout"):
+            idle_timeout = seconds(common.idle_timeout, f"{where}.idle_timeout")
+    return max_requests, idle_timeout
 
 
 def _bind_addresses(config: BindConfig, path: str) -> tuple[str, str]:
@@ -185,6 +197,12 @@ def _breaker(own: Struct, kind: ClusterType, path: str) -> CircuitBreakerSetting
     is_fitting = settings is None or kind is not ClusterType.ORIGINAL_DST
     require(is_fitting, place, "not for clusters of type ORIGINAL_DST")
     return settings
+
+
+def _health_check(cluster: _Proto, kind: ClusterType, path: str) -> HealthCheck | None:
+    is_fitting = kind is not ClusterType.ORIGINAL_DST or not cluster.health_checks
+    require(is_fitting, f"{path}.health_checks", "not for clusters of type ORIGINAL_DST")
+    return translate_health_checks(cluster.health_checks, path)
 
 
 def _outlier(cluster: _Proto, kind: ClusterType, path: str) -> OutlierDetection | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 from google.protobuf.struct_pb2 import Struct
@@ -28,18 +29,24 @@ MESH_KEY = "meshproxy.io"
 
 _MAX_WEIGHT = 1 << 31
 _NOWHERE = Locality()
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+_LONGEST_NAME = 253
 _WELL = (HealthStatus.UNKNOWN, HealthStatus.HEALTHY, HealthStatus.DEGRADED)
 SUBSET_KEY = "envoy.lb"
 _MAX_PRIORITY = 128
 """Envoy's bound of `LocalityLbEndpoints.priority`."""
 
 
-def translate_endpoints(assignment: ClusterLoadAssignment, path: str) -> tuple[Endpoint, ...]:
-    """Endpoints in the order given. Raises ConfigError."""
-    return finished(translating_endpoints(assignment, path))
+def translate_endpoints(
+    assignment: ClusterLoadAssignment, path: str, *, has_names: bool = False
+) -> tuple[Endpoint, ...]:
+    """Endpoints in the order given. With `has_names` addresses may be host names. Raises ConfigError."""
+    return finished(translating_endpoints(assignment, path, has_names=has_names))
 
 
-def translating_endpoints(assignment: ClusterLoadAssignment, path: str) -> Steps[tuple[Endpoint, ...]]:
+def translating_endpoints(
+    assignment: ClusterLoadAssignment, path: str, *, has_names: bool = False
+) -> Steps[tuple[Endpoint, ...]]:
     """The same, pausing after each endpoint."""
     endpoints = []
     for outer, group in enumerate(assignment.endpoints):
@@ -50,8 +57,9 @@ def translating_endpoints(assignment: ClusterLoadAssignment, path: str) -> Steps
         )
         require(group.priority <= _MAX_PRIORITY, f"{where}.priority", f"{group.priority} is above 128")
         for inner, item in enumerate(group.lb_endpoints):
-            endpoint = _endpoint(item, group, locality, f"{where}.lb_endpoints[{inner}]")
-            endpoints.append(endpoint)
+            place = f"{where}.lb_endpoints[{inner}]"
+            host, port = _place_of(item, f"{place}.endpoint.address", has_names=has_names)
+            endpoints.append(_endpoint(item, host, port, group, locality, place))
             yield
     _check_priorities(endpoints, path)
     return tuple(endpoints)
@@ -97,9 +105,28 @@ def metadata_of(metadata: Metadata, key: str, path: str) -> dict[str, str]:
     return text_values(metadata.filter_metadata[key], f"{path}.metadata.filter_metadata[{key!r}]")
 
 
-def _endpoint(item: LbEndpoint, group: LocalityLbEndpoints, locality: Locality, path: str) -> Endpoint:
-    host, port = host_and_port(item.endpoint.address, f"{path}.endpoint.address")
-    require(port > 0, f"{path}.endpoint.address", "the port must not be 0")
+def _place_of(item: LbEndpoint, path: str, *, has_names: bool) -> tuple[str, int]:
+    address = item.endpoint.address
+    if has_names and address.HasField("socket_address"):
+        host, port = host_name_and_port(address.socket_address, f"{path}.socket_address")
+    else:
+        host, port = host_and_port(address, path)
+    require(port > 0, path, "the port must not be 0")
+    return host, port
+
+
+def host_name_and_port(address: SocketAddress, path: str) -> tuple[str, int]:
+    """An IP address or a host name, with a port. Raises ConfigError."""
+    host = address.address
+    if _HOST_NAME.fullmatch(host) is None or len(host) > _LONGEST_NAME:
+        return socket_host_and_port(address, path)
+    require(address.port_value <= 65535, f"{path}.port_value", f"{address.port_value} is above 65535")
+    return host, address.port_value
+
+
+def _endpoint(
+    item: LbEndpoint, host: str, port: int, group: LocalityLbEndpoints, locality: Locality, path: str
+) -> Endpoint:
     weight = item.load_balancing_weight.value if item.HasField("load_balancing_weight") else 1
     require(1 <= weight < _MAX_WEIGHT, f"{path}.load_balancing_weight", f"{weight} is not from 1 to 2^31-1")
     labels = metadata_of(item.metadata, MESH_KEY, path)

@@ -48,6 +48,11 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "ExtraSourceAddress": "address",
     _CORE + "HeaderValue": "key value",
     _CORE + "HeaderValueOption": "header append append_action keep_empty_value",
+    _CORE + "HealthCheck": "timeout interval unhealthy_threshold healthy_threshold http_health_check"
+    " tcp_health_check no_traffic_interval interval_jitter_percent initial_jitter",
+    _CORE + "HealthCheck.HttpHealthCheck": "host path expected_statuses method",
+    _CORE + "HealthCheck.Payload": "text",
+    _CORE + "HealthCheck.TcpHealthCheck": "send receive",
     _CORE + "Http1ProtocolOptions": "",
     _CORE + "HttpProtocolOptions": "idle_timeout max_headers_count max_requests_per_connection",
     _CORE + "Metadata": "filter_metadata",
@@ -160,7 +165,8 @@ _TABLE: Final[Mapping[str, str]] = {
     _CLUSTER + "Cluster": "transport_socket_matches name type eds_cluster_config connect_timeout lb_policy"
     " load_assignment circuit_breakers typed_extension_protocol_options upstream_bind_config"
     " transport_socket metadata outlier_detection common_lb_config lb_subset_config ring_hash_lb_config"
-    " least_request_lb_config maglev_lb_config round_robin_lb_config",
+    " least_request_lb_config maglev_lb_config round_robin_lb_config health_checks dns_refresh_rate"
+    " dns_lookup_family respect_dns_ttl",
     _CLUSTER + "Cluster.CommonLbConfig": "healthy_panic_threshold locality_weighted_lb_config"
     " consistent_hashing_lb_config",
     _CLUSTER + "Cluster.CommonLbConfig.ConsistentHashingLbConfig": "hash_balance_factor",

@@ -188,8 +188,10 @@ async def running(
     original_dst: tuple[str, int] | None = None,
     clock: Clock | None = None,
     codec: str = "scan",
+    **upstream_services: object,
 ) -> AsyncIterator[Mesh]:
-    """A worker with `config` in force; with `identity` it can speak TLS."""
+    """A worker with `config` in force; with `identity` it can speak TLS. `upstream_services` are fields of
+    `UpstreamServices`."""
 
     def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext | None:
         return contexts.client_context(identity, alpn=alpn) if identity else None
@@ -222,6 +224,7 @@ async def running(
         reporter.breaker_opened,
         reporter.health_checked,
         reporter.looked_up,
+        **upstream_services,  # type: ignore[arg-type]
     )
     services = ProxyServices(
         clock=clock,

@@ -79,6 +79,7 @@ def test_everything_that_is_acted_on() -> None:
         options = HttpProtocolOptions()
         options.explicit_http_config.http_protocol_options.SetInParent()
         options.common_http_protocol_options.max_requests_per_connection.value = 9
+        options.common_http_protocol_options.idle_timeout.seconds = 8
         made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
         context = UpstreamTlsContext(sni="s")
         message.common_tls(context.common_tls_context)
@@ -90,7 +91,7 @@ def test_everything_that_is_acted_on() -> None:
     made = translated(change)
     assert (made.eds_service_name, made.connect_timeout) == ("shared", 2.0)
     assert (made.max_connections, made.max_requests, made.max_retries) == (7, 1024, 0)
-    assert made.max_requests_per_connection == 9
+    assert (made.max_requests_per_connection, made.idle_timeout) == (9, 8.0)
     assert made.service == ServiceIdentity("catalog.shop", "catalog", "shop")
     assert made.tls == UpstreamTls(sni="s", alpn_protocols=("istio",))
     [match] = made.transport_socket_matches
@@ -111,8 +112,8 @@ def test_static_endpoints() -> None:
     assert [endpoint.port for endpoint in translate_cluster(made, "c").endpoints] == [8080]
 
 
-def _dns(made: Proto) -> None:
-    made.type = Proto.STRICT_DNS
+def _slow_lookups(made: Proto) -> None:
+    made.dns_refresh_rate.seconds = 60
 
 
 def _eds_from_file(made: Proto) -> None:
@@ -176,10 +177,10 @@ def _vague(made: Proto) -> None:
     made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(HttpProtocolOptions())
 
 
-def _upstream_idle_timeout(made: Proto) -> None:
+def _short_lives(made: Proto) -> None:
     options = HttpProtocolOptions()
     options.explicit_http_config.http_protocol_options.SetInParent()
-    options.common_http_protocol_options.idle_timeout.seconds = 1
+    options.common_http_protocol_options.max_connection_duration.seconds = 1
     made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
 
 
@@ -200,10 +201,10 @@ def _two_sources(made: Proto) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_dns, "c.type: STRICT_DNS is not supported"),
+        (_slow_lookups, "c.dns_refresh_rate: only for clusters of type STRICT_DNS and LOGICAL_DNS"),
         (_eds_from_file, "c.eds_cluster_config.eds_config: must be ads"),
         (_static_with_eds, "c.eds_cluster_config: only for clusters of type EDS"),
-        (_inline, "c.load_assignment: only for clusters of type STATIC"),
+        (_inline, "c.load_assignment: only for clusters of type STATIC, STRICT_DNS and LOGICAL_DNS"),
         (_by_config, "c.lb_policy: LOAD_BALANCING_POLICY_CONFIG is not supported"),
         (_provided, "c.lb_policy: CLUSTER_PROVIDED does not go with type EDS"),
         (_instant, "c.connect_timeout: must be above 0"),
@@ -215,7 +216,7 @@ def _two_sources(made: Proto) -> None:
         (_always_panic, "c.common_lb_config.healthy_panic_threshold: 100.5 is no percentage"),
         (_http2, "http2_protocol_options: this field of"),
         (_vague, "explicit_http_config: must be http_protocol_options"),
-        (_upstream_idle_timeout, "common_http_protocol_options.idle_timeout: is not supported for clusters"),
+        (_short_lives, "max_connection_duration: "),
         (_other_options, "c.typed_extension_protocol_options['other']: this extension is not supported"),
         (_fixed_port, "c.upstream_bind_config.source_address.port_value: a fixed source port"),
         (_two_sources, "extra_source_addresses[0].address: a second IPv4 source address"),
