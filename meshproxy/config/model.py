@@ -15,6 +15,7 @@ from meshproxy.config.health_check import HealthCheck
 from meshproxy.config.load_balancing import LoadBalancing, Locality
 from meshproxy.config.resilience import CircuitBreakerSettings, RetryBudgetSettings
 from meshproxy.config.route import FilterConfigs, RouteTable, WeightedCluster
+from meshproxy.config.tls import EdgeTls, OriginTls
 
 
 class Direction(Enum):
@@ -89,6 +90,9 @@ class HttpConnectionManager:
     """Name of a RouteConfiguration delivered by RDS over ADS."""
     forward_client_cert: bool = False
     """True is SANITIZE_SET (a fresh `x-forwarded-client-cert` from the verified peer); False is SANITIZE."""
+    client_cert_details: tuple[str, ...] = ("uri",)
+    """`set_current_client_cert_details`: which of `subject`, `uri`, `dns`, `cert` are said of a peer
+    outside the mesh. Of those inside it is always the URI."""
     stream_idle_timeout: float = 300.0
     """Seconds without progress on a stream; 0 disables. Envoy's default is 5 min."""
     idle_timeout: float = 3600.0
@@ -116,7 +120,7 @@ class FilterChain:
     name: str
     match: FilterChainMatch
     network: HttpConnectionManager | TcpProxy
-    tls: DownstreamTls | None = None
+    tls: DownstreamTls | EdgeTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,8 @@ class Listener:
     """Listener filter `original_dst`: read SO_ORIGINAL_DST."""
     tls_inspector: bool = False
     http_inspector: bool = False
+    proxy_protocol: bool = False
+    """Listener filter `proxy_protocol`: connections begin with a PROXY header that says who the client is."""
     listener_filters_timeout: float = 15.0
     """Seconds to wait for enough bytes to tell the protocol; 0 waits for ever. Envoy's default is 15 s."""
     continue_on_listener_filters_timeout: bool = False
@@ -177,7 +183,7 @@ class TransportSocketMatch:
 
     name: str
     criteria: tuple[tuple[str, str], ...]
-    tls: UpstreamTls | None
+    tls: UpstreamTls | OriginTls | None
     """None is `raw_buffer`: plaintext."""
 
 
@@ -292,7 +298,7 @@ class Cluster:
     endpoints: tuple[Endpoint, ...] = ()
     """Inline `load_assignment` (STATIC and DNS)."""
     connect_timeout: float = 5.0
-    tls: UpstreamTls | None = None
+    tls: UpstreamTls | OriginTls | None = None
     """`transport_socket` when no match of `transport_socket_matches` applies; None is plaintext."""
     transport_socket_matches: tuple[TransportSocketMatch, ...] = ()
     bind_address: str = ""

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from meshproxy.config.model import Cluster, Endpoint, Listener
 from meshproxy.config.route import RouteTable
+from meshproxy.config.tls import TlsCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,9 @@ class ConfigSnapshot:
     clusters: Mapping[str, Cluster] = field(default_factory=lambda: MappingProxyType({}))
     endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """By ClusterLoadAssignment name. A cluster whose name is missing here is still warming."""
+    secrets: Mapping[str, TlsCertificate] = field(default_factory=lambda: MappingProxyType({}))
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Accepted `version_info` by short type: `lds`, `rds`, `cds`, `eds`."""
+    """Accepted `version_info` by short type: `lds`, `rds`, `cds`, `eds`, `sds`."""
     compiled: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """What acceptance compiled of `routes`, to see whether the router takes them, by name: for that router,
     whose types this package does not know. Where one is missing, it is compiled again."""

@@ -63,7 +63,7 @@ def control_plane_context(root_pem: bytes, identity: Identity | None) -> ssl.SSL
     """
     context = _verifying_context(ssl.PROTOCOL_TLS_CLIENT, root_pem, ("h2",))
     if identity is not None:
-        _load_key_pair(context, identity.key_pem + identity.chain_pem)
+        load_key_pair(context, identity.key_pem + identity.chain_pem)
     return context
 
 
@@ -88,7 +88,7 @@ def peer_spiffe_id(ssl_object: ssl.SSLObject) -> SpiffeId | None:
 
 def _context(protocol: int, identity: Identity, alpn: tuple[str, ...]) -> ssl.SSLContext:
     context = _verifying_context(protocol, identity.root_pem, alpn)
-    _load_key_pair(context, identity.key_pem + identity.chain_pem)
+    load_key_pair(context, identity.key_pem + identity.chain_pem)
     return context
 
 
@@ -101,11 +101,13 @@ def _verifying_context(protocol: int, root_pem: bytes, alpn: tuple[str, ...]) ->
     return context
 
 
-def _load_key_pair(context: ssl.SSLContext, pem: bytes) -> None:
+def load_key_pair(context: ssl.SSLContext, pem: bytes) -> None:
+    """`pem` is the key, then the chain. Raises SSLError when they do not go together."""
     descriptor = os.memfd_create("svid", os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        # A password that is no answer: without it OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
     finally:
         os.close(descriptor)

@@ -19,6 +19,7 @@ from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.series import RequestSeries
 from meshproxy.transport.connection_limit import Seat
+from meshproxy.transport.outside_peer import OutsidePeer
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import Connector
 
@@ -50,6 +51,8 @@ class ConnectionFacts:
     """The client's verified SPIFFE id; empty over plaintext."""
     local_principal: str = ""
     """The SPIFFE id we proved on this connection; empty over plaintext."""
+    client: OutsidePeer | None = None
+    """The certificate that a client from outside the mesh has proved to hold."""
     scheme: bytes = b"http"
     """How the client came: `http` or `https`. Mesh TLS is none of its doing and does not count."""
     seat: Seat | None = None

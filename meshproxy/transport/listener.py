@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from meshproxy.config.model import DownstreamTls, FilterChain, Listener
+from meshproxy.config.tls import EdgeTls
 from meshproxy.transport import socket_option
 from meshproxy.transport.connection_limit import (
     ConnectionCount,
@@ -25,6 +27,8 @@ from meshproxy.transport.connection_limit import (
 from meshproxy.transport.detect import Detected, DetectedKind, detect
 from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
 from meshproxy.transport.handshake_gate import Admission, HandshakeGate
+from meshproxy.transport.outside_peer import OutsidePeer, is_any, outside_peer
+from meshproxy.transport.proxy_protocol import ProxyProtocolError, read_proxy_header
 from meshproxy.transport.tls import TlsConnection
 
 _HANDSHAKE_TIMEOUT: Final = 10.0
@@ -47,6 +51,8 @@ class Accepted:
     tls: bool
     seat: Seat
     """Left when the connection ends, by whoever has it then."""
+    client: OutsidePeer | None = None
+    """Of a gateway's TLS: the client, if it showed a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,8 @@ class ListenerServices:
     """What listeners need of their siblings, as callables."""
 
     make_protocol: Callable[[Accepted], asyncio.Protocol]
-    server_context: Callable[[DownstreamTls], ssl.SSLContext | None]
-    """None while the sidecar has no identity: the connection is refused."""
+    server_context: Callable[[DownstreamTls | EdgeTls], ssl.SSLContext | None]
+    """None while there is no identity or certificate for it: the connection is refused."""
     peer_identity: Callable[[ssl.SSLObject], str]
     original_dst: Callable[[asyncio.BaseTransport], tuple[str, int] | None]
     on_refused: Callable[[str, str], None]
@@ -64,6 +70,8 @@ class ListenerServices:
     """(listener, outcome): for counting."""
     on_handshake: Callable[[bool], None] = lambda resumed: None
     """A TLS handshake succeeded: for counting."""
+    wall: Callable[[], float] = time.time
+    """Seconds since the Unix epoch."""
     gate: HandshakeGate = field(default_factory=HandshakeGate)
     """The event loop's."""
     max_connections: int = field(default_factory=allowed_connections)
@@ -185,6 +193,8 @@ class _Accepting(asyncio.Protocol):
         self._peer_address = ""
         self._listener: Listener | None = None
         self._chains: tuple[FilterChain, ...] = ()
+        self._awaits_header = False
+        """A PROXY header has to come first."""
         self._is_settled = False
         self._timer: asyncio.TimerHandle | None = None
         self._place: Admission | None = None
@@ -220,7 +230,9 @@ class _Accepting(asyncio.Protocol):
         self._listener = listener
         address, port = self._original_dst
         self._chains = candidates(listener, address, port)
-        if needs_detection(self._chains):
+        if listener.proxy_protocol:
+            self._awaits_header = True
+        if listener.proxy_protocol or needs_detection(self._chains):
             self._await_detection(listener)
         else:
             self._settle(Detected(DetectedKind.OPAQUE), detected=False)
@@ -230,6 +242,8 @@ class _Accepting(asyncio.Protocol):
         if self._is_settled:  # it waits for its handshake; uvloop undoes a pause made in `connection_made`
             if self._transport is not None:
                 self._transport.pause_reading()  # now it holds: the rest waits in the kernel
+            return
+        if self._awaits_header and not self._read_header():
             return
         found = detect(self._buffer)
         if found.kind is DetectedKind.NEED_MORE:
@@ -250,6 +264,25 @@ class _Accepting(asyncio.Protocol):
         self._leave_place()
         self._leave_seat()
 
+    # --- PROXY protocol ---
+
+    def _read_header(self) -> bool:
+        """True: it has been read, and the client's own bytes are what there is to look at."""
+        try:
+            header = read_proxy_header(self._buffer)
+        except ProxyProtocolError:
+            self._refuse("proxy_protocol")
+            return False
+        if header is None:
+            return False
+        self._awaits_header = False
+        self._buffer = self._buffer[header.length :]
+        self._peer_address = header.source or self._peer_address
+        if not needs_detection(self._chains):
+            self._settle(Detected(DetectedKind.OPAQUE), detected=False)
+            return False
+        return bool(self._buffer)
+
     # --- detection ---
 
     def _await_detection(self, listener: Listener) -> None:
@@ -262,7 +295,7 @@ class _Accepting(asyncio.Protocol):
         self._timer = None
         assert self._listener is not None
         self._services.on_detected(self._name, "timeout")
-        if self._listener.continue_on_listener_filters_timeout:
+        if self._listener.continue_on_listener_filters_timeout and not self._awaits_header:
             self._settle(Detected(DetectedKind.OPAQUE), detected=True)
         else:
             self._refuse("detection_timeout")
@@ -297,13 +330,15 @@ class _Accepting(asyncio.Protocol):
 
     def _why_unwanted(self, is_tls: bool) -> str:
         """A stable reason: the commonest by far is plaintext to a listener that wants mTLS."""
-        wants_tls = any(chain.tls is not None for chain in self._chains)
-        if wants_tls:
+        kinds = {type(chain.tls) for chain in self._chains if chain.tls is not None}
+        if EdgeTls in kinds:
+            return "tls_name_unknown" if is_tls else "tls_required"
+        if kinds:
             return "tls_not_of_mesh" if is_tls else "mtls_required"
         return "no_filter_chain"
 
     def _hand_over(self, listener: Listener, chain: FilterChain) -> None:
-        protocol = self._services.make_protocol(self._accepted(listener, chain, ""))
+        protocol = self._services.make_protocol(self._accepted(listener, chain))
         transport = self._transport
         assert transport is not None
         transport.set_protocol(protocol)
@@ -311,7 +346,9 @@ class _Accepting(asyncio.Protocol):
         if self._buffer:
             protocol.data_received(self._buffer)
 
-    def _accepted(self, listener: Listener, chain: FilterChain, principal: str) -> Accepted:
+    def _accepted(
+        self, listener: Listener, chain: FilterChain, principal: str = "", client: OutsidePeer | None = None
+    ) -> Accepted:
         assert self._seat is not None
         return Accepted(
             listener,
@@ -321,14 +358,15 @@ class _Accepting(asyncio.Protocol):
             principal,
             tls=chain.tls is not None,
             seat=self._seat,
+            client=client,
         )
 
     # --- TLS ---
 
-    def _start_tls(self, listener: Listener, chain: FilterChain, tls: DownstreamTls) -> None:
+    def _start_tls(self, listener: Listener, chain: FilterChain, tls: DownstreamTls | EdgeTls) -> None:
         context = self._services.server_context(tls)
         if context is None:
-            self._refuse("no_identity")
+            self._refuse("no_identity" if isinstance(tls, DownstreamTls) else "no_certificate")
             return
         transport = self._transport
         assert transport is not None
@@ -341,7 +379,11 @@ class _Accepting(asyncio.Protocol):
             self._refuse("tls_handshake_limit")
 
     def _begin_handshake(
-        self, listener: Listener, chain: FilterChain, tls: DownstreamTls, context: ssl.SSLContext
+        self,
+        listener: Listener,
+        chain: FilterChain,
+        tls: DownstreamTls | EdgeTls,
+        context: ssl.SSLContext,
     ) -> None:
         transport = self._transport
         assert transport is not None
@@ -352,13 +394,19 @@ class _Accepting(asyncio.Protocol):
             self._stop_timer()
             self._leave_place()
             self._services.on_handshake(bool(connection.ssl_object.session_reused))
-            principal = self._services.peer_identity(connection.ssl_object)
-            if not _is_allowed(tls, principal):
+            principal, client = "", None
+            if isinstance(tls, DownstreamTls):
+                principal = self._services.peer_identity(connection.ssl_object)
+                is_allowed = _is_allowed(tls, principal)
+            else:
+                client = outside_peer(connection.ssl_object, self._services.wall())
+                is_allowed = _is_client_allowed(tls, client)
+            if not is_allowed:
                 self._leave_seat()
                 self._services.on_refused(self._name, "identity_not_allowed")
                 connection.abort()
                 return
-            accepted = self._accepted(listener, chain, principal)
+            accepted = self._accepted(listener, chain, principal, client)
             connection.attach(self._services.make_protocol(accepted))
 
         def failed(error: Exception) -> None:
@@ -434,6 +482,15 @@ def _is_allowed(tls: DownstreamTls, principal: str) -> bool:
     if not tls.san_matchers and not tls.san_prefixes:
         return True
     return principal in tls.san_matchers or principal.startswith(tls.san_prefixes)
+
+
+def _is_client_allowed(tls: EdgeTls, client: OutsidePeer | None) -> bool:
+    wanted = tls.client
+    if wanted is None:
+        return True
+    if client is None:
+        return not wanted.is_required
+    return not wanted.sans or is_any(client, wanted.sans)
 
 
 def _plain_address(address: str) -> str:

@@ -9,14 +9,17 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from meshproxy.config.model import UpstreamTls
+from meshproxy.config.tls import OriginTls
 from meshproxy.errors import UpstreamError
 from meshproxy.openssl import take_session
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.tls import TlsConnection, TlsFailure
 from meshproxy.transport.tls_session import MAX_SESSIONS, SessionStore
+from meshproxy.upstream.origin_dialler import OriginDialler, OriginRefused
 
 
 class ConnectFailed(UpstreamError):
@@ -28,6 +31,10 @@ class ConnectFailed(UpstreamError):
         self.reason = reason
 
 
+Security = OriginTls | bool
+"""TLS with a server outside; else whether it is mutual TLS of the mesh."""
+
+
 @dataclass(frozen=True, slots=True)
 class DialTarget:
     """Where to connect and what to expect there."""
@@ -37,10 +44,17 @@ class DialTarget:
     connect_timeout: float
     """Seconds for TCP and TLS together."""
     tls: UpstreamTls | None = None
-    """None: plaintext."""
+    """None: plaintext, or `origin`."""
+    origin: OriginTls | None = None
+    """TLS with a server that is not of the mesh; then `tls` is None."""
     spiffe_id: str = ""
     """The identity this endpoint must prove; empty: one of `tls.san_matchers`."""
     bind_address: str = ""
+
+    @property
+    def security(self) -> Security:
+        """What connections rest on: one that rests on something else is not used again."""
+        return self.origin or self.tls is not None
 
 
 class Connector:
@@ -53,14 +67,17 @@ class Connector:
         peer_identity: Callable[[ssl.SSLObject], str],
         gate: HandshakeGate | None = None,
         on_handshake: Callable[[bool], None] | None = None,
+        origin: OriginDialler | None = None,
     ) -> None:
         """`client_context(alpn)` is None while the sidecar has no valid identity; `peer_identity` "" is
-        nobody. `gate` is the event loop's; `on_handshake(resumed)` counts.
+        nobody. `gate` is the event loop's; `on_handshake(resumed)` counts; `origin`
+        speaks TLS with servers outside the mesh.
         """
         self._client_context = client_context
         self._peer_identity = peer_identity
         self._gate = gate or HandshakeGate()
         self._on_handshake = on_handshake
+        self._origin = origin
         self._sessions: dict[tuple[tuple[str, ...], int], SessionStore] = {}
         """By ALPN, as contexts are, and by how many may be kept: no more than the configuration names."""
 
@@ -71,7 +88,10 @@ class Connector:
         """
         try:
             async with asyncio.timeout(target.connect_timeout):
-                if target.tls is None:
+                if target.origin is not None:
+                    assert self._origin is not None
+                    await self._origin.connect(target.origin, partial(self._connect_tcp, target), protocol)
+                elif target.tls is None:
                     await self._connect_tcp(target, protocol)
                 else:
                     await self._connect_tls(target, target.tls, protocol)
@@ -81,6 +101,8 @@ class Connector:
             ) from exc
         except ConnectFailed:
             raise
+        except OriginRefused as exc:
+            raise ConnectFailed(f"{target.address}:{target.port}: {exc}", "identity_mismatch") from exc
         except TlsFailure as exc:
             raise ConnectFailed(f"TLS with {target.address}:{target.port}: {exc}", "tls_handshake") from exc
         except ConnectionError as exc:

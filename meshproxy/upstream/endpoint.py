@@ -12,7 +12,7 @@ from meshproxy.policy.latency import LatencyEstimate
 from meshproxy.policy.outlier import EndpointHealth
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
 from meshproxy.upstream.balancer.api import Fitness
-from meshproxy.upstream.connector import ConnectFailed, DialTarget
+from meshproxy.upstream.connector import ConnectFailed, DialTarget, Security
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.pool import IdlePool, PoolSettings
 
@@ -112,13 +112,13 @@ class EndpointRuntime:
         return self.target.tls
 
     @property
-    def key(self) -> tuple[str, int, str, bool]:
-        """What makes it the same endpoint across updates: address, identity and whether it speaks TLS."""
+    def key(self) -> tuple[str, int, str, Security]:
+        """What makes it the same endpoint across updates: address, identity and how it is secured."""
         return (
             self.endpoint.address,
             self.endpoint.port,
             self.endpoint.spiffe_id,
-            self.target.tls is not None,
+            self.target.security,
         )
 
     def retire(self) -> None:

@@ -13,11 +13,13 @@ from typing import cast
 from certs.spiffe_id import SpiffeId
 from meshproxy.clock import Clock
 from meshproxy.config.model import DownstreamTls, WorkloadIdentity
+from meshproxy.config.tls import EdgeTls, TlsCertificate
 from meshproxy.filters.factory import FilterFactory
 from meshproxy.http.codec import codec_maker, scan_codec
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.identity import contexts
+from meshproxy.identity.edge_contexts import EdgeContexts
 from meshproxy.identity.identity import Identity
 from meshproxy.identity.peer_identity import PeerIdentities
 from meshproxy.interception.original_dst import original_destination
@@ -34,6 +36,7 @@ from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
 from meshproxy.upstream.cluster import UpstreamServices
 from meshproxy.upstream.connector import Connector
+from meshproxy.upstream.origin_dialler import OriginDialler
 from meshproxy.upstream.pool import PoolSettings
 
 
@@ -67,9 +70,10 @@ def assemble(
         own_principal,
         lambda address: live.workloads.get(address),  # noqa: PLW0108  the table is replaced by updates
     )
-    tls = _TlsContexts(identity, clock)
+    tls = _TlsContexts(identity, clock, lambda name: live.secrets.get(name))  # noqa: PLW0108  as above
     gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
-    connector = Connector(tls.client, peer_identity, gate, reporter.upstream_handshake)
+    origin = OriginDialler(tls.edge.client, gate, clock.wall)
+    connector = Connector(tls.client, peer_identity, gate, reporter.upstream_handshake, origin)
     upstream = UpstreamServices(
         connector=connector,
         clock=clock,
@@ -106,6 +110,7 @@ def assemble(
         on_refused=reporter.refused,
         on_detected=reporter.detected,
         on_handshake=reporter.downstream_handshake,
+        wall=clock.wall,
         gate=gate,
         max_connections=allowed_connections(max_connections),
     )
@@ -116,11 +121,19 @@ def assemble(
 class _TlsContexts:
     """TLS with the identity of the moment."""
 
-    def __init__(self, identity: Callable[[], Identity | None], clock: Clock) -> None:
+    def __init__(
+        self,
+        identity: Callable[[], Identity | None],
+        clock: Clock,
+        certificate: Callable[[str], TlsCertificate | None],
+    ) -> None:
         self._identity = identity
         self._clock = clock
+        self.edge = EdgeContexts(certificate)
 
-    def server(self, tls: DownstreamTls) -> ssl.SSLContext | None:
+    def server(self, tls: DownstreamTls | EdgeTls) -> ssl.SSLContext | None:
+        if isinstance(tls, EdgeTls):
+            return self.edge.server(tls)
         identity = self._identity()
         if identity is None:
             return None

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from meshproxy.config.model import Cluster, Endpoint, Listener
 from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import TlsCertificate
 
 V = TypeVar("V")
 
@@ -46,6 +47,7 @@ class ConfigChange:
     routes: NamedChange[RouteTable]
     clusters: NamedChange[Cluster]
     endpoints: NamedChange[tuple[Endpoint, ...]]
+    secrets: NamedChange[TlsCertificate]
     versions: dict[str, str]
 
     @classmethod
@@ -55,6 +57,7 @@ class ConfigChange:
             NamedChange.between(before.routes, after.routes),
             NamedChange.between(before.clusters, after.clusters),
             NamedChange.between(before.endpoints, after.endpoints),
+            NamedChange.between(before.secrets, after.secrets),
             dict(after.versions),
         )
 
@@ -64,5 +67,6 @@ class ConfigChange:
             self.routes.applied_to(before.routes),
             self.clusters.applied_to(before.clusters),
             self.endpoints.applied_to(before.endpoints),
+            self.secrets.applied_to(before.secrets),
             self.versions,
         )

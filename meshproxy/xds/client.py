@@ -14,10 +14,15 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
 
-from control_plane.api.envoy.config.core.v3.base_pb2 import Node
+from control_plane.api.envoy.config.core.v3.base_pb2 import DataSource, Node
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
+    TlsCertificate as _Certificate,
+)
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 from meshproxy.clock import Clock
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import TlsCertificate
 from meshproxy.errors import ConfigError, UpstreamError
 from meshproxy.policy.backoff import BackoffSettings
 from meshproxy.slicing import in_slices
@@ -26,7 +31,7 @@ from meshproxy.xds.resource_view import ResourceView
 from meshproxy.xds.status import ClientCounters, TypeReport, XdsStatus
 from meshproxy.xds.stream import AdsStream, OpenConnection
 from meshproxy.xds.subscription import AdsState, Cursor
-from meshproxy.xds.translate import MESSAGES, SHORT_NAMES, translating
+from meshproxy.xds.translate import MESSAGES, SHORT_NAMES, Accepted, translating
 from meshproxy.xds.warming import Warming
 
 RECONNECT: Final = BackoffSettings(base=0.1, cap=5.0)
@@ -130,8 +135,7 @@ class XdsClient:
             short: {
                 "version": state.version,
                 "resources": {
-                    name: ResourceView(MESSAGES[type_url], state.accepted[name].body)
-                    for name in sorted(state.accepted)
+                    name: _shown(type_url, state.accepted[name]) for name in sorted(state.accepted)
                 },
             }
             for type_url, short in SHORT_NAMES.items()
@@ -251,6 +255,15 @@ class XdsClient:
         deadline = self._warming.next_deadline(now)
         if deadline is not None:
             self._timer = asyncio.get_running_loop().call_later(deadline - now, self._publish)
+
+
+def _shown(type_url: str, item: Accepted) -> ResourceView:
+    """A resource as people may see it: of a secret, what everybody is shown who connects."""
+    if isinstance(item.value, TlsCertificate):
+        chain = DataSource(inline_bytes=item.value.chain_pem)
+        secret = Secret(name=item.name, tls_certificate=_Certificate(certificate_chain=chain))
+        return ResourceView(Secret, secret.SerializeToString())
+    return ResourceView(MESSAGES[type_url], item.body)
 
 
 async def _first_of(*events: asyncio.Event) -> None:

@@ -35,6 +35,7 @@ def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
         route_table=None if is_rds else translate_routes(manager.route_config, f"{path}.route_config"),
         rds_name=_rds_name(manager.rds, f"{path}.rds") if is_rds else None,
         forward_client_cert=_forward_client_cert(manager, path),
+        client_cert_details=_client_cert_details(manager.set_current_client_cert_details),
         stream_idle_timeout=seconds_or(manager, "stream_idle_timeout", _DEFAULT_STREAM_IDLE_TIMEOUT, path),
         idle_timeout=seconds_or(
             options, "idle_timeout", _DEFAULT_IDLE_TIMEOUT, f"{path}.common_http_protocol_options"
@@ -93,6 +94,16 @@ def _forward_client_cert(manager: _Proto, path: str) -> bool:
     has_uri = manager.set_current_client_cert_details.uri
     require(has_uri, path, "SANITIZE_SET needs set_current_client_cert_details.uri, which is what we write")
     return True
+
+
+def _client_cert_details(details: _Proto.SetCurrentClientCertDetails) -> tuple[str, ...]:
+    wanted = {
+        "cert": details.cert,
+        "subject": details.subject.value,
+        "uri": details.uri,
+        "dns": details.dns,
+    }
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted) or ("uri",)
 
 
 def _max_headers_kb(manager: _Proto, path: str) -> int:

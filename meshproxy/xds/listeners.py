@@ -13,6 +13,9 @@ from control_plane.api.envoy.extensions.filters.listener.http_inspector.v3.http_
     HttpInspector,
 )
 from control_plane.api.envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
+from control_plane.api.envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import (
+    ProxyProtocol,
+)
 from control_plane.api.envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import (
     TlsInspector,
 )
@@ -43,7 +46,7 @@ _DIRECTIONS = {
     TrafficDirection.INBOUND: Direction.INBOUND,
     TrafficDirection.OUTBOUND: Direction.OUTBOUND,
 }
-_LISTENER_FILTERS = (OriginalDst, TlsInspector, HttpInspector)
+_LISTENER_FILTERS = (OriginalDst, TlsInspector, HttpInspector, ProxyProtocol)
 _TRANSPORTS = ("", "tls", "raw_buffer")
 
 
@@ -71,6 +74,7 @@ def translate_listener(listener: listener_pb2.Listener, path: str) -> Listener:
         original_dst=OriginalDst.DESCRIPTOR.full_name in filters,
         tls_inspector=TlsInspector.DESCRIPTOR.full_name in filters,
         http_inspector=HttpInspector.DESCRIPTOR.full_name in filters,
+        proxy_protocol=ProxyProtocol.DESCRIPTOR.full_name in filters,
         listener_filters_timeout=seconds_or(
             listener, "listener_filters_timeout", _DEFAULT_FILTERS_TIMEOUT, path
         ),
@@ -86,6 +90,8 @@ def _listener_filters(filters: Iterable[components.ListenerFilter], path: str) -
         where = f"{path}.listener_filters[{index}]"
         name = type_name(item.typed_config)
         require(name in known, where, f"listener filter {name!r} is not supported")
+        is_first = name != ProxyProtocol.DESCRIPTOR.full_name or index == 0
+        require(is_first, where, "proxy_protocol must come first: others look at what is behind its header")
         require(name not in found, where, f"listener filter {name!r} is there twice")
         unpack(item.typed_config, known[name], where)
         found.add(name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from control_plane.api.envoy.config.core.v3.base_pb2 import DataSource
 from control_plane.api.envoy.config.route.v3 import route_components_pb2 as components
 from meshproxy.config.route import DirectResponse, Redirect
+from meshproxy.xds.data_source import inline
 from meshproxy.xds.head_edit import check_host, check_target, translate_path_rewrite
 from meshproxy.xds.strict import require
 
@@ -49,8 +49,4 @@ def _scheme(action: _Redirect, path: str) -> str:
 def translate_direct_response(response: components.DirectResponseAction, path: str) -> DirectResponse:
     """`response` has passed the strict check. Raises ConfigError."""
     require(200 <= response.status <= 599, f"{path}.status", f"{response.status} is not from 200 to 599")
-    return DirectResponse(response.status, _body(response.body))
-
-
-def _body(source: DataSource) -> bytes:
-    return source.inline_bytes or source.inline_string.encode()
+    return DirectResponse(response.status, inline(response.body, f"{path}.body"))

@@ -44,7 +44,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "BindConfig": "source_address extra_source_addresses",
     _CORE + "CidrRange": "address_prefix prefix_len",
     _CORE + "ConfigSource": "ads resource_api_version",
-    _CORE + "DataSource": "inline_bytes inline_string",
+    _CORE + "DataSource": "inline_bytes inline_string filename",
     _CORE + "ExtraSourceAddress": "address",
     _CORE + "HeaderValue": "key value",
     _CORE + "HeaderValueOption": "header append append_action keep_empty_value",
@@ -74,6 +74,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _LISTENER + "ListenerFilter": "name typed_config",
     _LISTENER_FILTER + "http_inspector.v3.HttpInspector": "",
     _LISTENER_FILTER + "original_dst.v3.OriginalDst": "",
+    _LISTENER_FILTER + "proxy_protocol.v3.ProxyProtocol": "stat_prefix",
     _LISTENER_FILTER + "tls_inspector.v3.TlsInspector": "",
     # network and HTTP filters
     _HCM + "HttpConnectionManager": "codec_type stat_prefix rds route_config http_filters"
@@ -82,7 +83,7 @@ _TABLE: Final[Mapping[str, str]] = {
     " use_remote_address xff_num_trusted_hops skip_xff_append preserve_external_request_id"
     " server_header_transformation upgrade_configs",
     _HCM + "HttpConnectionManager.UpgradeConfig": "upgrade_type enabled",
-    _HCM + "HttpConnectionManager.SetCurrentClientCertDetails": "uri",
+    _HCM + "HttpConnectionManager.SetCurrentClientCertDetails": "uri dns subject cert",
     _HCM + "HttpFilter": "name typed_config is_optional",
     _HCM + "Rds": "config_source route_config_name",
     "envoy.extensions.filters.http.router.v3.Router": "suppress_envoy_headers",
@@ -196,12 +197,15 @@ _TABLE: Final[Mapping[str, str]] = {
     _ENDPOINT + "LbEndpoint": "endpoint health_status metadata load_balancing_weight",
     _ENDPOINT + "LocalityLbEndpoints": "locality lb_endpoints load_balancing_weight priority",
     # TLS
-    _TLS + "CertificateValidationContext": "match_typed_subject_alt_names",
-    _TLS + "CommonTlsContext": "tls_params tls_certificate_sds_secret_configs"
+    _TLS + "CertificateValidationContext": "trusted_ca match_typed_subject_alt_names system_root_certs",
+    _TLS + "CertificateValidationContext.SystemRootCerts": "",
+    _TLS + "CommonTlsContext": "tls_params tls_certificate_sds_secret_configs validation_context"
     " validation_context_sds_secret_config combined_validation_context alpn_protocols",
     _TLS + "CommonTlsContext.CombinedCertificateValidationContext": "default_validation_context"
     " validation_context_sds_secret_config",
     _TLS + "DownstreamTlsContext": "common_tls_context require_client_certificate",
+    _TLS + "Secret": "name tls_certificate",
+    _TLS + "TlsCertificate": "certificate_chain private_key",
     _TLS + "SdsSecretConfig": "name sds_config",
     _TLS + "SubjectAltNameMatcher": "san_type matcher",
     _TLS + "TlsParameters": "tls_minimum_protocol_version tls_maximum_protocol_version",

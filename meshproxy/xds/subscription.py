@@ -17,18 +17,20 @@ from google.rpc.status_pb2 import Status
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node
 from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
-from meshproxy.config.model import Cluster, ClusterType, HttpConnectionManager, Listener
+from meshproxy.config.model import Cluster, ClusterType, FilterChain, HttpConnectionManager, Listener
+from meshproxy.config.tls import EdgeTls
 from meshproxy.xds.translate import (
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
     LISTENER_TYPE,
     ROUTE_TYPE,
+    SECRET_TYPE,
     SHORT_NAMES,
     Accepted,
 )
 
-_CHILD: Final = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
-_PARENT: Final = {child: parent for parent, child in _CHILD.items()}
+_CHILDREN: Final = {CLUSTER_TYPE: (ENDPOINT_TYPE,), LISTENER_TYPE: (ROUTE_TYPE, SECRET_TYPE)}
+_PARENT: Final = {child: parent for parent, children in _CHILDREN.items() for child in children}
 
 _MAX_REASON_LENGTH = 4096
 """Characters of `error_detail`; it travels in an HTTP/2 message and into logs and status pages."""
@@ -97,7 +99,7 @@ class AdsState:
         requests = [
             self._request(cursor, type_url)
             for type_url in SHORT_NAMES
-            if type_url in _CHILD or self.wanted(type_url)
+            if type_url in _CHILDREN or self.wanted(type_url)
         ]
         requests[0].node.CopyFrom(self._node)
         return cursor, requests
@@ -108,10 +110,11 @@ class AdsState:
         """Take over the translated resources of `response`; returns the ACK and changed subscriptions."""
         type_url = response.type_url
         state = self.types[type_url]
-        if type_url in _CHILD:
+        if type_url in _CHILDREN:
             state.accepted = dict(resources)
-            self._wanted.pop(_CHILD[type_url], None)
-            self._prune(_CHILD[type_url])
+            for child in _CHILDREN[type_url]:
+                self._wanted.pop(child, None)
+                self._prune(child)
         else:
             state.accepted.update(resources)
             self._prune(type_url)
@@ -142,7 +145,7 @@ class AdsState:
         found = self._wanted.get(type_url)
         if found is None:
             values = (item.value for item in self.types[parent].accepted.values())
-            found = tuple(sorted({name for value in values for name in references(value)}))
+            found = tuple(sorted({name for value in values for name in references(value, type_url)}))
             self._wanted[type_url] = found
         return found
 
@@ -163,7 +166,7 @@ class AdsState:
     def _needs(self) -> Iterator[frozenset[str] | None]:
         """Names needed of each type; None where whatever is told is all."""
         for type_url in SHORT_NAMES:
-            yield None if type_url in _CHILD else frozenset(self.wanted(type_url))
+            yield None if type_url in _CHILDREN else frozenset(self.wanted(type_url))
 
     def _prune(self, type_url: str) -> None:
         """Forget resources that nothing accepted refers to any more."""
@@ -173,10 +176,11 @@ class AdsState:
             del accepted[name]
 
     def _follow_up(self, cursor: Cursor, parent: str) -> list[DiscoveryRequest]:
-        child = _CHILD.get(parent)
-        if child is None or self.wanted(child) == cursor.names.get(child, ()):
-            return []
-        return [self._request(cursor, child)]
+        return [
+            self._request(cursor, child)
+            for child in _CHILDREN.get(parent, ())
+            if self.wanted(child) != cursor.names.get(child, ())
+        ]
 
     def _request(self, cursor: Cursor, type_url: str) -> DiscoveryRequest:
         names = self.wanted(type_url)
@@ -189,13 +193,22 @@ class AdsState:
         )
 
 
-def references(value: object) -> Iterator[str]:
-    """Names of the routes (of a listener) or endpoints (of a cluster) that a value needs."""
+def references(value: object, child: str) -> Iterator[str]:
+    """Names of the resources of type `child` that a value needs: routes and secrets of a listener, endpoints
+    of a cluster."""
     if isinstance(value, Cluster):
-        if value.type is ClusterType.EDS:
+        if child == ENDPOINT_TYPE and value.type is ClusterType.EDS:
             yield value.eds_service_name
     elif isinstance(value, Listener):
         for chain in (*value.filter_chains, value.default_filter_chain):
-            network = chain.network if chain is not None else None
-            if isinstance(network, HttpConnectionManager) and network.rds_name is not None:
-                yield network.rds_name
+            if chain is not None:
+                yield from _references_of(chain, child)
+
+
+def _references_of(chain: FilterChain, child: str) -> Iterator[str]:
+    network = chain.network
+    if child == SECRET_TYPE:
+        if isinstance(chain.tls, EdgeTls):
+            yield chain.tls.certificate
+    elif child == ROUTE_TYPE and isinstance(network, HttpConnectionManager) and network.rds_name is not None:
+        yield network.rds_name

@@ -23,6 +23,8 @@ from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import 
     UpstreamTlsContext,
 )
 from meshproxy.config.model import DownstreamTls, UpstreamTls
+from meshproxy.config.tls import EdgeTls, OriginTls
+from meshproxy.xds.outside_tls import edge_tls, is_edge, is_origin, origin_tls
 from meshproxy.xds.strict import enum_name, require, type_name, unpack
 
 IDENTITY_SECRET = "default"  # noqa: S105  # the name of a secret, not a secret
@@ -39,23 +41,27 @@ class _Common:
     prefixes: tuple[str, ...]
 
 
-def upstream_tls(socket: TransportSocket, path: str) -> UpstreamTls | None:
+def upstream_tls(socket: TransportSocket, path: str) -> UpstreamTls | OriginTls | None:
     """None for `raw_buffer`. Raises ConfigError."""
     path = f"{path}.transport_socket"
     if _is_plain(socket, path):
         return None
     context = unpack(socket.typed_config, UpstreamTlsContext, path)
+    if is_origin(context):
+        return origin_tls(context, path)
     common = _common(context.common_tls_context, f"{path}.common_tls_context")
     limited = context.max_session_keys.value if context.HasField("max_session_keys") else None
     return UpstreamTls(context.sni, common.alpn, common.exact, limited, common.prefixes)
 
 
-def downstream_tls(socket: TransportSocket, path: str) -> DownstreamTls | None:
+def downstream_tls(socket: TransportSocket, path: str) -> DownstreamTls | EdgeTls | None:
     """None for `raw_buffer`. Raises ConfigError."""
     path = f"{path}.transport_socket"
     if _is_plain(socket, path):
         return None
     context = unpack(socket.typed_config, DownstreamTlsContext, path)
+    if is_edge(context):
+        return edge_tls(context, path)
     common = _common(context.common_tls_context, f"{path}.common_tls_context")
     return DownstreamTls(
         require_client_certificate=context.require_client_certificate.value,
@@ -103,11 +109,17 @@ def _validation(context: CommonTlsContext, path: str) -> tuple[tuple[str, ...], 
     if kind == "validation_context_sds_secret_config":
         _check_secret(context.validation_context_sds_secret_config, ROOT_SECRET, path)
         return (), ()
+    require(kind != "validation_context", path, f"inside the mesh peers are verified with {ROOT_SECRET!r}")
     combined = context.combined_validation_context
     _check_secret(
         combined.validation_context_sds_secret_config,
         ROOT_SECRET,
         f"{path}.validation_context_sds_secret_config",
+    )
+    own = combined.default_validation_context
+    has_more = own.HasField("trusted_ca") or own.HasField("system_root_certs")
+    require(
+        not has_more, f"{path}.default_validation_context", f"only {ROOT_SECRET!r} is trusted in the mesh"
     )
     matchers = combined.default_validation_context.match_typed_subject_alt_names
     return _san_matchers(matchers, f"{path}.default_validation_context.match_typed_subject_alt_names")

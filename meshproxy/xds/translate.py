@@ -5,7 +5,7 @@ wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -16,27 +16,31 @@ from control_plane.api.envoy.config.cluster.v3 import cluster_pb2
 from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from control_plane.api.envoy.config.listener.v3 import listener_pb2
 from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from meshproxy.config.model import Cluster, Endpoint, Listener
 from meshproxy.config.route import RouteTable
+from meshproxy.config.tls import TlsCertificate
 from meshproxy.errors import ConfigError
 from meshproxy.steps import Steps, finished
 from meshproxy.xds.clusters import translate_cluster
 from meshproxy.xds.endpoints import translating_endpoints
 from meshproxy.xds.listeners import translate_listener
 from meshproxy.xds.route_table import MadeTable, making_table
+from meshproxy.xds.secret import translate_secret
 from meshproxy.xds.strict import checking, decode, type_name
 
 M = TypeVar("M", bound=Message)
-Value = Listener | RouteTable | Cluster | tuple[Endpoint, ...]
+Value = Listener | RouteTable | Cluster | tuple[Endpoint, ...] | TlsCertificate
 
 _PREFIX: Final = "type.googleapis.com/"
 LISTENER_TYPE: Final = _PREFIX + listener_pb2.Listener.DESCRIPTOR.full_name
 ROUTE_TYPE: Final = _PREFIX + RouteConfiguration.DESCRIPTOR.full_name
 CLUSTER_TYPE: Final = _PREFIX + cluster_pb2.Cluster.DESCRIPTOR.full_name
 ENDPOINT_TYPE: Final = _PREFIX + ClusterLoadAssignment.DESCRIPTOR.full_name
+SECRET_TYPE: Final = _PREFIX + Secret.DESCRIPTOR.full_name
 
 SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {CLUSTER_TYPE: "cds", ENDPOINT_TYPE: "eds", LISTENER_TYPE: "lds", ROUTE_TYPE: "rds"}
+    {CLUSTER_TYPE: "cds", ENDPOINT_TYPE: "eds", LISTENER_TYPE: "lds", ROUTE_TYPE: "rds", SECRET_TYPE: "sds"}
 )
 """Type URL -> the name people know."""
 
@@ -51,7 +55,7 @@ class Accepted:
     """One resource that passed, with its serialised form for `/config_dump`."""
 
     name: str
-    body: bytes
+    body: bytes = field(repr=False)
     value: Value
     made: MadeTable | None = None
     """Of a route table: what it was compiled to, and what its next version is made from."""
@@ -134,6 +138,12 @@ def _assignment(body: bytes, index: int, known: Known) -> Steps[Accepted]:
     return Accepted(message.cluster_name, body, endpoints)
 
 
+def _secret(body: bytes, index: int, known: Known) -> Steps[Accepted]:
+    message, place = _read(SECRET_TYPE, body, Secret, index, lambda item: item.name)
+    yield from checking(message, place)
+    return Accepted(message.name, body, translate_secret(message, place))
+
+
 def _read(
     type_url: str, body: bytes, message_type: type[M], index: int, name: Callable[[M], str]
 ) -> tuple[M, str]:
@@ -147,11 +157,13 @@ _TRANSLATORS: Final[Mapping[str, Callable[[bytes, int, Known], Steps[Accepted]]]
     ROUTE_TYPE: _route,
     CLUSTER_TYPE: _cluster,
     ENDPOINT_TYPE: _assignment,
+    SECRET_TYPE: _secret,
 }
 MESSAGES: Final[Mapping[str, type[Message]]] = {
     LISTENER_TYPE: listener_pb2.Listener,
     ROUTE_TYPE: RouteConfiguration,
     CLUSTER_TYPE: cluster_pb2.Cluster,
     ENDPOINT_TYPE: ClusterLoadAssignment,
+    SECRET_TYPE: Secret,
 }
 """Type URL -> what the bytes of such a resource are."""

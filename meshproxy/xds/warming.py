@@ -15,8 +15,16 @@ from typing import Final, TypeVar
 from meshproxy.config.model import Cluster, Endpoint, Listener
 from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import TlsCertificate
 from meshproxy.xds.subscription import AdsState, TypeState, references
-from meshproxy.xds.translate import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SHORT_NAMES
+from meshproxy.xds.translate import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    LISTENER_TYPE,
+    ROUTE_TYPE,
+    SECRET_TYPE,
+    SHORT_NAMES,
+)
 
 V = TypeVar("V")
 P = TypeVar("P", Cluster, Listener)
@@ -72,7 +80,7 @@ class Warming:
         """What is referred to, has not arrived, and is still worth waiting for."""
         missing = {
             (type_url, name)
-            for type_url in (ENDPOINT_TYPE, ROUTE_TYPE)
+            for type_url in (ENDPOINT_TYPE, ROUTE_TYPE, SECRET_TYPE)
             for name in state.wanted(type_url)
             if name not in state.types[type_url].accepted
         }
@@ -83,15 +91,17 @@ class Warming:
         before = self.published or _NOTHING
         wanted_clusters = _values(types[CLUSTER_TYPE], Cluster)
         wanted_listeners = _values(types[LISTENER_TYPE], Listener)
-        clusters = _ready(wanted_clusters, before.clusters, ENDPOINT_TYPE, blocked)
-        listeners = _ready(wanted_listeners, before.listeners, ROUTE_TYPE, blocked)
+        clusters = _ready(wanted_clusters, before.clusters, (ENDPOINT_TYPE,), blocked)
+        listeners = _ready(wanted_listeners, before.listeners, (ROUTE_TYPE, SECRET_TYPE), blocked)
         routes = _values(types[ROUTE_TYPE], RouteTable)
         endpoints: dict[str, tuple[Endpoint, ...]] = _values(types[ENDPOINT_TYPE], tuple)
+        secrets = _values(types[SECRET_TYPE], TlsCertificate)
         return ConfigSnapshot(
             listeners=MappingProxyType(listeners),
-            routes=_with_kept(routes, before.routes, listeners.values()),
+            routes=_with_kept(routes, before.routes, ROUTE_TYPE, listeners.values()),
             clusters=MappingProxyType(clusters),
-            endpoints=_with_kept(endpoints, before.endpoints, clusters.values()),
+            endpoints=_with_kept(endpoints, before.endpoints, ENDPOINT_TYPE, clusters.values()),
+            secrets=_with_kept(secrets, before.secrets, SECRET_TYPE, listeners.values()),
             versions=MappingProxyType({short: types[url].version for url, short in SHORT_NAMES.items()}),
             compiled=_compiled(types[ROUTE_TYPE], routes, before),
         )
@@ -106,22 +116,27 @@ def _values(state: TypeState, kind: type[V]) -> dict[str, V]:
 
 
 def _ready(
-    wanted: Mapping[str, P], before: Mapping[str, P], child: str, blocked: set[tuple[str, str]]
+    wanted: Mapping[str, P],
+    before: Mapping[str, P],
+    children: tuple[str, ...],
+    blocked: set[tuple[str, str]],
 ) -> dict[str, P]:
     """What is wanted; where it is still warming, what was there before, if anything."""
     ready: dict[str, P] = {}
     for name, value in wanted.items():
-        if not any((child, reference) in blocked for reference in references(value)):
+        if not any((child, name) in blocked for child in children for name in references(value, child)):
             ready[name] = value
         elif name in before:
             ready[name] = before[name]
     return ready
 
 
-def _with_kept(arrived: dict[str, V], before: Mapping[str, V], users: Iterable[object]) -> Mapping[str, V]:
+def _with_kept(
+    arrived: dict[str, V], before: Mapping[str, V], child: str, users: Iterable[object]
+) -> Mapping[str, V]:
     """What arrived, and what a kept cluster or listener from before still needs."""
     for user in users:
-        for name in references(user):
+        for name in references(user, child):
             if name not in arrived and name in before:
                 arrived[name] = before[name]
     return MappingProxyType(arrived)
@@ -141,6 +156,7 @@ def _is_same(new: ConfigSnapshot, old: ConfigSnapshot) -> bool:
         (new.routes, old.routes),
         (new.clusters, old.clusters),
         (new.endpoints, old.endpoints),
+        (new.secrets, old.secrets),
     )
     return all(_holds_same(one, other) for one, other in pairs)
 

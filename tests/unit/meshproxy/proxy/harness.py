@@ -27,11 +27,13 @@ from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import Route, RouteAction, RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.route_match import EVERY_PATH
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import EdgeTls
 from meshproxy.filters.factory import FilterFactory
 from meshproxy.http.codec import codec_maker, scan_codec
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.identity import contexts
+from meshproxy.identity.edge_contexts import EdgeContexts
 from meshproxy.identity.identity import Identity
 from meshproxy.identity.peer_identity import PeerIdentities
 from meshproxy.policy.timeout_wheel import TimeoutWheel
@@ -46,6 +48,7 @@ from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
 from meshproxy.upstream.cluster import UpstreamServices
 from meshproxy.upstream.connector import Connector
+from meshproxy.upstream.origin_dialler import OriginDialler
 from meshproxy.upstream.pool import PoolSettings
 
 OWN = WorkloadIdentity(workload="web", namespace="shop", app="web", version="v1", service_account="web")
@@ -196,7 +199,9 @@ async def running(
     def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext | None:
         return contexts.client_context(identity, alpn=alpn) if identity else None
 
-    def server_context(tls: DownstreamTls) -> ssl.SSLContext | None:
+    def server_context(tls: DownstreamTls | EdgeTls) -> ssl.SSLContext | None:
+        if isinstance(tls, EdgeTls):
+            return edge.server(tls)
         if identity is None:
             return None
         return contexts.server_context(
@@ -209,7 +214,9 @@ async def running(
     memory, metrics = HeadMemory(), MeshMetrics()
     reporter = Reporter(metrics, own, principal, lambda address: live.workloads.get(address))
     gate, peer_identity = HandshakeGate(), PeerIdentities(clock.wall)
-    connector = Connector(client_context, peer_identity, gate, reporter.upstream_handshake)
+    edge = EdgeContexts(lambda name: live.secrets.get(name))
+    origin = OriginDialler(edge.client, gate, clock.wall)
+    connector = Connector(client_context, peer_identity, gate, reporter.upstream_handshake, origin)
     refused: list[tuple[str, str]] = []
     upstream = UpstreamServices(
         connector,

@@ -172,4 +172,4 @@ def test_a_static_cluster_needs_no_endpoints() -> None:
     static.ClearField("eds_cluster_config")
     static.type = static.STATIC
     assert client.receive(CLUSTER_TYPE, "c1", static) == [("cds", "c1", "c1", [])]
-    assert list(references(())) == []
+    assert list(references((), ENDPOINT_TYPE)) == []

@@ -122,7 +122,7 @@ def _unverified(common: CommonTlsContext) -> None:
     ("change", "message"),
     [
         (_older, "tls_params.tls_minimum_protocol_version: TLSv1_2 is not supported; use TLSv1_3"),
-        (_no_certificate, "tls_certificate_sds_secret_configs: exactly one is needed, named 'default'"),
+        (_no_certificate, "combined_validation_context: must be validation_context: no identity of ours"),
         (_other_secret, "tls_certificate_sds_secret_configs[0].name: 'other' is not known; use 'default'"),
         (_unverified, "without a validation context the peer would not be verified"),
         (san(exact="x", kind=SubjectAltNameMatcher.DNS), "san_type: DNS is not supported; use URI"),

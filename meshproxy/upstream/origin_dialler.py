@@ -1,0 +1,82 @@
+"""TLS with servers outside the mesh: they prove a name, by an authority that the configuration has. [8]
+
+No session is kept: a resumed one would skip the check of a certificate that nobody here renews.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from meshproxy.config.tls import OriginTls
+from meshproxy.errors import UpstreamError
+from meshproxy.transport.handshake_gate import HandshakeGate
+from meshproxy.transport.outside_peer import is_any, outside_peer
+from meshproxy.transport.tls import TlsConnection, TlsFailure
+
+
+class OriginRefused(UpstreamError):
+    """The server proved another name than one of those wanted."""
+
+
+class OriginDialler:
+    """Handshakes and checks. TLS contexts come through a callable, because identity is a sibling layer."""
+
+    def __init__(
+        self,
+        context: Callable[[OriginTls], ssl.SSLContext],
+        gate: HandshakeGate,
+        wall: Callable[[], float],
+    ) -> None:
+        """`gate` is the event loop's; `wall` the time in seconds since the Unix epoch."""
+        self._context = context
+        self._gate = gate
+        self._wall = wall
+
+    async def connect(
+        self,
+        tls: OriginTls,
+        connect_tcp: Callable[[asyncio.Protocol], Awaitable[None]],
+        protocol: asyncio.Protocol,
+    ) -> None:
+        """Raises TlsFailure, OriginRefused, and what `connect_tcp` raises. Cancelled, it leaves nothing."""
+        established: asyncio.Future[TlsConnection] = asyncio.get_running_loop().create_future()
+
+        def on_established(done: TlsConnection) -> None:
+            if not established.done():
+                established.set_result(done)
+
+        def on_failed(error: Exception) -> None:
+            if not established.done():
+                established.set_exception(error)
+
+        connection = TlsConnection(
+            self._context(tls),
+            server_side=False,
+            server_name=tls.sni or None,
+            on_established=on_established,
+            on_failed=on_failed,
+            gate=self._gate,
+        )
+        try:
+            await connect_tcp(cast("asyncio.Protocol", connection))
+            await established
+            if connection.is_closing():
+                raise TlsFailure("peer closed the connection right after the TLS handshake")
+            self._check(tls, connection.ssl_object)
+        except BaseException:
+            connection.abort()
+            if established.done() and not established.cancelled():
+                established.exception()  # retrieved: the cause is already on its way up
+            established.cancel()
+            raise
+        connection.attach(protocol)
+
+    def _check(self, tls: OriginTls, ssl_object: ssl.SSLObject) -> None:
+        peer = outside_peer(ssl_object, self._wall())
+        if peer is None or not is_any(peer, tls.sans):
+            wanted = " or ".join(match.exact or match.prefix or match.suffix for match in tls.sans)
+            proved = ", ".join(name for _, name in peer.names) if peer is not None else ""
+            raise OriginRefused(f"proved {proved or 'no name'}, expected {wanted}")
