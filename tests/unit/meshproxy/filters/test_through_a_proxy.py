@@ -29,6 +29,7 @@ from meshproxy.config.route import (
     WeightedCluster,
 )
 from meshproxy.config.route_match import PathMatch, PathMatchKind, RouteMatch, StringMatch, StringMatchKind
+from tests.unit.meshproxy.filters import through
 from tests.unit.meshproxy.proxy.harness import (
     Mesh,
     Upstream,
@@ -39,7 +40,6 @@ from tests.unit.meshproxy.proxy.harness import (
     snapshot,
     static_cluster,
 )
-from tests.unit.meshproxy.proxy.test_http_proxy import exchange
 
 CORS, LIMIT = "envoy.filters.http.cors", "envoy.filters.http.local_ratelimit"
 FAULT, SESSION = "envoy.filters.http.fault", "envoy.filters.http.stateful_session"
@@ -85,13 +85,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 async def ask(mesh: Mesh, path: str, *lines: str, method: str = "GET") -> tuple[str, list[str], str]:
     """(status, field lines, body)."""
-    reader, writer = await mesh.connect()
-    request = "\r\n".join((f"{method} {path} HTTP/1.1", "host: a", *lines, "", ""))
-    answer = (await exchange(reader, writer, request.encode())).decode()
-    writer.close()
-    head, _, body = answer.partition("\r\n\r\n")
-    status, *fields = head.split("\r\n")
-    return status.split(" ")[1], fields, body
+    answer = await through.ask(mesh.port, path, *lines, method=method)
+    return answer.status, answer.fields, answer.body
 
 
 async def test_faults_are_answered_and_counted_with_their_flags() -> None:

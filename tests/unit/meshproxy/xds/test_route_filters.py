@@ -166,7 +166,7 @@ def test_faults() -> None:
             ),
         ),
     )
-    by_header = {"delay": {"header_delay": {}}, "abort": {"header_abort": {}}}
+    by_header: Fields = {"delay": {"header_delay": {}}, "abort": {"header_abort": {}}}
     assert own(fault=by_header) == ((FAULT, FaultSettings(FaultDelay(None), FaultAbort(None))),)
     assert own(fault={}) == ((FAULT, None),)
 
@@ -302,8 +302,8 @@ def test_a_wrapper_switches_off_or_makes_optional() -> None:
 def test_places_stay_when_other_routes_come() -> None:
     configs = {LIMIT: box(_TYPES[LIMIT], **limit())}
     shown = {"match": {"prefix": "/"}, "route": {"cluster": "c"}, "typed_per_filter_config": configs}
-    before = [{**shown, "name": "a"}, {**shown, "name": "b"}]
-    after = [{"match": {"path": "/x"}, "route": {"cluster": "c"}, "name": "new"}, *before, before[0]]
+    before: list[Fields] = [{**shown, "name": "a"}, {**shown, "name": "b"}]
+    after: list[Fields] = [{"match": {"path": "/x"}, "route": {"cluster": "c"}, "name": "new"}, *before, before[0]]
 
     def settings(routes: list[Fields]) -> list[FilterConfigs]:
         hosts = [{"name": "h", "domains": ["*"], "routes": routes}]
@@ -341,7 +341,7 @@ def test_refused_in_the_chain(filters: list[Fields], message: str) -> None:
 
 
 ENTRY = {"entries": [{"key": "k"}], "token_bucket": BUCKET}
-RATE = {"actions": [{"remote_address": {}}]}
+RATE: Fields = {"actions": [{"remote_address": {}}]}
 EXPRESSION = "envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor"
 
 
