@@ -1,9 +1,7 @@
 """Connections to pods' own addresses, on both data planes: mesh TLS to that pod; headless ones by Host."""
 
 import asyncio
-import http.client
 import json
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -18,12 +16,11 @@ from tests.contract.one_pod_mesh import (
     create,
     running_mesh,
 )
+from tests.contract.pod_app import answer, get, let_app_in, settled
 from tests.unit.control_plane import manifest_builder as build
 
 pytestmark = pytest.mark.privileged
 
-APP_IP = "10.244.0.99"
-"""Of the app whose connections all go through the outbound side, those to pods too."""
 UNDECLARED = 9100
 
 
@@ -38,16 +35,12 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.fixture(params=DATA_PLANES)
 async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
     async with running_mesh(data_plane=request.param) as running:
-        running.network.run("ip", "address", "add", f"{APP_IP}/32", "dev", "lo")
-        first = ("iptables", "-t", "nat", "-I", "OUTPUT", "1", "-p", "tcp")
-        running.network.run(
-            *first, "-s", APP_IP, "-d", "10.244.0.0/16", "-j", "REDIRECT", "--to-ports", "15001"
-        )
+        let_app_in(running)
         server = await asyncio.start_server(_echo, sock=running.network.listen(POD_IP, UNDECLARED))
         for manifest in _headless():
             await create(running.api, manifest)
         await running.until(
-            lambda: _get(running, POD_IP, 8080, "set.shop")[0] == 200, "the headless Service is not there"
+            lambda: get(running, POD_IP, 8080, "set.shop")[0] == 200, "the headless Service is not there"
         )
         yield running
         server.close()
@@ -67,30 +60,10 @@ def _headless() -> list[dict[str, object]]:
     ]
 
 
-def _connect(mesh: Mesh, address: str, port: int) -> socket.socket:
-    return mesh.network.call(socket.create_connection, (address, port), 10.0, (APP_IP, 0))
-
-
-def _get(mesh: Mesh, address: str, port: int, host: str, path: str = "/") -> tuple[int, str]:
-    connection = http.client.HTTPConnection(address, port)
-    connection.sock = _connect(mesh, address, port)
-    connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-    response = connection.getresponse()
-    body = response.read().decode()
-    connection.close()
-    return response.status, body
-
-
 def _name(mesh: Mesh, address: str, host: str, path: str = "/") -> str:
-    status, body = _get(mesh, address, 8080, host, path)
+    status, body = get(mesh, address, 8080, host, path)
     assert status == 200, body
     return str(json.loads(body)["name"])
-
-
-def _answer(mesh: Mesh, port: int, sent: bytes = b"") -> bytes:
-    with _connect(mesh, POD_IP, port) as connection:
-        connection.sendall(sent)
-        return connection.recv(1000)
 
 
 async def test_every_pod_of_a_headless_service_is_a_destination(mesh: Mesh) -> None:
@@ -101,7 +74,7 @@ async def test_every_pod_of_a_headless_service_is_a_destination(mesh: Mesh) -> N
     # StatefulSets name their pods below the Service: only that pod is meant.
     one = Counter([await asyncio.to_thread(_name, mesh, POD_IP, "set-0.set.shop") for _ in range(6)])
     assert set(one) == {"v1"}
-    status, body = await asyncio.to_thread(_get, mesh, POD_IP, 8080, f"{POD_IP}:8080")
+    status, body = await asyncio.to_thread(get, mesh, POD_IP, 8080, f"{POD_IP}:8080")
     assert status == 200
     assert "uri=spiffe://cluster.local/ns/shop/sa/catalog" in json.loads(body)["caller"]
     assert await asyncio.to_thread(_name, mesh, PLAIN_IP, f"{PLAIN_IP}:8080") == "v2"
@@ -109,7 +82,7 @@ async def test_every_pod_of_a_headless_service_is_a_destination(mesh: Mesh) -> N
 
 async def test_no_route_holds_for_requests_to_a_pods_address(mesh: Mesh) -> None:
     assert await asyncio.to_thread(_name, mesh, POD_IP, "catalog.shop", "/only/v2") == "v1"
-    status, _ = await asyncio.to_thread(_get, mesh, POD_IP, 8080, "catalog.shop", "/nowhere")
+    status, _ = await asyncio.to_thread(get, mesh, POD_IP, 8080, "catalog.shop", "/nowhere")
     assert status == 200
     await mesh.api.delete("Service", "set", "shop")  # an ordinary pod from here on
 
@@ -121,14 +94,14 @@ async def test_no_route_holds_for_requests_to_a_pods_address(mesh: Mesh) -> None
 
 
 async def test_tcp_to_a_pod_of_a_headless_service_is_mesh_tls_to_that_pod(mesh: Mesh) -> None:
-    assert await asyncio.to_thread(_answer, mesh, 3306) == b"hello from the database\n"
-    assert await asyncio.to_thread(_answer, mesh, UNDECLARED, b"opaque") == b"opaque"
-    assert await asyncio.to_thread(_get, mesh, POD_IP, UNDECLARED, "set.shop") == (200, "named")
+    assert await asyncio.to_thread(answer, mesh, POD_IP, 3306) == b"hello from the database\n"
+    assert await asyncio.to_thread(answer, mesh, POD_IP, UNDECLARED, b"opaque") == b"opaque"
+    assert await asyncio.to_thread(get, mesh, POD_IP, UNDECLARED, "set.shop") == (200, "named")
     await mesh.api.delete("Service", "set", "shop")
     await mesh.until(
-        lambda: _answer(mesh, UNDECLARED, b"direct") == b"direct", "any port of a pod of the mesh"
+        lambda: answer(mesh, POD_IP, UNDECLARED, b"direct") == b"direct", "any port of a pod of the mesh"
     )
-    assert await mesh.sync_states() == {"SYNCED"}
+    await settled(mesh)
 
 
 async def test_a_cluster_ip_is_as_good_as_a_host(mesh: Mesh) -> None:

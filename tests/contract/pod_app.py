@@ -1,0 +1,47 @@
+"""An app in the one-pod mesh whose connections to pods, too, leave through the outbound side."""
+
+import asyncio
+import http.client
+import socket
+
+from tests.contract.one_pod_mesh import Mesh
+
+APP_IP = "10.244.0.99"
+
+
+def let_app_in(mesh: Mesh) -> None:
+    """From its address, other pods are reached through 15001, as from a pod of its own."""
+    mesh.network.run("ip", "address", "add", f"{APP_IP}/32", "dev", "lo")
+    first = ("iptables", "-t", "nat", "-I", "OUTPUT", "1", "-p", "tcp", "-s", APP_IP, "-d", "10.244.0.0/16")
+    mesh.network.run(*first, "-j", "REDIRECT", "--to-ports", "15001")
+
+
+def connect(mesh: Mesh, address: str, port: int) -> socket.socket:
+    return mesh.network.call(socket.create_connection, (address, port), 10.0, (APP_IP, 0))
+
+
+def get(mesh: Mesh, address: str, port: int, host: str, path: str = "/") -> tuple[int, str]:
+    connection = http.client.HTTPConnection(address, port)
+    connection.sock = connect(mesh, address, port)
+    connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+    response = connection.getresponse()
+    body = response.read().decode()
+    connection.close()
+    return response.status, body
+
+
+def answer(mesh: Mesh, address: str, port: int, sent: bytes = b"") -> bytes:
+    """The first bytes that come back; empty when the connection ends instead."""
+    with connect(mesh, address, port) as connection:
+        try:
+            connection.sendall(sent)
+            return connection.recv(1000)
+        except ConnectionError:
+            return b""
+
+
+async def settled(mesh: Mesh) -> None:
+    """Until the data plane has accepted everything that was sent; a refusal never settles."""
+    async with asyncio.timeout(20):
+        while await mesh.sync_states() != {"SYNCED"}:  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.05)
