@@ -17,6 +17,7 @@ from meshproxy.http.events import Event, Request, Response
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.outcome import RULES, Outcome
+from meshproxy.upstream.balancer.api import address_of
 
 if TYPE_CHECKING:
     from meshproxy.proxy.http_connection import HttpServerConnection
@@ -49,7 +50,17 @@ class UpgradeStream(HttpStream):
             return None
         self._response = response
         self._is_switched = True
-        return head.forward + self._lines + b"\r\n"
+        return self._shown(head.forward) + self._answer_lines + self._lines + b"\r\n"
+
+    def _shown(self, forward: bytes) -> bytes:
+        """The 101 is an answer like any other to routes and filters: a session may begin with it."""
+        edit = self._target.response_edit if self._target is not None else None
+        if edit is not None:
+            forward = edit.apply(forward)
+        if self._filters is not None and self._endpoint is not None:
+            address = address_of(self._endpoint.endpoint)
+            forward = self._filters.show(_SWITCHING, forward, address, is_local=False)
+        return forward
 
     def _switch(self) -> None:
         if self._timer is not None:

@@ -195,3 +195,19 @@ async def test_sessions_stay_where_they_began() -> None:
             assert {(await ask(mesh, "/header", session))[2] for _ in range(6)} == {body}
             gone = "x-ses: MTI3LjAuMC4xOjE="  # 127.0.0.1:1
             assert (await ask(mesh, "/header", gone))[0] == "503"
+
+
+async def test_a_session_may_begin_with_a_websocket() -> None:
+    by_cookie = SessionSettings(CookieSession("sid"))
+    config = listener(route("/chat", ((SESSION, by_cookie),)))
+    [chain] = config.filter_chains
+    network = replace(chain.network, upgrade_types=("websocket",))  # type: ignore[call-arg]
+    config = replace(config, filter_chains=(replace(chain, network=network),))
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    upstream = await Upstream(answering(switch)).start()
+    async with running(snapshot(config, static_cluster("both", upstream.endpoint))) as mesh:
+        asked = ("connection: upgrade", "upgrade: websocket")
+        answer = await through.ask(mesh.port, "/chat", *asked)
+        assert answer.status == "101"
+        assert any(field.startswith("set-cookie: sid=") for field in answer.fields)
+    await upstream.stop()
