@@ -19,7 +19,7 @@ from typing import Final
 
 import uvloop
 
-from meshproxy import __main__ as sidecar
+from meshproxy._speedups import finder
 
 VARIABLE: Final = "BENCH_WITNESS"
 _PERIOD = 0.001
@@ -67,7 +67,10 @@ def main() -> int:
     run = uvloop.run
     # The sidecar's own entry, so that nothing else differs from how it is started everywhere.
     uvloop.run = lambda coroutine: run(_witnessed(coroutine))  # type: ignore[assignment,misc]
-    return sidecar.main()
+    speedups = finder.install()
+    from meshproxy import main as sidecar
+
+    return sidecar.main(speedups)
 
 
 if __name__ == "__main__":

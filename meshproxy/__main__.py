@@ -1,43 +1,11 @@
-"""`python -m meshproxy`: the sidecar. The only place that exits the process."""
+"""`python -m meshproxy`: the sidecar. Compiled modules must be found before anything imports their sources."""
 
-from __future__ import annotations
-
-import logging
-import os
 import sys
 
-import uvloop
-
-from meshproxy import bootstrap as bootstrap_flags
-from meshproxy.app import Sidecar
-from meshproxy.bootstrap import Bootstrap
-from meshproxy.errors import ConfigError
-from meshproxy.memory import collect_only_what_is_new, tune_allocator
-from meshproxy.transport.connection_limit import raise_file_limit
-
-
-async def _run(bootstrap: Bootstrap) -> None:
-    await Sidecar(bootstrap).run()
-
-
-def main() -> int:
-    """Exit status: 0 after a drain, 2 for flags that cannot be."""
-    try:
-        bootstrap = bootstrap_flags.parse(sys.argv[1:], os.environ)
-    except ConfigError as error:
-        print(f"meshproxy: {error}", file=sys.stderr)
-        return 2
-    logging.basicConfig(
-        level=bootstrap.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    tune_allocator()
-    collect_only_what_is_new()
-    raise_file_limit()
-    uvloop.run(_run(bootstrap))
-    return 0
-
+from meshproxy._speedups import finder
 
 if __name__ == "__main__":
-    sys.exit(main())
+    state = finder.install()
+    from meshproxy.main import main
+
+    sys.exit(main(state))

@@ -4,6 +4,11 @@ import os
 
 import pytest
 
+from meshproxy._speedups import finder
+
+if os.environ.get(finder.VARIABLE) == "on":
+    finder.install()  # the same tests, over the compiled modules; without it they run on the sources
+
 
 def _has_privileges() -> bool:
     """Root with CAP_NET_ADMIN and CAP_SYS_ADMIN, read from the effective capability set."""

@@ -80,6 +80,27 @@ class RequestHead:
     """Value of `x-envoy-peer-metadata`, empty when absent: to be believed only over mTLS."""
     forward: bytes
 
+    def copy(self) -> RequestHead:
+        """One of its own, for whoever must change something. (`copy.copy` knows no compiled classes.)"""
+        head = RequestHead()
+        head.method = self.method
+        head.target = self.target
+        head.path = self.path
+        head.authority = self.authority
+        head.host = self.host
+        head.version = self.version
+        head.headers = self.headers
+        head.framing = self.framing
+        head.content_length = self.content_length
+        head.chunked = self.chunked
+        head.end_stream = self.end_stream
+        head.keep_alive = self.keep_alive
+        head.expect_continue = self.expect_continue
+        head.upgrade = self.upgrade
+        head.peer_metadata = self.peer_metadata
+        head.forward = self.forward
+        return head
+
 
 class ResponseHead:
     """A parsed, validated response head. Shared: never mutate it. `forward` as in `RequestHead`."""

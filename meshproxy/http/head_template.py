@@ -56,22 +56,10 @@ class HeadTemplate:
 
     def fill(self, data: bytes, line_end: int, method: bytes, target: bytes, cuts: list[Cut]) -> RequestHead:
         """The head whose request line is `data[:line_end]`."""
-        known = self.head
-        head = RequestHead()
+        head = self.head.copy()
         head.method = method
         head.target = target
         head.path = target.partition(b"?")[0].decode("ascii")
-        head.authority = known.authority
-        head.host = known.host
-        head.version = known.version
-        head.framing = known.framing
-        head.content_length = known.content_length
-        head.chunked = known.chunked
-        head.end_stream = known.end_stream
-        head.keep_alive = known.keep_alive
-        head.expect_continue = known.expect_continue
-        head.upgrade = known.upgrade
-        head.peer_metadata = known.peer_metadata
         if not cuts:
             head.headers = self.headers[0]
             head.forward = data[: line_end + 2] + self.forward[0]

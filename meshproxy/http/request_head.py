@@ -141,6 +141,7 @@ class RequestHeads:
         if facts.options and not facts.options <= _PLAIN_OPTIONS:
             return None  # it may name what was cut out
         head = _assemble(_PLAIN_LINE, facts, ())
+        head.forward = b""
         if facts.options and any(pair[0] in facts.options for group in headers for pair in group):
             return None
         return HeadTemplate(

@@ -27,11 +27,11 @@ _LINGER_SECONDS: Final = 1.0
 section 9.6). Envoy's `delayed_close_timeout`."""
 
 
-class HttpServerConnection(asyncio.Protocol):
-    """asyncio.Protocol over a plain or TLS transport."""
+class HttpServerConnection:
+    """An asyncio.Protocol over a plain or TLS transport, in all but name: a class with a base that is not
+    compiled could not be compiled either."""
 
     __slots__ = (
-        "__weakref__",
         "_closing",
         "_head_began_at",
         "_last_progress",
@@ -78,7 +78,7 @@ class HttpServerConnection(asyncio.Protocol):
         if self._closing:
             return  # lingering: read and dropped
         if len(data) > MAX_READ and self._transport is not None:
-            bound_reads(self._transport, self)
+            bound_reads(self._transport, cast("asyncio.Protocol", self))
         try:
             events = self._reader.receive(data)
         except RemoteProtocolError as error:

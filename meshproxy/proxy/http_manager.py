@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from meshproxy.config.model import HttpConnectionManager
 from meshproxy.http.events import RequestHead
@@ -32,7 +31,7 @@ class HttpManager:
         self.edge = EdgeRules(config.edge) if config.edge is not None else None
         self.is_retired = False
         """It is no longer in the configuration: every response ends its connection."""
-        self.connections: WeakSet[HttpServerConnection] = WeakSet()
+        self.connections: set[HttpServerConnection] = set()
         self._upgrades = frozenset(name.encode() for name in config.upgrade_types)
         self._own_table = CompiledRouteTable(config.route_table) if config.route_table is not None else None
         self._table = self._own_table

@@ -9,7 +9,6 @@ its end, with status 101 and the bytes of both directions.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from meshproxy.errors import RemoteProtocolError
@@ -33,7 +32,7 @@ class UpgradeStream(HttpStream):
     def __init__(
         self, connection: HttpServerConnection, manager: HttpManager, request: Request, now: float
     ) -> None:
-        head = copy(request.head)  # the original is shared, and does not pass the two fields on
+        head = request.head.copy()  # the original is shared, and does not pass the two fields on
         self._lines = b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade.lower()
         head.forward += self._lines
         self._is_switched = self._downstream_ended = self._upstream_ended = False

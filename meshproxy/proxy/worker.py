@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 from weakref import WeakSet, ref
 
 from meshproxy.config.model import (
@@ -91,7 +92,7 @@ class Worker:
         self.snapshot = ConfigSnapshot()
         self.listeners = ListenerSet(listener_services)
         self._managers: _Managers = {}
-        self._serving: WeakSet[HttpManager] = WeakSet()
+        self._serving: set[HttpManager] = set()
         """Those in force, and those replaced by an update that still have connections."""
         self._choices: _Choices = {}
         self._relays: WeakSet[TcpRelay] = WeakSet()
@@ -249,7 +250,7 @@ class Worker:
             connection = HttpServerConnection(manager, facts)
             if self._services.drain is not None:
                 self._end_when_idle(connection, self._services.drain)
-            return connection
+            return cast("asyncio.Protocol", connection)
         _, choice = self._choices.get(id(network)) or (network, ClusterChoice(network.clusters))
         relay = TcpRelay(network, choice, self._services, facts)
         self._relays.add(relay)
@@ -273,6 +274,8 @@ class Worker:
     def _sweep(self, now: float) -> None:
         for manager in list(self._serving):
             manager.sweep(now)
+            if manager.is_retired and not manager.connections:
+                self._serving.discard(manager)
         for cluster in self._live.clusters.values():
             cluster.expire_idle(now)
             cluster.sweep(now)

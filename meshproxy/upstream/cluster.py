@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 from math import inf
 
 from meshproxy.clock import Clock
@@ -412,7 +413,7 @@ class ClusterRuntime:
         )
         runtime.connections += 1
         try:
-            await services.connector.connect(runtime.target, connection)
+            await services.connector.connect(runtime.target, cast("asyncio.Protocol", connection))
             if connection.is_lost:  # between its establishment and now
                 raise ConnectFailed(
                     f"{runtime.target.address}:{runtime.target.port} closed the connection at once", "closed"

@@ -29,8 +29,10 @@ class ResponseSink(Protocol):
     def on_upstream_write_resumed(self) -> None: ...
 
 
-class HttpUpstreamConnection(asyncio.Protocol):
-    """`on_free(connection)` is called when it may serve again, `on_gone(connection)` once when it is lost."""
+class HttpUpstreamConnection:
+    """An asyncio.Protocol in all but name: without a base that is not compiled it can be compiled itself.
+
+    `on_free(connection)` is called when it may serve again, `on_gone(connection)` once when it is lost."""
 
     __slots__ = (
         "_is_write_paused",
@@ -146,7 +148,7 @@ class HttpUpstreamConnection(asyncio.Protocol):
             self.abort()  # bytes nobody asked for: the next response would be somebody else's
             return
         if len(data) > MAX_READ and self._transport is not None:
-            bound_reads(self._transport, self)
+            bound_reads(self._transport, cast("asyncio.Protocol", self))
         try:
             events = self._reader.receive(data)
         except RemoteProtocolError as error:

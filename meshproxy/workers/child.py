@@ -59,7 +59,7 @@ class ChildWorker:
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "meshproxy.workers.process", str(theirs.fileno()), str(number)),
+                    *(sys.executable, "-m", "meshproxy.workers", str(theirs.fileno()), str(number)),
                     pass_fds=[theirs.fileno()],
                     stdin=asyncio.subprocess.DEVNULL,
                 )

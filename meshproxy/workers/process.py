@@ -1,4 +1,4 @@
-"""A worker in a process of its own: `python -m meshproxy.workers.process FD`, started by the pool.
+"""A worker in a process of its own: `python -m meshproxy.workers FD NUMBER`, started by the pool.
 
 Carries out orders one after the other and ends with its channel, so that no worker outlives the main process.
 Imports no grpc, protobuf or cryptography: it holds the data path and nothing else. SIGTERM and SIGINT are the
@@ -167,7 +167,3 @@ def main() -> int:
     collect_only_what_is_new()
     uvloop.run(WorkerProcess().run(socket.socket(fileno=int(sys.argv[1]))))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -92,7 +92,9 @@ def _has_final_response(events: list[Event]) -> bool:
 
 
 def _slots(head: object) -> tuple[object, ...]:
-    return tuple((name, getattr(head, name)) for name in type(head).__slots__)  # type: ignore[attr-defined]
+    # Compiled classes have no __slots__.
+    names = [name for name in dir(head) if name[0] != "_" and name != "copy"]
+    return tuple((name, getattr(head, name)) for name in names)
 
 
 def _shown(events: Iterable[Event]) -> tuple[tuple[object, ...], ...]:
