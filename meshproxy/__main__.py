@@ -1,4 +1,4 @@
-"""`python -m meshproxy`: the sidecar. Compiled modules must be found before anything imports their sources."""
+"""`python -m meshproxy`: the sidecar. Compiled modules are found before anything imports their sources."""
 
 import sys
 

@@ -8,14 +8,13 @@ import sys
 
 import uvloop
 
-from meshproxy._speedups.finder import Speedups
 from meshproxy import bootstrap as bootstrap_flags
+from meshproxy._speedups.finder import Speedups
 from meshproxy.app import Sidecar
 from meshproxy.bootstrap import Bootstrap
 from meshproxy.errors import ConfigError
 from meshproxy.memory import collect_only_what_is_new, tune_allocator
 from meshproxy.transport.connection_limit import raise_file_limit
-
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from typing import Final
 from meshproxy._speedups.modules import MANIFEST, Manifest, digests, folder, interpreter
 
 VARIABLE: Final = "MESHPROXY_SPEEDUPS"
-"""`off` runs the sources; `on` refuses to start without compiled modules; anything else takes what is there."""
+"""`off` runs the sources; `on` refuses to start without compiled modules; else what is there is taken."""
 
 
 class Speedups(Enum):

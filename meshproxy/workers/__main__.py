@@ -1,4 +1,4 @@
-"""`python -m meshproxy.workers FD NUMBER`: a worker process. Compiled modules are found first, as in the sidecar."""
+"""`python -m meshproxy.workers FD NUMBER`: a worker process; compiled modules as in the sidecar."""
 
 import sys
 
