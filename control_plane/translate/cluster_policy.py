@@ -26,10 +26,8 @@ from control_plane.translate import names
 from control_plane.translate.amount import count, duration
 from control_plane.translate.outlier import apply_breaker_to_outlier, apply_outlier
 
-RETRY_BUDGET_BY_DEFAULT = False
-"""Whether clusters whose policy says nothing about retries get the default budget. Off until the sidecar
-accepts `retry_budget`: it would refuse every cluster."""
 _DEFAULT_BUDGET = RetryBudget()
+"""Of HTTP clusters whose policy says nothing about retries."""
 _ASSUMED_RETRY_SECONDS = 0.3
 """Envoy's floor is a number of concurrent retries, ours a rate: so long a retry is taken to last. 10 a second
 are then Envoy's default of 3."""
@@ -61,14 +59,30 @@ def apply_to_cluster(
         _apply_limits(cluster.circuit_breakers.thresholds[0], limits)
     if is_http:
         _apply_budget(cluster, None if retry is None else retry.budget, limits, own)
-    if spec is None:
-        return
+    if spec is not None:
+        _apply_spec(cluster, spec, own, host=host, is_http=is_http, is_envoy=is_envoy)
+    if own and not is_envoy:
+        _add_metadata(cluster, own)
+
+
+def _apply_spec(
+    cluster: Cluster,
+    spec: TrafficPolicySpec,
+    own: dict[str, OwnValue],
+    *,
+    host: str,
+    is_http: bool,
+    is_envoy: bool,
+) -> None:
     if spec.timeouts is not None and spec.timeouts.connect is not None:
         cluster.connect_timeout.CopyFrom(duration(spec.timeouts.connect))
     if spec.circuit_breaker is not None:
         own["circuit_breaker"] = _breaker(spec.circuit_breaker)
         if is_envoy:
             apply_breaker_to_outlier(cluster.outlier_detection, spec.circuit_breaker)
+        elif spec.outlier_detection is None:
+            # The mesh's default would take an endpoint out before its breaker has counted to its threshold.
+            cluster.outlier_detection.enforcing_consecutive_5xx.CopyFrom(count(0))
     if spec.outlier_detection is not None:
         apply_outlier(cluster.outlier_detection, spec.outlier_detection)
     if spec.health_check is not None and (is_http or spec.health_check.tcp is not None):
@@ -77,8 +91,6 @@ def apply_to_cluster(
         _apply_balancer(cluster, spec.load_balancer, own)
     if spec.subsets:
         cluster.lb_subset_config.CopyFrom(_subsets(spec))
-    if own and not is_envoy:
-        _add_metadata(cluster, own)
 
 
 def http_options(spec: TrafficPolicySpec | None) -> HttpProtocolOptions | None:
@@ -114,7 +126,7 @@ def _apply_budget(
 ) -> None:
     """A fixed number of retries, where one is asked for, takes the place of the default budget."""
     is_fixed = limits is not None and limits.max_retries is not None
-    if budget is None and RETRY_BUDGET_BY_DEFAULT and not is_fixed:
+    if budget is None and not is_fixed:
         budget = _DEFAULT_BUDGET
     if budget is None:
         return

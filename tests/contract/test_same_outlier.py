@@ -103,6 +103,7 @@ async def _ours(ports: list[int]) -> AsyncIterator[Proxy]:
         outlier_detection=emitted.outlier_detection,
         healthy_panic_threshold=emitted.healthy_panic_threshold,
         max_retries=emitted.max_retries,
+        retry_budget=emitted.retry_budget,
     )
     listener = http_listener(WeightedCluster("a", 1), timeout=TIMEOUT, retry=RETRY)
     async with running(snapshot(listener, cluster)) as mesh:

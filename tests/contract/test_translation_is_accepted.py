@@ -2,12 +2,14 @@
 
 import pytest
 
+from control_plane.resources.manifest import Manifest
 from control_plane.snapshot import Snapshot
 from control_plane.translate.settings import MeshSettings, MtlsMode, OutboundTrafficPolicy
 from control_plane.translate.translator import Translator
 from meshproxy.config.model import Cluster, HttpConnectionManager, Listener
 from meshproxy.config.route import RouteAction, RouteTable
 from meshproxy.xds.translate import Value, translate
+from tests.contract.test_policies_are_accepted import FEATURES
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh
 
@@ -63,3 +65,50 @@ def test_the_sidecar_reads_what_was_meant() -> None:
     cluster = values["inbound|8080||"]
     assert isinstance(cluster, Cluster)
     assert (cluster.bind_address, cluster.bind_address_v6) == ("127.0.0.6", "::6")
+
+
+def _policy(kind: str, **spec: object) -> Manifest:
+    ref = {"group": "", "kind": "Service", "name": "catalog"}
+    return {
+        "apiVersion": "meshproxy.io/v1alpha1",
+        "kind": kind,
+        "metadata": build.meta("one"),
+        "spec": {"targetRefs": [ref], **spec},
+    }
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_the_sidecar_carries_out_every_feature_of_traffic_policies(feature: str) -> None:
+    """Acceptance is strict: what is accepted is followed."""
+    index = mesh.shop(_policy("TrafficPolicy", **FEATURES[feature]))
+    for node in (mesh.WEB, mesh.CATALOG):
+        accepted = _accept(Translator(index.registry, MeshSettings(mesh.TRUST_DOMAIN)).snapshot(node))
+        assert accepted
+
+
+@pytest.mark.parametrize("resolution", ["STATIC", "DNS", "NONE"])
+def test_the_sidecar_carries_out_service_entries(resolution: str) -> None:
+    ports = [
+        {"number": 80, "name": "http", "protocol": "HTTP"},
+        {"number": 443, "name": "https", "protocol": "HTTP", "tls": {}},
+        {"number": 5432, "name": "db", "protocol": "TCP"},
+    ]
+    spec: dict[str, object] = {
+        "hosts": ["api.example.com"],
+        "addresses": ["240.0.0.1"],
+        "ports": ports if resolution != "NONE" else ports[:1],
+        "resolution": resolution,
+    }
+    if resolution == "STATIC":
+        spec["endpoints"] = [{"address": "10.0.0.7"}]
+    manifest: Manifest = {
+        "apiVersion": "meshproxy.io/v1alpha1",
+        "kind": "ServiceEntry",
+        "metadata": build.meta("api"),
+        "spec": spec,
+    }
+    snapshot = mesh.translate(mesh.shop(manifest), mesh.WEB)
+    values = {name: value for by_name in _accept(snapshot).values() for name, value in by_name.items()}
+    cluster = values["outbound|80||api.example.com"]
+    assert isinstance(cluster, Cluster)
+    assert (cluster.dns is not None) == (resolution == "DNS")

@@ -125,7 +125,9 @@ def test_secrets_come_from_the_agent_or_for_envoy_from_files() -> None:
 
 def test_clusters_carry_the_service_for_metric_labels() -> None:
     cluster = mesh.cluster(mesh.translate(mesh.shop()), HTTP)
-    assert MessageToDict(cluster.metadata.filter_metadata["meshproxy.io"]) == {
+    labels = MessageToDict(cluster.metadata.filter_metadata["meshproxy.io"])
+    assert labels.pop("retry_budget") == {"min_per_second": 10.0}
+    assert labels == {
         "service_host": "catalog.shop.svc.cluster.local",
         "service_name": "catalog",
         "service_namespace": "shop",

@@ -20,7 +20,6 @@ from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import 
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from control_plane.resources.manifest import Manifest
 from control_plane.snapshot import CLUSTER_TYPE, LISTENER_TYPE
-from control_plane.translate import cluster_policy
 from control_plane.translate.settings import Node
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh
@@ -214,11 +213,9 @@ def test_without_a_policy_nothing_new_is_sent() -> None:
     assert plain == traffic_cluster()
     for name in ("health_checks", "lb_subset_config", "round_robin_lb_config"):
         assert name not in plain
-    assert "retry_budget" not in str(plain)
 
 
-def test_the_default_budget_gives_way_to_a_fixed_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_policy, "RETRY_BUDGET_BY_DEFAULT", True)
+def test_the_default_budget_gives_way_to_a_fixed_number() -> None:
     budget = at(tree(cluster()), "circuit_breakers.thresholds.0.retry_budget")
     assert budget == {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3}
     assert "retry_budget" not in str(traffic_cluster(limits={"maxRetries": 5}))
@@ -234,9 +231,11 @@ def test_our_own_words_are_not_for_envoy_which_gets_the_nearest_it_has() -> None
     assert at(found, "outlier_detection.consecutive_5xx") == 3
     assert at(found, "outlier_detection.base_ejection_time") == "1s"
     assert at(found, "outlier_detection.max_ejection_percent") == 100
-    assert (
-        at(traffic_cluster(circuitBreaker={"failureThreshold": 3}), "outlier_detection.consecutive_5xx") == 5
-    )
+    ours = traffic_cluster(circuitBreaker={"failureThreshold": 3})
+    assert at(ours, "outlier_detection.consecutive_5xx") == 5
+    assert at(ours, "outlier_detection.enforcing_consecutive_5xx") == 0  # the breaker counts
+    both = traffic_cluster(circuitBreaker={}, outlierDetection={"consecutive5xx": 3})
+    assert "enforcing_consecutive_5xx" not in cast(Tree, both["outlier_detection"])
 
 
 def test_what_needs_requests_is_left_out_of_opaque_ports() -> None:
