@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from control_plane.discovery import parse, parse_route
-from control_plane.discovery.entry import service_entry
-from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName
+from control_plane.discovery import gateway_change, parse, parse_route
+from control_plane.discovery.entry import ServiceEntry as Entry
+from control_plane.discovery.entry import rivals, service_entry
+from control_plane.discovery.gateway import GATEWAY_LABEL
+from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName, Workload
 from control_plane.discovery.registry import ChangedServices, Registry
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import key_of
@@ -30,7 +32,11 @@ from control_plane.resources.tls_route import TlsRoute
 
 ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
 ENTRY_KIND = ServiceEntry.KIND
-WATCHED_KINDS = ("Service", "EndpointSlice", "Pod", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND)
+GATEWAY_KINDS = ("GatewayClass", "Gateway", "Secret", "ConfigMap", "Namespace", "BackendTLSPolicy")
+WATCHED_KINDS = (
+    *("Service", "EndpointSlice", "Pod", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND),
+    *GATEWAY_KINDS,
+)
 """Kinds that translation reads; a change of any other kind never concerns a sidecar."""
 
 
@@ -71,10 +77,11 @@ class Index:
                 resource = ReferenceGrantResource.parse(manifest)
                 return self._put_grant(parse_route.reference_grant(resource))
             case "ServiceEntry":
-                entry = service_entry(ServiceEntry.parse(manifest))
-                return _of_everyone(self.registry.put_entry(entry))
+                return self._put_entry(service_entry(ServiceEntry.parse(manifest)))
             case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
                 return self._put_policy(parse_resource(manifest))
+            case kind if kind in GATEWAY_KINDS:
+                return self._put_of_gateways(manifest)
         return NO_CHANGE
 
     def delete(self, kind: str, namespace: str, name: str) -> Change:
@@ -92,12 +99,33 @@ class Index:
                 return self._delete_route(ObjectKey(kind, namespace, name))
             case "ReferenceGrant":
                 self.registry.routes.remove_grant(key)
-                return Change(routes=self.registry.routes.crossing_into(namespace))
+                crossing = Change(routes=self.registry.routes.crossing_into(namespace))
+                return _both(crossing, self._of_gateways())
             case "ServiceEntry":
-                return _of_everyone(self.registry.remove_entry(key))
+                return self._delete_entry(key)
             case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
                 return self._delete_policy((kind, key))
+            case kind if kind in GATEWAY_KINDS:
+                return self._delete_of_gateways(kind, key)
         return NO_CHANGE
+
+    def _put_entry(self, entry: Entry) -> Change:
+        old, own = self.registry.entry(entry.key), frozenset({_entry_key(entry.key)})
+        if not self.registry.put_entry(entry):
+            return Change(routes=own)  # its status has changed: if by somebody else, it must be set right
+        return Change(EVERYONE, self._told_of(entry) | (self._told_of(old) if old else frozenset()))
+
+    def _delete_entry(self, key: ObjectName) -> Change:
+        old = self.registry.entry(key)
+        if old is None:
+            return NO_CHANGE
+        self.registry.remove_entry(key)
+        return Change(EVERYONE, self._told_of(old) - {_entry_key(key)})
+
+    def _told_of(self, entry: Entry) -> frozenset[ObjectKey]:
+        """Entries and policies whose status depends on the entry."""
+        others = frozenset(map(_entry_key, rivals(entry, self.registry.entries)))
+        return others | self._policies_of(ENTRY_KIND, entry.key)
 
     def _put_policy(self, resource: Resource) -> Change:
         assert isinstance(resource, PolicyResource)
@@ -124,6 +152,31 @@ class Index:
         """Policies whose status depends on the object."""
         return frozenset(map(_policy_key, self.registry.policies.referring_to(kind, key)))
 
+    def _put_of_gateways(self, manifest: Manifest) -> Change:
+        before = self._of_gateways()
+        if gateway_change.put(self.registry.gateways, manifest):
+            return _both(before, self._of_gateways())
+        own = gateway_change.own_key(manifest)  # its status has changed: if by somebody else, set it right
+        return Change(routes=frozenset({own})) if own is not None else NO_CHANGE
+
+    def _delete_of_gateways(self, kind: str, key: ObjectName) -> Change:
+        before = self._of_gateways()
+        if not gateway_change.delete(self.registry.gateways, kind, key):
+            return NO_CHANGE
+        return _both(before, self._of_gateways())
+
+    def _of_gateways(self) -> Change:
+        """Pods of Gateways, and everything whose status depends on one. Gateways are few."""
+        index = self.registry.gateways
+        keys = [ObjectKey("GatewayClass", "", name) for name in index.classes]
+        keys += [ObjectKey("Gateway", key.namespace, key.name) for key in index.gateways]
+        keys += [ObjectKey("BackendTLSPolicy", key.namespace, key.name) for key in index.backend_tls]
+        attached = (
+            route for key in index.gateways for route in self.registry.routes.attached_to_gateway(key)
+        )
+        namespaces = frozenset(key.namespace for key in index.gateways)
+        return Change(Affected(namespaces=namespaces), frozenset((*keys, *map(key_of, attached))))
+
     def _put_service(self, resource: Service) -> Change:
         service = parse.service(resource)
         changed = self.registry.put_service(service)
@@ -144,16 +197,24 @@ class Index:
             return NO_CHANGE
         old = self.registry.workload(workload.key)
         own = Affected(pods=frozenset({workload.key}))
+        served = self._gateways_served(old, workload)
         if (old and old.mesh_pod) != workload.mesh_pod:  # everybody may dial its address
             own = EVERYONE
-        return Change(own | _of_services(self.registry.put_workload(workload)))
+        return Change(own | _of_services(self.registry.put_workload(workload)), served)
 
     def _delete_pod(self, key: ObjectName) -> Change:
         old = self.registry.workload(key)
         if old is None:
             return Change(_of_services(self.registry.remove_workload(key)))
         own = EVERYONE if old.mesh_pod else Affected(pods=frozenset({key}))
-        return Change(own | _of_services(self.registry.remove_workload(key)))
+        served = self._gateways_served(old)
+        return Change(own | _of_services(self.registry.remove_workload(key)), served)
+
+    @staticmethod
+    def _gateways_served(*pods: Workload | None) -> frozenset[ObjectKey]:
+        """Gateways whose addresses may be others now."""
+        named = [(pod.key.namespace, dict(pod.labels).get(GATEWAY_LABEL)) for pod in pods if pod is not None]
+        return frozenset(ObjectKey("Gateway", namespace, name) for namespace, name in named if name)
 
     def _put_route(self, route: Route) -> Change:
         routes = self.registry.routes
@@ -163,7 +224,8 @@ class Index:
         routes.put(route)
         judged = routes.rivals_of(route) | (routes.rivals_of(old) if old else frozenset())
         named = self._policies_of(route.kind, route.key)
-        return Change(_of_route(old) | _of_route(route), judged | named)
+        gateways = _gateways_of(old) | _gateways_of(route)
+        return Change(_of_route(old) | _of_route(route), judged | named | gateways)
 
     def _delete_route(self, key: ObjectKey) -> Change:
         old = self.registry.routes.get(key)
@@ -171,15 +233,26 @@ class Index:
         if old is None:
             return NO_CHANGE
         named = self._policies_of(key.kind, ObjectName(key.namespace, key.name))
-        return Change(_of_route(old), self.registry.routes.rivals_of(old) - {key} | named)
+        told = self.registry.routes.rivals_of(old) - {key} | named | _gateways_of(old)
+        return Change(_of_route(old), told)
 
     def _put_grant(self, grant: ReferenceGrant) -> Change:
-        """Routes of Services need no grant, so no sidecar is concerned."""
+        """Routes of Services need no grant, so of all proxies only gateways are concerned."""
         routes = self.registry.routes
         if routes.grant(grant.key) == grant:
             return NO_CHANGE
         routes.put_grant(grant)
-        return Change(routes=routes.crossing_into(grant.key.namespace))
+        return _both(Change(routes=routes.crossing_into(grant.key.namespace)), self._of_gateways())
+
+
+def _both(one: Change, other: Change) -> Change:
+    return Change(one.affected | other.affected, one.routes | other.routes)
+
+
+def _gateways_of(route: Route | None) -> frozenset[ObjectKey]:
+    """Their status counts the routes."""
+    parents = [ref.key for ref in route.parents if ref.is_gateway] if route else []
+    return frozenset(ObjectKey("Gateway", key.namespace, key.name) for key in parents)
 
 
 def _policy_key(name: PolicyName) -> ObjectKey:
@@ -187,8 +260,8 @@ def _policy_key(name: PolicyName) -> ObjectKey:
     return ObjectKey(kind, key.namespace, key.name)
 
 
-def _of_everyone(changed: bool) -> Change:
-    return Change(EVERYONE) if changed else NO_CHANGE
+def _entry_key(key: ObjectName) -> ObjectKey:
+    return ObjectKey(ENTRY_KIND, key.namespace, key.name)
 
 
 def _of_services(changed: ChangedServices) -> Affected:
@@ -198,8 +271,9 @@ def _of_services(changed: ChangedServices) -> Affected:
 def _of_route(route: Route | None) -> Affected:
     """A route of the Service's own namespace holds for every client, one of another for its own namespace."""
     parents = [ref for ref in route.parents if ref.is_service] if route else []
-    if route is None or not parents:
+    at_gateways = frozenset(ref.key.namespace for ref in route.parents if ref.is_gateway) if route else None
+    if route is None:
         return NOBODY
     if any(ref.key.namespace == route.key.namespace for ref in parents):
         return EVERYONE
-    return Affected(namespaces=frozenset({route.key.namespace}))
+    return Affected(namespaces=(at_gateways or frozenset()) | {route.key.namespace for _ in parents[:1]})

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from control_plane.discovery.entry import ServiceEntry
 from control_plane.discovery.model import ObjectName, Service
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import HttpRoute
@@ -35,6 +36,9 @@ class KnownTargets:
 
     def service(self, key: ObjectName) -> Service | None:
         return self.registry.service(key)
+
+    def entry(self, key: ObjectName) -> ServiceEntry | None:
+        return self.registry.entry(key)
 
     def target_route(self, key: ObjectName) -> TargetRoute | None:
         route = self.registry.routes.get(ObjectKey(HTTP_ROUTE, key.namespace, key.name))

@@ -11,11 +11,13 @@ from control_plane.attachment.condition import Conditions, RouteCondition, servi
 from control_plane.discovery.parse_route import parse_route
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import Route
+from control_plane.entry_status import write_entry_status
 from control_plane.policy.attachment import POLICY_KINDS
 from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, section
 from control_plane.resources.route_reference import MAX_PARENTS, ParentReference
+from control_plane.resources.service_entry import ServiceEntry
 from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,10 @@ class StatusWriter:
         for key in sorted(routes):
             if key.kind in POLICY_KINDS:
                 if not await write_policy_status(key, registry, self._store, self._now):
+                    again.add(key)
+                continue
+            if key.kind == ServiceEntry.KIND:
+                if not await write_entry_status(key, registry, self._store, self._now):
                     again.add(key)
                 continue
             route = registry.routes.get(key)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from control_plane.discovery.entry import ServiceEntry
+from control_plane.discovery.gateway import GATEWAY_LABEL, GatewayIndex, GatewayObject
 from control_plane.discovery.model import (
     Endpoint,
     EndpointSlice,
@@ -34,6 +35,8 @@ class Registry:
         self._slices: dict[ObjectName, EndpointSlice] = {}
         self._workloads: dict[ObjectName, Workload] = {}
         self._mesh_pods: tuple[MeshPod, ...] | None = None
+        self._by_ip: dict[str, Workload] = {}
+        self._by_ip_of: tuple[MeshPod, ...] | None = None
         self.routes = RouteIndex(self._advance)
         self._views: dict[ObjectName, ServiceView] = {}
         self._slices_by_service: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
@@ -43,6 +46,7 @@ class Registry:
         """TrafficPolicies, FaultPolicies and RateLimitPolicies. Change it by `put_policy` and
         `remove_policy` only."""
         self._entries: dict[ObjectName, ServiceEntry] = {}
+        self.gateways = GatewayIndex(self._advance)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -80,6 +84,24 @@ class Registry:
             self._services[key]
             for key in sorted(key for key in self._services if key.namespace == workload.key.namespace)
             if self._services[key].selector and labels.issuperset(self._services[key].selector)
+        )
+
+    def gateway_of(self, pod: ObjectName) -> GatewayObject | None:
+        """The Gateway that a pod serves, by its label; None unless it is one of ours."""
+        workload = self._workloads.get(pod)
+        name = dict(workload.labels).get(GATEWAY_LABEL, "") if workload is not None else ""
+        found = self.gateways.gateways.get(ObjectName(pod.namespace, name))
+        return found if found is not None and self.gateways.is_ours(found) else None
+
+    def gateway_addresses(self, gateway: ObjectName) -> tuple[str, ...]:
+        """Of the pods that serve a Gateway, sorted."""
+        label = (GATEWAY_LABEL, gateway.name)
+        return tuple(
+            sorted(
+                one.ip
+                for one in self._workloads.values()
+                if one.ip and one.key.namespace == gateway.namespace and label in one.labels
+            )
         )
 
     # --- services and endpoints -----------------------------------------------------------------------------
@@ -196,6 +218,16 @@ class Registry:
     def entries(self) -> tuple[ServiceEntry, ...]:
         """ServiceEntries, oldest first: of two with one host, the first holds."""
         return tuple(sorted(self._entries.values(), key=lambda entry: (entry.created_at, entry.key)))
+
+    def entry(self, key: ObjectName) -> ServiceEntry | None:
+        return self._entries.get(key)
+
+    def workload_at(self, ip: str) -> Workload | None:
+        """The pod of the mesh that has the address."""
+        if self._by_ip_of is not self.mesh_pods:
+            meshed = (one for one in self._workloads.values() if one.mesh_pod is not None)
+            self._by_ip, self._by_ip_of = {one.ip: one for one in meshed}, self.mesh_pods
+        return self._by_ip.get(ip)
 
     def put_policy(self, policy: Policy) -> bool:
         """False when nothing changed."""

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from control_plane.discovery.entry import ServiceEntry
 from control_plane.discovery.model import ObjectName, PortProtocol, Service, ServicePort
 from control_plane.policy.attachment import Policy, PolicySet, Target
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.rate_limit_policy import RateLimitPolicySpec
-from control_plane.resources.target_ref import SERVICE, TargetReference
+from control_plane.resources.target_ref import HTTP_ROUTE, SERVICE, SERVICE_ENTRY, TargetReference
 from control_plane.resources.traffic_policy import TrafficPolicySpec
 
 
@@ -39,13 +40,14 @@ class Targets(Protocol):
 
     def target_route(self, key: ObjectName) -> TargetRoute | None: ...
 
+    def entry(self, key: ObjectName) -> ServiceEntry | None: ...
+
 
 def condition(number: int, policy: Policy, policies: PolicySet, targets: Targets) -> PolicyCondition:
     """Of `spec.targetRefs[number]`. Every message begins with the field that it is about."""
     target = policy.targets[number]
     field = f"spec.targetRefs[{number}]"
-    judge = _service_problem if target.kind == SERVICE else _route_problem
-    problem = judge(field, policy, target, targets)
+    problem = _JUDGES[target.kind](field, policy, target, targets)
     if problem is not None:
         return problem
     holder = policies.holding(policy.kind, target)
@@ -107,6 +109,49 @@ def _route_problem(field: str, policy: Policy, target: Target, targets: Targets)
         text = f"{field}: limits are kept where requests arrive, which knows no routes; target the Service"
         return PolicyCondition(False, "Invalid", text)
     return None
+
+
+def _entry_problem(field: str, policy: Policy, target: Target, targets: Targets) -> PolicyCondition | None:
+    entry = targets.entry(target.key)
+    if entry is None:
+        return _not_found(f"{field}.name: ServiceEntry {target.key} does not exist")
+    ports = [port for port in entry.spec.ports if target.section in ("", port.name)]
+    if not ports:
+        names = ", ".join(port.name for port in entry.spec.ports)
+        return _not_found(f"{field}.sectionName: ServiceEntry {target.key} has no such port; it has {names}")
+    text = _entry_refusal(field, policy, target, entry, [port.protocol for port in ports])
+    return PolicyCondition(False, "Invalid", text) if text else None
+
+
+def _entry_refusal(
+    field: str, policy: Policy, target: Target, entry: ServiceEntry, protocols: list[str]
+) -> str:
+    spec = policy.spec
+    if isinstance(spec, RateLimitPolicySpec):
+        return f"{field}: limits are kept where requests arrive, which is not in the mesh"
+    blocks = _http_blocks(policy)
+    if blocks and "HTTP" not in protocols:
+        return f"{blocks}: ServiceEntry {target.key} has no requests on these ports; declare them HTTP"
+    if not isinstance(spec, TrafficPolicySpec):
+        return ""
+    if spec.subsets:
+        return f"spec.subsets: endpoints of ServiceEntry {target.key} have no labels"
+    if spec.load_balancer is not None and spec.load_balancer.locality is not None:
+        return f"spec.loadBalancer.locality: endpoints of ServiceEntry {target.key} are in no zone"
+    given = [name for name in _OF_ENDPOINTS if getattr(spec, name) is not None]
+    if entry.spec.resolution == "NONE" and given:
+        named = ", ".join(f"spec.{_OF_ENDPOINTS[name]}" for name in given)
+        return f"{named}: ServiceEntry {target.key} has resolution NONE, and with it no endpoints"
+    return ""
+
+
+_OF_ENDPOINTS = {
+    "load_balancer": "loadBalancer",
+    "outlier_detection": "outlierDetection",
+    "circuit_breaker": "circuitBreaker",
+    "health_check": "healthCheck",
+}
+_JUDGES = {SERVICE: _service_problem, HTTP_ROUTE: _route_problem, SERVICE_ENTRY: _entry_problem}
 
 
 def ancestors(

@@ -10,7 +10,7 @@ from control_plane.discovery.model import ObjectName, Service, ServicePort
 from control_plane.policy.attachment import Policy, PolicySet, Target
 from control_plane.resources.fault_policy import FaultPolicy, FaultPolicySpec
 from control_plane.resources.rate_limit_policy import RateLimitPolicy, RateLimitPolicySpec
-from control_plane.resources.target_ref import HTTP_ROUTE, SERVICE
+from control_plane.resources.target_ref import HTTP_ROUTE, SERVICE, SERVICE_ENTRY
 from control_plane.resources.traffic_policy import TrafficPolicy, TrafficPolicySpec
 
 _NOT_A_BLOCK = "target_refs"
@@ -20,6 +20,11 @@ def for_port(policies: PolicySet, kind: str, service: ObjectName, port: ServiceP
     """Policies of `kind` that hold on a Service's port, most specific first. Remembered values depend on
     them."""
     return _holding(policies, kind, SERVICE, service, port.name)
+
+
+def for_entry(policies: PolicySet, kind: str, entry: ObjectName, port: str) -> tuple[Policy, ...]:
+    """Policies of `kind` that hold on a ServiceEntry's port, most specific first."""
+    return _holding(policies, kind, SERVICE_ENTRY, entry, port)
 
 
 def for_rule(policies: PolicySet, kind: str, route: ObjectName, rule: str) -> tuple[Policy, ...]:

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Condition, Model, Resource
@@ -49,18 +49,34 @@ class EntryPort(Model):
         return value
 
 
+def _host(value: str) -> str:
+    """A DNS name, or one below which every name is meant."""
+    bare = value.removeprefix("*.")
+    if not _is_name(bare) or ("." not in bare and bare != value):
+        raise _invalid("must be a DNS name in lower case, or *. and one")
+    return value
+
+
 class EntryEndpoint(Model):
     address: str
     """An IP address; with resolution DNS also a name."""
     ports: dict[PortName, Port] = Field(default_factory=dict)
     """Where a port of the entry is found there, by name."""
     weight: Annotated[int, Field(ge=1, le=10_000)] = 1
+    service_account: SubdomainName | None = None
+    """With location MESH_INTERNAL: who must answer there, by mesh TLS. None: whoever is the pod with this
+    address; what is no pod of the mesh is reached as it is."""
+
+
+EntryHostName: TypeAlias = Annotated[str, AfterValidator(_host)]
 
 
 class ServiceEntrySpec(Model):
-    hosts: Annotated[Items[SubdomainName], Field(min_length=1, max_length=_MAX_HOSTS)]
+    hosts: Annotated[Items[EntryHostName], Field(min_length=1, max_length=_MAX_HOSTS)]
+    """`*.example.com` stands for every name below; its endpoints are given, or with resolution NONE meant."""
     addresses: Annotated[Items[EndpointAddress], Field(max_length=_MAX_HOSTS)] = ()
-    """Virtual addresses by which clients reach it: what tells TCP ports of different entries apart."""
+    """Virtual addresses by which clients reach it: what tells TCP ports of different entries apart. TLS is
+    told by the server name, too."""
     ports: Annotated[Items[EntryPort], Field(min_length=1, max_length=32)]
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
     resolution: Resolution
@@ -87,15 +103,6 @@ class ServiceEntrySpec(Model):
                 raise _invalid(f"[{number}].name: {port.name} is there already")
         return value
 
-    @field_validator("location")
-    @classmethod
-    def _check_location(cls, value: str) -> str:
-        if value == "MESH_INTERNAL":
-            raise PydanticCustomError(
-                "not_supported", "not supported yet: endpoints in the mesh are those of a Service"
-            )
-        return value
-
     @field_validator("endpoints")
     @classmethod
     def _check_endpoints(
@@ -120,8 +127,29 @@ class ServiceEntrySpec(Model):
     def _check_tcp(self) -> Self:
         if self.resolution == "NONE" and any(port.tls or port.target_port for port in self.ports):
             raise _invalid("ports: tls and targetPort need resolution STATIC or DNS")
-        if any(port.protocol != "HTTP" for port in self.ports) and not self.addresses:
-            raise _invalid("addresses: required for ports that are not HTTP: their clients name no host")
+        if any(port.protocol == "TCP" for port in self.ports) and not self.addresses:
+            raise _invalid("addresses: required for TCP ports: their clients name no host")
+        return self
+
+    @model_validator(mode="after")
+    def _check_wildcards(self) -> Self:
+        wild = next((host for host in self.hosts if host.startswith("*.")), "")
+        if wild and self.resolution == "DNS" and not self.endpoints:
+            raise _invalid(f"endpoints: required with resolution DNS: {wild} cannot be looked up")
+        if wild and any(port.tls is not None and port.tls.sni is None for port in self.ports):
+            raise _invalid(f"ports: tls.sni is required with {wild}: no server has that name")
+        return self
+
+    @model_validator(mode="after")
+    def _check_location(self) -> Self:
+        if self.location == "MESH_EXTERNAL":
+            if any(endpoint.service_account for endpoint in self.endpoints):
+                raise _invalid("endpoints: serviceAccount goes with location MESH_INTERNAL")
+            return self
+        if self.resolution == "NONE":
+            raise _invalid("location: MESH_INTERNAL needs resolution STATIC or DNS")
+        if any(port.tls is not None for port in self.ports):
+            raise _invalid("ports: no tls with location MESH_INTERNAL: the mesh has its own")
         return self
 
 

@@ -12,18 +12,19 @@ MAX_TARGETS = 16
 """Also the most ancestors a status may hold, so that each target has its entry."""
 SERVICE = "Service"
 HTTP_ROUTE = "HTTPRoute"
+SERVICE_ENTRY = "ServiceEntry"
 GATEWAY_GROUP = "gateway.networking.k8s.io"
-_GROUPS = {SERVICE: "", HTTP_ROUTE: GATEWAY_GROUP}
+_GROUPS = {SERVICE: "", HTTP_ROUTE: GATEWAY_GROUP, SERVICE_ENTRY: "meshproxy.io"}
 
 
 class TargetReference(Model):
     """An object of the policy's own namespace."""
 
-    group: Literal["", "gateway.networking.k8s.io"]
-    kind: Literal["Service", "HTTPRoute"]
+    group: Literal["", "gateway.networking.k8s.io", "meshproxy.io"]
+    kind: Literal["Service", "HTTPRoute", "ServiceEntry"]
     name: SubdomainName
     section_name: SubdomainName | None = None
-    """A port's name of a Service, a rule's name of an HTTPRoute; None is the whole object."""
+    """A port's name of a Service or ServiceEntry, a rule's name of an HTTPRoute; None is the whole object."""
 
     @field_validator("kind")
     @classmethod

@@ -108,14 +108,15 @@ def _service_cluster(
             healthy_panic_threshold=Percent(value=PANIC_THRESHOLD_PERCENT)
         ),
         metadata=service_metadata(key),
-        transport_socket_matches=_socket_matches(tls),
+        transport_socket_matches=socket_matches(tls),
     )
     if is_http:
         speak_http1(cluster)
     return cluster
 
 
-def _socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:
+def socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:
+    """Mesh TLS to endpoints that have it, plaintext to the others."""
     mutual = struct({names.TLS_MODE_KEY: names.TLS_MODE_MUTUAL})
     return [
         Cluster.TransportSocketMatch(name="tlsMode-mutual", match=mutual, transport_socket=tls),

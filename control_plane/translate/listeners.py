@@ -60,9 +60,7 @@ def virtual_outbound(policy: OutboundTrafficPolicy, chains: Iterable[FilterChain
 
     `chains`: for pods of the mesh that are dialled by address.
     """
-    unknown = (
-        names.PASSTHROUGH_CLUSTER if policy is OutboundTrafficPolicy.ALLOW_ANY else names.BLACK_HOLE_CLUSTER
-    )
+    unknown = unknown_cluster(policy)
     listener = _listener(names.VIRTUAL_OUTBOUND, "0.0.0.0", names.OUTBOUND_PORT, TrafficDirection.OUTBOUND)
     _add_ipv6(listener, names.OUTBOUND_PORT)
     listener.use_original_dst.CopyFrom(BoolValue(value=True))
@@ -73,11 +71,25 @@ def virtual_outbound(policy: OutboundTrafficPolicy, chains: Iterable[FilterChain
     return listener
 
 
-def http_listener(port: int, filters: Collection[str] = (), chains: Iterable[FilterChain] = ()) -> Listener:
+def unknown_cluster(policy: OutboundTrafficPolicy) -> str:
+    """Where connections go that nothing in the mesh stands for."""
+    allowed = policy is OutboundTrafficPolicy.ALLOW_ANY
+    return names.PASSTHROUGH_CLUSTER if allowed else names.BLACK_HOLE_CLUSTER
+
+
+def http_listener(
+    port: int,
+    filters: Collection[str] = (),
+    chains: Iterable[FilterChain] = (),
+    *,
+    looks_for_tls: bool = False,
+) -> Listener:
     """All Services whose `port` is declared HTTP: told apart by Host. `filters`: names of HTTP filters;
-    `chains`: for pods of the mesh that are dialled by address."""
+    `chains`: for pods of the mesh that are dialled by address, and for TLS that is told by server name."""
     name = names.wildcard_listener(port)
     listener = unbound(name, "0.0.0.0", port)
+    if looks_for_tls:
+        add_detection(listener, http=False)
     http = outbound_http(name, names.route_table(port), filters)
     listener.filter_chains.append(FilterChain(name="http", filters=[http]))
     listener.filter_chains.extend(chains)
@@ -208,6 +220,28 @@ def _inbound_http(port: int | None, policies: InboundPort | None) -> Filter:
     manager.route_config.CopyFrom(RouteConfiguration(name=cluster, virtual_hosts=[host]))
     manager.forward_client_cert_details = hcm.HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.uri = True
+    return _http_filter(manager)
+
+
+# --- gateways -----------------------------------------------------------------------------------------------
+
+
+def bound(name: str, port: int) -> Listener:
+    """A listener of a gateway, with a socket of its own. Traffic leaves for the mesh, hence the direction."""
+    return _listener(name, "0.0.0.0", port, TrafficDirection.OUTBOUND)
+
+
+def gateway_http(table: str, filters: Collection[str], trusted_hops: int, *, shows_client: bool) -> Filter:
+    """Clients are strangers. `shows_client`: what their certificates say goes to the backends."""
+    manager = _http_manager(f"gateway_{table}", filters)
+    manager.rds.CopyFrom(hcm.Rds(config_source=ads_source(), route_config_name=table))
+    manager.use_remote_address.CopyFrom(BoolValue(value=True))
+    manager.xff_num_trusted_hops = trusted_hops
+    if shows_client:
+        manager.forward_client_cert_details = hcm.HttpConnectionManager.SANITIZE_SET
+        manager.set_current_client_cert_details.subject.CopyFrom(BoolValue(value=True))
+        manager.set_current_client_cert_details.uri = True
+        manager.set_current_client_cert_details.dns = True
     return _http_filter(manager)
 
 

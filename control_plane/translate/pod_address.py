@@ -35,7 +35,10 @@ from control_plane.translate.tls import upstream_socket, upstream_socket_of_anyo
 
 OWN_PORTS = (15020, 15021, 15090)
 """Of every sidecar: metrics and readiness, in plaintext; never intercepted."""
-_PLAIN_BLOCKS = ("load_balancer", "outlier_detection", "health_check")
+WITHOUT_ENDPOINTS = {
+    **dict.fromkeys(("load_balancer", "outlier_detection", "health_check", "circuit_breaker")),
+    "subsets": (),
+}
 """What a TrafficPolicy cannot say of a cluster without endpoints."""
 
 
@@ -147,7 +150,7 @@ def headless_clusters(
         cluster.metadata.CopyFrom(service_metadata(key))
         spec = policies.get(port.number)
         if spec is not None:
-            spec = spec.model_copy(update={**dict.fromkeys(_PLAIN_BLOCKS), "subsets": ()})
+            spec = spec.model_copy(update=WITHOUT_ENDPOINTS)
         finish(cluster, spec, names.fqdn(key), client)
         yield cluster
 

@@ -15,6 +15,7 @@ from control_plane.api.envoy.config.route.v3.route_components_pb2 import Virtual
 from control_plane.attachment.condition import holder
 from control_plane.attachment.precedence import ordered_entries
 from control_plane.attachment.service_parent import effective_routes, is_routed
+from control_plane.discovery.entry import EntryHost, entry_hosts
 from control_plane.discovery.model import (
     MeshPod,
     PortProtocol,
@@ -28,8 +29,18 @@ from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import HttpRoute, StreamRoute
 from control_plane.discovery.route_index import backend_refs
 from control_plane.policy.attachment import Policy
-from control_plane.policy.effective import RATE_LIMIT, by_port, for_port, rate_limit, traffic_policies
-from control_plane.snapshot import Resource, Snapshot, XdsResource, resource_of
+from control_plane.policy.effective import (
+    FAULT,
+    RATE_LIMIT,
+    TRAFFIC,
+    by_port,
+    for_entry,
+    for_port,
+    merged,
+    rate_limit,
+    traffic_policies,
+)
+from control_plane.snapshot import CLUSTER_TYPE, ENDPOINT_TYPE, Resource, Snapshot, XdsResource, resource_of
 from control_plane.translate import (
     clusters,
     endpoints,
@@ -40,17 +51,21 @@ from control_plane.translate import (
     stream_routes,
     tls,
 )
+from control_plane.translate.backend_tls import backend_tls_clusters
 from control_plane.translate.cluster_policy import subset_keys
+from control_plane.translate.gateway import gateway_resources
 from control_plane.translate.listeners import InboundPort
-from control_plane.translate.policy_hooks import header_timeout, port_policies
+from control_plane.translate.policy_hooks import apply_to_host, header_timeout, port_policies
 from control_plane.translate.policy_routes import apply_to_rules, routed_policies
 from control_plane.translate.service_entry import (
     HTTP,
-    EntryHost,
     entry_cluster,
-    entry_hosts,
     entry_listeners,
     entry_virtual_host,
+    pods_of,
+    server_name_chains,
+    server_name_listener,
+    server_names,
 )
 from control_plane.translate.settings import Client, MeshSettings, Node
 
@@ -83,6 +98,8 @@ class Translator:
 
     def snapshot(self, node: Node) -> Snapshot:
         """Everything `node` should have now."""
+        if node.is_gateway:
+            return Snapshot.of(self._gateway(node))
         return Snapshot.of([*self._fixed, *self._outbound(node.client), *self._inbound(node)])
 
     def keep_only(self, clients: Collection[Client]) -> None:
@@ -210,10 +227,22 @@ class Translator:
         """`taken`: names of listeners and clusters that Services have; theirs come first."""
         for one in entries:
             if one.cluster not in taken:
-                cluster = entry_cluster(one)
-                clusters.finish(cluster, None, one.host, client)
-                yield resource_of(cluster)
+                yield self._entry_cluster(one, client)
         yield from self._wrap(*(one for one in entry_listeners(entries) if one.name not in taken))
+
+    def _entry_cluster(self, one: EntryHost, client: Client) -> Resource:
+        holding = for_entry(self._registry.policies, TRAFFIC, one.key, one.port.name)
+
+        def build() -> Resource:
+            cluster = entry_cluster(one, self._registry, self._settings, client)
+            spec = merged(holding)
+            if spec is not None and one.spec.resolution == "NONE":
+                spec = spec.model_copy(update=pod_address.WITHOUT_ENDPOINTS)
+            clusters.finish(cluster, spec, one.host, client)
+            return resource_of(cluster)
+
+        key = ("entry cluster", one.host, one.port.number, client.is_envoy, client.secrets_dir)
+        return self._remember(key, (one.spec, *holding, *pods_of(one, self._registry)), build)
 
     def _vip_listeners(self, service: Service, client: Client, filters: Filters) -> tuple[Resource, ...]:
         """Listeners of single ports; they depend on the client only where a TCPRoute or TLSRoute holds."""
@@ -248,9 +277,14 @@ class Translator:
                 if is_routed(port):
                     host = self._virtual_host(view.service, port, client)
                     found.setdefault(port.number, []).append(host)
+        taken = {number: {name for host in some for name in host.domains} for number, some in found.items()}
         for one in entries:
             if one.port.protocol == HTTP:
-                found.setdefault(one.port.number, []).append(self._entry_host(one, client))
+                others = taken.setdefault(one.port.number, set())
+                host = self._entry_host(one, client, frozenset(others))
+                if host.domains:
+                    others.update(host.domains)
+                    found.setdefault(one.port.number, []).append(host)
         return found
 
     def _filters_in_use(self, hosts: list[VirtualHost]) -> frozenset[str]:
@@ -272,20 +306,40 @@ class Translator:
         ports = (port for view in views for port in view.service.ports)
         declared = {port.number for port in ports if port.protocol is PortProtocol.HTTP}
         declared |= {one.port.number for one in entries if one.port.protocol == HTTP}
+        named = server_names(entries)
         for number in sorted(declared):
-            yield self._http_listener(number, filters[number])
+            yield self._http_listener(number, filters.get(number, frozenset()), named.get(number, ()))
+        for number in sorted(named.keys() - declared):
+            yield self._server_name_listener(number, named[number])
 
-    def _http_listener(self, number: int, filters: frozenset[str]) -> Resource:
+    def _server_name_listener(self, number: int, named: tuple[EntryHost, ...]) -> Resource:
+        pods, policy = self._registry.mesh_pods, self._settings.outbound_traffic_policy
+
+        def build() -> Resource:
+            chains = pod_address.pod_chains(pods, self._settings, any_port=False)
+            return resource_of(server_name_listener(number, named, policy, chains))
+
+        return self._remember(("names", number, _names(named)), (pods,), build)
+
+    def _http_listener(self, number: int, filters: frozenset[str], named: tuple[EntryHost, ...]) -> Resource:
         pods = self._registry.mesh_pods
         return self._remember(
-            ("http", number, filters), (pods,), lambda: self._build_http_listener(number, filters, pods)
+            ("http", number, filters, _names(named)),
+            (pods,),
+            lambda: self._build_http_listener(number, filters, pods, named),
         )
 
     def _build_http_listener(
-        self, number: int, filters: frozenset[str], pods: tuple[MeshPod, ...]
+        self,
+        number: int,
+        filters: frozenset[str],
+        pods: tuple[MeshPod, ...],
+        named: tuple[EntryHost, ...],
     ) -> Resource:
         chains = pod_address.pod_chains(pods, self._settings, any_port=False)
-        return resource_of(listeners.http_listener(number, filters, chains))
+        if named:
+            chains += server_name_chains(named, self._settings.outbound_traffic_policy)
+        return resource_of(listeners.http_listener(number, filters, chains, looks_for_tls=bool(named)))
 
     def _route_table(self, number: int, hosts: tuple[VirtualHost, ...], client: Client) -> Resource:
         shared = (client.namespace, client.is_envoy)
@@ -317,12 +371,37 @@ class Translator:
             build,
         )
 
-    def _entry_host(self, one: EntryHost, client: Client) -> VirtualHost:
-        return self._remember(
-            ("entry", one.host, one.port.number, client.is_envoy),
-            (one.spec,),
-            lambda: entry_virtual_host(one, client),
+    def _entry_host(self, one: EntryHost, client: Client, taken: frozenset[str]) -> VirtualHost:
+        """Without the domains that others have: twice in a table, Envoy would refuse it."""
+        policies = self._registry.policies
+        holding = (
+            *for_entry(policies, TRAFFIC, one.key, one.port.name),
+            *for_entry(policies, FAULT, one.key, one.port.name),
         )
+
+        def build() -> VirtualHost:
+            host = entry_virtual_host(one, client)
+            apply_to_host(host, holding, is_envoy=client.is_envoy)
+            return host
+
+        key = ("entry", one.host, one.port.number, client.is_envoy)
+        host = self._remember(key, (one.spec, *holding), build)
+        lost = frozenset(host.domains) & taken
+        return host if not lost else self._remember((*key, lost), (host,), partial(_without, host, lost))
+
+    # --- gateways -------------------------------------------------------------------------------------------
+
+    def _gateway(self, node: Node) -> Iterator[Resource]:
+        """The mesh's clusters, and the listeners of the Gateway that the node's pod serves."""
+        origins = {
+            one.name: one for one in self._wrap(*backend_tls_clusters(self._registry, self._settings, node))
+        }
+        for resource in (*self._fixed, *self._outbound(node.client)):
+            if resource.type_url in (CLUSTER_TYPE, ENDPOINT_TYPE):
+                yield origins.get(resource.name, resource) if resource.type_url == CLUSTER_TYPE else resource
+        gateway = self._registry.gateway_of(node.pod)
+        if gateway is not None:
+            yield from self._wrap(*gateway_resources(gateway, self._registry, node.client))
 
     # --- inbound --------------------------------------------------------------------------------------------
 
@@ -398,6 +477,18 @@ def _vip_listeners(
             yield listeners.tcp_listener(service, port)
         elif port.protocol is PortProtocol.UNDECLARED:
             yield listeners.detecting_listener(service, port, filters.get(port.number, frozenset()))
+
+
+def _names(hosts: tuple[EntryHost, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((one.host, one.cluster) for one in hosts)
+
+
+def _without(host: VirtualHost, domains: frozenset[str]) -> VirtualHost:
+    kept = VirtualHost()
+    kept.CopyFrom(host)
+    del kept.domains[:]
+    kept.domains.extend(domain for domain in host.domains if domain not in domains)
+    return kept
 
 
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:

@@ -256,12 +256,40 @@ def test_rate_limit_policy_refuses(spec: dict[str, object], field: str, message:
 
 
 HTTP_PORT = {"number": 80, "name": "http", "protocol": "HTTP"}
+ENDPOINT = {"address": "192.0.2.1"}
 
 
 @pytest.mark.parametrize(
     ("spec", "field", "message"),
     [
-        ({"hosts": ["*.example.com"]}, "spec.hosts[0]", "subdomain"),
+        ({"hosts": ["*"]}, "spec.hosts[0]", "must be a DNS name"),
+        ({"hosts": ["*.com"]}, "spec.hosts[0]", "must be a DNS name"),
+        ({"hosts": ["a.*.com"]}, "spec.hosts[0]", "must be a DNS name"),
+        (
+            {"hosts": ["*.example.com"], "resolution": "DNS", "endpoints": None, "ports": [HTTP_PORT]},
+            "spec",
+            "endpoints: required with resolution DNS: *.example.com cannot be looked up",
+        ),
+        (
+            {"hosts": ["*.example.com"], "ports": [{**HTTP_PORT, "tls": {}}], "endpoints": [ENDPOINT]},
+            "spec",
+            "ports: tls.sni is required with *.example.com",
+        ),
+        (
+            {"endpoints": [{**ENDPOINT, "serviceAccount": "a"}], "ports": [HTTP_PORT]},
+            "spec",
+            "goes with location",
+        ),
+        (
+            {"location": "MESH_INTERNAL", "resolution": "NONE", "endpoints": None, "ports": [HTTP_PORT]},
+            "spec",
+            "MESH_INTERNAL needs resolution",
+        ),
+        (
+            {"location": "MESH_INTERNAL", "ports": [{**HTTP_PORT, "tls": {}}], "endpoints": [ENDPOINT]},
+            "spec",
+            "no tls with location",
+        ),
         ({"hosts": ["a.b", "a.b"]}, "spec.hosts", "[1]: the same"),
         ({"hosts": ["a.shop.svc.cluster.local"]}, "spec.hosts", "write a Service"),
         ({"ports": [HTTP_PORT, HTTP_PORT]}, "spec.ports", "[1].number: 80 is there already"),
@@ -271,7 +299,6 @@ HTTP_PORT = {"number": 80, "name": "http", "protocol": "HTTP"}
             "spec.ports[0].tls",
             "not with protocol TLS",
         ),
-        ({"location": "MESH_INTERNAL"}, "spec.location", "not supported yet"),
         ({"endpoints": []}, "spec.endpoints", "required with resolution STATIC"),
         ({"resolution": "NONE"}, "spec.endpoints", "not with resolution NONE"),
         ({"endpoints": [{"address": "example.com"}]}, "spec.endpoints", "[0].address: must be an IP"),
@@ -279,7 +306,7 @@ HTTP_PORT = {"number": 80, "name": "http", "protocol": "HTTP"}
         ({"endpoints": [{"address": "A_b"}], "resolution": "DNS"}, "spec.endpoints", "a DNS name"),
         ({"endpoints": [{"address": "192.0.2.1", "ports": {"x": 1}}]}, "spec.endpoints", "is called x"),
         ({"resolution": "NONE", "endpoints": None}, "spec", "ports: tls and targetPort need"),
-        ({"addresses": []}, "spec", "addresses: required for ports that are not HTTP"),
+        ({"addresses": []}, "spec", "addresses: required for TCP ports"),
     ],
 )
 def test_service_entry_refuses(spec: dict[str, object], field: str, message: str) -> None:
