@@ -28,7 +28,8 @@ def _told(index: Index, manifest: Manifest) -> dict[str, tuple[str, str]]:
 def test_an_entry_alone_is_accepted() -> None:
     index = Index()
     change = index.apply(entry())
-    assert (change.affected, change.routes) == (EVERYONE, {API})
+    assert change.affected == EVERYONE
+    assert change.routes == {API}
     assert _told(index, entry()) == {"Accepted": ("True", "every host and address of the entry is its own")}
 
 
@@ -78,8 +79,10 @@ def _policy_told(index: Index, manifest: Manifest) -> tuple[str, str]:
     index.apply(manifest)
     updated = policy_with_status(manifest, parse(manifest), index.registry, _now)  # type: ignore[arg-type]
     assert updated is not None
-    (ancestor,) = section(updated, "status")["ancestors"]  # type: ignore[misc]
-    return ancestor["conditions"][0]["reason"], ancestor["conditions"][0]["message"]
+    listed = section(updated, "status")["ancestors"]
+    assert isinstance(listed, list)
+    told = listed[0]["conditions"][0]
+    return told["reason"], told["message"]
 
 
 def test_a_policy_is_told_what_an_entry_cannot_do() -> None:
