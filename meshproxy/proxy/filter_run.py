@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from functools import partial
 from typing import Protocol
 
 from meshproxy.filters.api import Answer, AnswerHook, Delay, EndHook, HttpFilter, LocalReply
 from meshproxy.http.events import RequestHead
-from meshproxy.policy.timeout_wheel import TimeoutWheel, Timer
 from meshproxy.proxy.services import ConnectionFacts
 
 
@@ -32,7 +31,6 @@ class FilterRun:
         "_hooks",
         "_next",
         "_timer",
-        "_timers",
         "filters",
         "flag",
         "head",
@@ -49,7 +47,6 @@ class FilterRun:
         head: RequestHead,
         facts: ConnectionFacts,
         now: float,
-        timers: TimeoutWheel[Callable[[], None]],
         *,
         is_forwarded: bool,
     ) -> None:
@@ -58,8 +55,7 @@ class FilterRun:
         self._facts = facts
         self._hooks: list[AnswerHook] = []
         self._next = 0
-        self._timer: Timer[Callable[[], None]] | None = None
-        self._timers = timers
+        self._timer: asyncio.TimerHandle | None = None
         self.filters = filters
         self.head = head
         self.now = now
@@ -102,7 +98,8 @@ class FilterRun:
             if type(verdict) is Delay:
                 self.flag = verdict.flag
                 then = self.run if verdict.then is None else partial(self._answer, verdict.then)
-                self._timer = self._timers.schedule(self.now + verdict.seconds, then)
+                # Not the wheel: its ticks are longer than delays people ask for.
+                self._timer = asyncio.get_running_loop().call_later(verdict.seconds, then)
                 return
             if type(verdict) is LocalReply:
                 self._exchange.on_filter_reply(verdict)
@@ -117,7 +114,7 @@ class FilterRun:
     def cancel(self) -> None:
         """The exchange is over."""
         if self._timer is not None:
-            self._timers.cancel(self._timer)
+            self._timer.cancel()
             self._timer = None
         ends, self._ends = self._ends, []
         for hook in ends:

@@ -60,9 +60,9 @@ class HttpStream(HttpExchange):
             target = self._target
             filters = manager.parts.filters(target.filter_configs if target else route.filter_configs)
             if filters:
-                facts, timers = self._connection.facts, self._services.timers
+                facts = self._connection.facts
                 self._filters = FilterRun(
-                    self, filters, head, facts, self._started_at, timers, is_forwarded=target is not None
+                    self, filters, head, facts, self._started_at, is_forwarded=target is not None
                 )
                 self._filters.run()
                 return
