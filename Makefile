@@ -1,6 +1,6 @@
 # Every target works from any directory name and may be interrupted and repeated.
 # PYTHON=/path/to/python names the interpreter that .venv is made with (3.11 or later).
-.PHONY: help venv demo test lint format unit
+.PHONY: help venv demo test test-parity lint format unit
 .DEFAULT_GOAL := help
 export PYTHON
 
@@ -10,6 +10,7 @@ help:
 	@echo 'make demo          run a whole mesh on this machine and check what it promises (root)'
 	@echo 'make demo KEEP=1   the same, and leave it up until Ctrl-C'
 	@echo 'make test          everything CI runs: format, lint, types, all tests (root for all of them)'
+	@echo 'make test-parity   the same traffic on our sidecar and on stock Envoy, compared (root)'
 	@echo 'make lint          format, lint and types only'
 	@echo 'make unit          unit and property tests only'
 	@echo 'make format        format the sources'
@@ -33,6 +34,9 @@ unit: venv
 
 test: lint
 	$(RUN) pytest -q
+
+test-parity: venv
+	@$(RUN) pytest -q tests/parity
 
 format: venv
 	$(RUN) ruff format .

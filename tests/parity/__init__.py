@@ -1,0 +1,1 @@
+"""One suite of traffic on two data planes: our sidecar, and stock Envoy with the same control plane."""

@@ -1,0 +1,247 @@
+"""Limits of a Service, broken endpoints, health checks, panic (rows 3.43 to 3.48, 3.53)."""
+
+from tests.parity.case import ONE, Case, Pod, pods
+from tests.parity.step import Ask, Request, SetReady, Shares, Together, Until, ask
+from tests.parity.upstream import HOLD, OK, Answer
+
+_GET, _HELD = Request("/"), Request("/hold")
+_BAD = Answer(500)
+_OVERLOADED = Ask(_GET, 503, {"x-envoy-overloaded": "true"}, ())
+
+
+def _limits(name: str, limits: str, step: Together) -> Case:
+    return Case(
+        name,
+        ("3.43", "3.53"),
+        tuple(f"TrafficPolicy limits.{part.split(':')[0].strip()}" for part in limits.split(",")),
+        f"""
+        kind: TrafficPolicy
+        spec:
+          retry: {{attempts: 0}}
+          limits: {{{limits}}}
+        """,
+        (step, ask("/", 200, "a")),
+        {"a": pods(HOLD)},
+    )
+
+
+_LIMITS = (
+    _limits("limit-of-requests", "maxRequests: 2", Together(_HELD, 2, {200: 2}, meanwhile=(_OVERLOADED,))),
+    _limits(
+        "limit-of-connections-and-pending",
+        "maxConnections: 1, maxPendingRequests: 1",
+        Together(_HELD, 1, {200: 2, 503: 1}, sent=3),
+    ),
+)
+
+_PER_CONNECTION = Case(
+    "limit-of-requests-per-connection",
+    ("3.43", "3.66"),
+    ("TrafficPolicy limits.maxRequestsPerConnection",),
+    """
+    kind: TrafficPolicy
+    spec: {limits: {maxRequestsPerConnection: 1}}
+    """,
+    (ask("/", at="a"), ask("/", at="a"), Shares(_GET, 20, {"a": 1.0}, drawn=False)),
+)
+
+
+def _outlier(name: str, row: str, setting: str, detection: str, *steps: object, bad: Answer = _BAD) -> Case:
+    return Case(
+        name,
+        (row,),
+        (f"TrafficPolicy outlierDetection.{setting}",),
+        f"""
+        kind: TrafficPolicy
+        spec:
+          retry: {{attempts: 0}}
+          outlierDetection: {{baseEjectionTime: 1m, interval: 100ms, {detection}}}
+        """,
+        tuple(steps),  # type: ignore[arg-type]
+        {"a": pods(bad, OK, OK)},
+    )
+
+
+_UNTIL_EJECTED = Until(Shares(_GET, 20, {"200": 1.0}, "status", drawn=False))
+_EJECTED = Shares(_GET, 60, {"a1": 0.5, "a2": 0.5}, "endpoint", drawn=False)
+
+_OUTLIERS = (
+    _outlier(
+        "outlier-consecutive-5xx",
+        "3.44",
+        "consecutive5xx",
+        "consecutive5xx: 3, maxEjectionPercent: 50",
+        _UNTIL_EJECTED,
+        _EJECTED,
+    ),
+    _outlier(
+        "outlier-gateway-failures",
+        "3.45",
+        "consecutiveGatewayFailure",
+        "consecutive5xx: 1000, consecutiveGatewayFailure: 2, maxEjectionPercent: 50",
+        _UNTIL_EJECTED,
+        _EJECTED,
+        bad=Answer(503),
+    ),
+    _outlier(
+        "outlier-gateway-failures-not-500",
+        "3.45",
+        "consecutiveGatewayFailure",
+        "consecutive5xx: 1000, consecutiveGatewayFailure: 2, maxEjectionPercent: 50",
+        Shares(_GET, 60, {"200": 2 / 3, "500": 1 / 3}, "status", drawn=False),
+    ),
+    _outlier(
+        "outlier-failure-percentage",
+        "3.45",
+        "failurePercentage",
+        "consecutive5xx: 1000, failurePercentage: {threshold: 50, minimumHosts: 3, requestVolume: 5}, "
+        "maxEjectionPercent: 50",
+        _UNTIL_EJECTED,
+        _EJECTED,
+    ),
+    _outlier(
+        "outlier-success-rate",
+        "3.45",
+        "successRate",
+        "consecutive5xx: 1000, successRate: {minimumHosts: 3, requestVolume: 5, stdevFactor: 1.0}, "
+        "maxEjectionPercent: 50",
+        _UNTIL_EJECTED,
+        _EJECTED,
+    ),
+    _outlier(
+        "outlier-never-more-than-allowed",
+        "3.44",
+        "maxEjectionPercent",
+        "consecutive5xx: 3, maxEjectionPercent: 0, alwaysEjectOneHost: false",
+        Shares(_GET, 60, {"200": 2 / 3, "500": 1 / 3}, "status", drawn=False),
+    ),
+)
+
+_EJECTED_FOR_A_TIME = Case(
+    "outlier-comes-back",
+    ("3.44",),
+    ("TrafficPolicy outlierDetection.baseEjectionTime",),
+    """
+    kind: TrafficPolicy
+    spec:
+      retry: {attempts: 0}
+      outlierDetection:
+        baseEjectionTime: 300ms
+        maxEjectionTime: 300ms
+        maxEjectionTimeJitter: 0s
+        interval: 100ms
+        consecutive5xx: 3
+    """,
+    (
+        Until(Shares(_GET, 20, {"a1": 1.0}, "endpoint", drawn=False)),
+        Until(Shares(_GET, 20, {"a": 0.5, "a1": 0.5}, "endpoint", drawn=False)),
+    ),
+    {"a": pods((_BAD, _BAD, _BAD, OK), OK)},
+)
+
+_BREAKER = Case(
+    "breaker-opens-and-probes",
+    ("3.46",),
+    ("TrafficPolicy circuitBreaker",),
+    """
+    kind: TrafficPolicy
+    spec:
+      retry: {attempts: 0}
+      circuitBreaker: {failureThreshold: 3, baseOpen: 300ms, maxOpen: 300ms, jitter: 0}
+      outlierDetection: {interval: 100ms}
+    """,
+    (
+        Until(Shares(_GET, 10, {"a1": 1.0}, "endpoint", drawn=False)),
+        Until(Shares(_GET, 20, {"a": 0.5, "a1": 0.5}, "endpoint", drawn=False)),
+    ),
+    {"a": pods((_BAD, _BAD, _BAD, OK), OK)},
+)
+
+_PANIC = Case(
+    "panic-uses-all-endpoints",
+    ("3.47",),
+    ("TrafficPolicy loadBalancer.panicThreshold",),
+    """
+    kind: TrafficPolicy
+    spec:
+      retry: {attempts: 0}
+      outlierDetection: {consecutive5xx: 3, maxEjectionPercent: 100, baseEjectionTime: 1m}
+      loadBalancer: {policy: RoundRobin, panicThreshold: 60}
+    """,
+    (Until(Shares(_GET, 20, {"a1": 1 / 3, "500": 2 / 3}, "endpoint", drawn=False)),),
+    {"a": pods(_BAD, (OK,), _BAD)},
+)
+
+_NO_PANIC = Case(
+    "no-panic-answers-503",
+    ("3.47", "3.53"),
+    ("TrafficPolicy loadBalancer.panicThreshold",),
+    """
+    kind: TrafficPolicy
+    spec:
+      retry: {attempts: 0}
+      outlierDetection: {consecutive5xx: 3, maxEjectionPercent: 100, baseEjectionTime: 1m}
+      loadBalancer: {policy: RoundRobin, panicThreshold: 0}
+    """,
+    (Until(Ask(_GET, 503, forwarded=())), Ask(_GET, 503, forwarded=())),
+    {"a": pods(_BAD)},
+)
+
+
+def _health(name: str, setting: str, check: str, *steps: object, pods_: tuple[Pod, ...]) -> Case:
+    return Case(
+        name,
+        ("3.48",),
+        (f"TrafficPolicy healthCheck.{setting}",),
+        f"""
+        kind: TrafficPolicy
+        spec:
+          retry: {{attempts: 0}}
+          healthCheck:
+            {{{check}, interval: 100ms, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1,
+              noTrafficInterval: 100ms}}
+        """,
+        tuple(steps),  # type: ignore[arg-type]
+        {"a": pods_},
+    )
+
+
+_HEALTHY_ONE = Until(Shares(_GET, 20, {"a1": 1.0}, "endpoint", drawn=False))
+_HEALTH = (
+    _health(
+        "health-check-http",
+        "http",
+        "http: {path: /healthz, expectedStatuses: [{start: 200, end: 299}]}",
+        _HEALTHY_ONE,
+        pods_=pods(Answer(404), OK),
+    ),
+    _health("health-check-tcp", "tcp", "tcp: {}", _HEALTHY_ONE, pods_=(Pod(where="refusing"), *ONE)),
+)
+
+_READY = Case(
+    "readiness-decides",
+    ("3.53",),
+    (),
+    "",
+    (
+        Shares(_GET, 20, {"a": 0.5, "a1": 0.5}, "endpoint", drawn=False),
+        SetReady("a", (False, True)),
+        Shares(_GET, 20, {"a1": 1.0}, "endpoint", drawn=False),
+        SetReady("a", (False, False)),
+        ask("/", 503),
+        SetReady("a", (True, False)),
+        Shares(_GET, 20, {"a": 1.0}, "endpoint", drawn=False),
+    ),
+    {"a": pods(OK, OK)},
+)
+
+CASES = (
+    _LIMITS[0],
+    _PER_CONNECTION,
+    *_OUTLIERS,
+    _EJECTED_FOR_A_TIME,
+    _BREAKER,
+    _PANIC,
+    _NO_PANIC,
+    _READY,
+)

@@ -1,0 +1,65 @@
+"""A plain HTTP/1.1 client inside a namespace, which adds nothing to what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.contract.network_namespace import NetworkNamespace
+from tests.parity.upstream import read_body
+
+TIMEOUT = 20.0
+"""Seconds without an answer after which a case has failed."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    """0: the connection ended without an answer."""
+    headers: Mapping[str, tuple[str, ...]]
+    """By lower-case name, in order."""
+    body: bytes = b""
+
+    def field(self, name: str) -> str | None:
+        """All values of a header; None without it."""
+        values = self.headers.get(name.lower())
+        return None if values is None else ", ".join(values)
+
+
+class Connection:
+    """One connection; requests follow each other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self._writer = writer
+
+    async def exchange(self, request: bytes) -> Reply:
+        method = request.split(b" ", 1)[0]
+        self._writer.write(request)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await _read_reply(self.reader, method)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return Reply(0, {})
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def connect(network: NetworkNamespace, address: str, port: int, source: str) -> Connection:
+    """`source`: the client's own address."""
+    sock = await asyncio.to_thread(network.connect, address, port, TIMEOUT, source)
+    return Connection(*await asyncio.open_connection(sock=sock))
+
+
+async def _read_reply(reader: asyncio.StreamReader, method: bytes) -> Reply:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    start, *lines = head[:-4].split("\r\n")
+    headers: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        headers[key.lower()] = (*headers.get(key.lower(), ()), value.strip())
+    status = int(start.split(" ")[1])
+    has_body = method != b"HEAD" and status not in (204, 304)
+    return Reply(status, headers, await read_body(reader, headers) if has_body else b"")
