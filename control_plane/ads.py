@@ -72,12 +72,15 @@ class AdsServicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         authorize: Authorize,
         answer_timeout: float = ANSWER_TIMEOUT,
         observer: StreamObserver | None = None,
+        withheld: frozenset[str] = frozenset(),
     ) -> None:
-        """`answer_timeout`: seconds a group of a push waits for the client's answers; `observer` counts."""
+        """`answer_timeout`: seconds a group of a push waits for the client's answers; `observer` counts.
+        `withheld`: type URLs that nobody gets here, because nobody here has proved who he is."""
         self._cache = cache
         self._authorize = authorize
         self._answer_timeout = answer_timeout
         self._observer = observer
+        self._withheld = withheld
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register with a server that has not started yet."""
@@ -94,7 +97,11 @@ class AdsServicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         if (reason := self._authorize(node, peer)) is not None:
             _log.warning("ads: node %r with identity %s refused: %s", node.id, peer, reason)
             await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, reason)
-        state = StreamState(nonce_prefix=secrets.token_hex(4), answer_timeout=self._answer_timeout)
+        state = StreamState(
+            nonce_prefix=secrets.token_hex(4),
+            answer_timeout=self._answer_timeout,
+            withheld=self._withheld,
+        )
         stream = AdsStream(node, state, self._observer)
         _log.info("ads: node %r with identity %s connected", node.id, peer)
         try:

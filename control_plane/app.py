@@ -38,6 +38,7 @@ from control_plane.options import Options
 from control_plane.publisher import SnapshotPublisher
 from control_plane.root_bundle import RootBundlePublisher
 from control_plane.serving_certificate import ServingCertificate, ServingNames, grpc_credentials, load_into
+from control_plane.snapshot import SECRET_TYPE
 from control_plane.status import StatusWriter
 from control_plane.store.sqlite import SqliteStore
 from control_plane.tokens import TokenAuthority
@@ -217,7 +218,12 @@ class _Assembly:
             "plaintext_xds": await self._start_server(
                 options.plaintext_xds_address,
                 None,
-                AdsServicer(self._cache, authorize=unchecked, observer=self._metrics),
+                AdsServicer(
+                    self._cache,
+                    authorize=unchecked,
+                    observer=self._metrics,
+                    withheld=frozenset({SECRET_TYPE}),
+                ),
                 None,
             ),
         }

@@ -4,7 +4,7 @@ Make before break: a push goes through groups, and each group waits for the clie
 one.
 
     1. union of old and new clusters, then endpoints      3. the new listeners without what is gone
-    2. union of old and new listeners, then routes        4. the new clusters without what is gone
+    2. the same of listeners, then routes and secrets     4. the new clusters without what is gone
 
 Clusters and endpoints share a group because Envoy answers a cluster update only after the new clusters got
 their endpoints; for listeners and routes the same is allowed. Endpoints are sent again, even unchanged,
@@ -27,6 +27,7 @@ from control_plane.snapshot import (
     LISTENER_TYPE,
     NO_RESOURCES,
     ROUTE_TYPE,
+    SECRET_TYPE,
     SHORT_NAMES,
     Resources,
     Snapshot,
@@ -36,7 +37,12 @@ from control_plane.subscription import Meaning, Subscription, SyncState, TypeSta
 ANSWER_TIMEOUT = 5.0
 """Seconds one group waits for the client's answers."""
 
-_GROUPS = ((CLUSTER_TYPE, ENDPOINT_TYPE), (LISTENER_TYPE, ROUTE_TYPE), (LISTENER_TYPE,), (CLUSTER_TYPE,))
+_GROUPS = (
+    (CLUSTER_TYPE, ENDPOINT_TYPE),
+    (LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE),
+    (LISTENER_TYPE,),
+    (CLUSTER_TYPE,),
+)
 _FIRST_FINAL_GROUP = 2
 _CHILD = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
 
@@ -44,8 +50,16 @@ _CHILD = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
 class StreamState:
     """Everything about one ADS stream but its socket. Each method returns the responses to send, in order."""
 
-    def __init__(self, *, nonce_prefix: str, answer_timeout: float = ANSWER_TIMEOUT) -> None:
-        """`nonce_prefix` keeps nonces of different streams apart: one of an older stream must never match."""
+    def __init__(
+        self,
+        *,
+        nonce_prefix: str,
+        answer_timeout: float = ANSWER_TIMEOUT,
+        withheld: frozenset[str] = frozenset(),
+    ) -> None:
+        """`nonce_prefix` keeps nonces of different streams apart: one of an older stream must never match.
+        `withheld`: type URLs that are not served on this stream."""
+        self._withheld = withheld
         self._nonce_prefix = nonce_prefix
         self._answer_timeout = answer_timeout
         self._sent = 0
@@ -60,7 +74,7 @@ class StreamState:
 
     def on_request(self, request: DiscoveryRequest, now: float) -> list[DiscoveryResponse]:
         """Take in one request of the client; requests for types that are not served are ignored."""
-        if request.type_url not in SHORT_NAMES:
+        if request.type_url not in SHORT_NAMES or request.type_url in self._withheld:
             return []
         subscription = self._subscriptions.setdefault(request.type_url, Subscription(request.type_url))
         error = request.error_detail.message if request.HasField("error_detail") else None
@@ -97,6 +111,7 @@ class StreamState:
             if type_url in self._subscriptions
             else TypeStatus(SyncState.NOT_SENT)
             for type_url, short in SHORT_NAMES.items()
+            if type_url != SECRET_TYPE or type_url in self._subscriptions  # gateways alone have any
         }
 
     def _begin(self, snapshot: Snapshot, now: float) -> list[DiscoveryResponse]:

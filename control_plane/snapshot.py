@@ -22,19 +22,21 @@ from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 _PREFIX = "type.googleapis.com/"
 LISTENER_TYPE = _PREFIX + Listener.DESCRIPTOR.full_name
 ROUTE_TYPE = _PREFIX + RouteConfiguration.DESCRIPTOR.full_name
 CLUSTER_TYPE = _PREFIX + Cluster.DESCRIPTOR.full_name
 ENDPOINT_TYPE = _PREFIX + ClusterLoadAssignment.DESCRIPTOR.full_name
+SECRET_TYPE = _PREFIX + Secret.DESCRIPTOR.full_name
 
 SHORT_NAMES: Mapping[str, str] = MappingProxyType(
-    {CLUSTER_TYPE: "cds", ENDPOINT_TYPE: "eds", LISTENER_TYPE: "lds", ROUTE_TYPE: "rds"}
+    {CLUSTER_TYPE: "cds", ENDPOINT_TYPE: "eds", LISTENER_TYPE: "lds", ROUTE_TYPE: "rds", SECRET_TYPE: "sds"}
 )
 """Type URL -> the name people know, in the order in which a push sends them."""
 
-XdsResource = Listener | RouteConfiguration | Cluster | ClusterLoadAssignment
+XdsResource = Listener | RouteConfiguration | Cluster | ClusterLoadAssignment | Secret
 Resources = Mapping[str, "Resource"]
 """Resources of one type by name."""
 

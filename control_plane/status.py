@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
+from control_plane import gateway_status
 from control_plane.attachment.condition import Conditions, RouteCondition, service_parent_conditions
+from control_plane.attachment.gateway_listener import gateway_parent_conditions
 from control_plane.discovery.parse_route import parse_route
 from control_plane.discovery.registry import Registry
-from control_plane.discovery.route import Route
+from control_plane.discovery.route import ObjectRef, Route
 from control_plane.entry_status import write_entry_status
 from control_plane.policy.attachment import POLICY_KINDS
 from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
@@ -24,12 +26,20 @@ _log = logging.getLogger(__name__)
 
 
 def parent_statuses(route: Route, registry: Registry) -> tuple[Conditions, ...]:
-    """Conditions per parent that is ours to judge (Services), in the order of `spec.parentRefs`."""
+    """Conditions per parent that is ours to judge, in the order of `spec.parentRefs`."""
     return tuple(
         service_parent_conditions(route, number, registry)
-        for number, ref in enumerate(route.parents)
         if ref.is_service
+        else gateway_parent_conditions(route, number, registry)
+        for number, ref in enumerate(route.parents)
+        if is_judged(ref, registry)
     )
+
+
+def is_judged(ref: ObjectRef, registry: Registry) -> bool:
+    """Services, and Gateways of our classes."""
+    gateway = registry.gateways.gateways.get(ref.key) if ref.is_gateway else None
+    return ref.is_service or (gateway is not None and registry.gateways.is_ours(gateway))
 
 
 class StatusWriter:
@@ -51,6 +61,10 @@ class StatusWriter:
                 continue
             if key.kind == ServiceEntry.KIND:
                 if not await write_entry_status(key, registry, self._store, self._now):
+                    again.add(key)
+                continue
+            if key.kind in gateway_status.KINDS:
+                if not await gateway_status.write_gateway_status(key, registry, self._store, self._now):
                     again.add(key)
                 continue
             route = registry.routes.get(key)
@@ -83,7 +97,7 @@ class StatusWriter:
         status = section(stored, "status")
         listed = status.get("parents")
         old = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        judged = [ref for ref, parsed in zip(refs, route.parents, strict=True) if parsed.is_service]
+        judged = [ref for ref, parsed in zip(refs, route.parents, strict=True) if is_judged(parsed, registry)]
         own: list[Manifest] = []
         for ref, conditions in zip(judged, parent_statuses(route, registry), strict=True):
             parent = _parent_reference(ref)

@@ -28,7 +28,7 @@ def routed_listener(
     """`routes` are those that hold on the port, all of one kind: one TCPRoute, or any number of TLSRoutes."""
     listener = unbound(names.service_listener(service.vip, port.number), service.vip, port.number)
     if routes[0].kind == "TCPRoute":
-        listener.filter_chains.append(FilterChain(name="tcp", filters=[_proxy(routes[0], known)]))
+        listener.filter_chains.append(FilterChain(name="tcp", filters=[stream_proxy(routes[0], known)]))
         return listener
     add_detection(listener, http=False)
     taken: set[str] = set()
@@ -38,13 +38,14 @@ def routed_listener(
         if hostnames:
             match = FilterChainMatch(transport_protocol="tls", server_names=hostnames)
             chain = FilterChain(
-                name=f"tls-{route.key}", filter_chain_match=match, filters=[_proxy(route, known)]
+                name=f"tls-{route.key}", filter_chain_match=match, filters=[stream_proxy(route, known)]
             )
             listener.filter_chains.append(chain)
     return listener
 
 
-def _proxy(route: StreamRoute, known: KnownObjects) -> Filter:
+def stream_proxy(route: StreamRoute, known: KnownObjects) -> Filter:
+    """The connections of a route, shared out by weight."""
     proxy = TcpProxy(stat_prefix=f"{route.kind.lower()}.{route.key}")
     shares = [
         (_cluster(backend, route, known), backend.weight) for backend in route.backends if backend.weight

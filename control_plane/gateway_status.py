@@ -1,0 +1,133 @@
+"""Writes back to Gateways and GatewayClasses what became of them.
+
+`attachment/gateway_listener.py` decides (pure); here it is stored, only where something changed.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from control_plane.attachment.condition import RouteCondition
+from control_plane.attachment.gateway_listener import (
+    ServedListener,
+    gateway_conditions,
+    listener_conditions,
+    served_listeners,
+)
+from control_plane.attachment.gateway_parent import supported_kinds
+from control_plane.discovery.gateway import GatewayObject
+from control_plane.discovery.model import ObjectName
+from control_plane.discovery.registry import Registry
+from control_plane.discovery.route import GATEWAY_GROUP
+from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.timestamp import rfc3339
+from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+
+KINDS = ("Gateway", "GatewayClass")
+_MAX_ADDRESSES = 16
+
+_log = logging.getLogger(__name__)
+
+
+async def write_gateway_status(
+    key: ObjectKey, registry: Registry, store: Store, now: Callable[[], float]
+) -> bool:
+    """Bring the stored status of one object up to date; False when it changed meanwhile and must be tried
+    again. `now`: seconds since the epoch."""
+    make = gateway_status if key.kind == "Gateway" else class_status
+    status = make(ObjectName(key.namespace, key.name), registry)
+    if status is None:
+        return True  # not ours, or gone
+    generation, wanted = status
+    try:
+        stored = await store.get(*key)
+        meta = section(stored, "metadata")
+        if meta.get("generation") != generation:
+            return True  # another one is on its way to the registry, and then comes here
+        before = section(stored, "status")
+        found = _dated({**before, **wanted}, before, generation, rfc3339(now()))
+        if found != before:
+            await store.update_status({**stored, "status": found})
+    except VersionConflict:
+        return False
+    except ObjectNotFound:
+        _log.debug("status: %s is gone", key)
+    return True
+
+
+_Status = tuple[int, Manifest] | None
+"""(generation that it is of, fields of `status` whose conditions have no times yet)."""
+
+
+def class_status(key: ObjectName, registry: Registry) -> _Status:
+    """None when the class is another controller's."""
+    found = registry.gateways.classes.get(key.name)
+    if found is None or not found.is_ours:
+        return None
+    accepted = RouteCondition("Accepted", True, "Accepted", "Gateways of this class are served")
+    if found.spec.parameters_ref is not None:
+        accepted = RouteCondition(
+            "Accepted", False, "InvalidParameters", "spec.parametersRef: is not supported"
+        )
+    return found.generation, {"conditions": _conditions((accepted,))}
+
+
+def gateway_status(key: ObjectName, registry: Registry) -> _Status:
+    """None when the Gateway is of no class of ours."""
+    gateway = registry.gateways.gateways.get(key)
+    if gateway is None or not registry.gateways.is_ours(gateway):
+        return None
+    served = served_listeners(gateway, registry)
+    reachable = registry.gateway_addresses(key)
+    return gateway.generation, {
+        "addresses": [{"type": "IPAddress", "value": ip} for ip in reachable[:_MAX_ADDRESSES]],
+        "conditions": _conditions(gateway_conditions(gateway, served, reachable)),
+        "listeners": [_listener(one, gateway) for one in served],
+    }
+
+
+def _listener(one: ServedListener, gateway: GatewayObject) -> Manifest:
+    return {
+        "name": one.listener.name,
+        "supportedKinds": [{"group": GATEWAY_GROUP, "kind": kind} for kind in supported_kinds(one.listener)],
+        "attachedRoutes": len(one.routes),
+        "conditions": _conditions(listener_conditions(one)),
+    }
+
+
+def _conditions(conditions: Iterable[RouteCondition]) -> list[Manifest]:
+    return [
+        {"type": one.type, "status": str(one.status), "reason": one.reason, "message": one.message}
+        for one in conditions
+    ]
+
+
+def _dated(status: Manifest, before: Manifest, generation: int, now: str) -> Manifest:
+    """With the times of conditions: as before where the status is the same."""
+    listeners = {one["name"]: one for one in _list(before, "listeners")}
+    found = {**status, "conditions": _with_times(_list(status, "conditions"), before, generation, now)}
+    if "listeners" in status:
+        found["listeners"] = [
+            {
+                **one,
+                "conditions": _with_times(
+                    _list(one, "conditions"), listeners.get(one["name"], {}), generation, now
+                ),
+            }
+            for one in _list(status, "listeners")
+        ]
+    return found
+
+
+def _with_times(conditions: list[Manifest], before: Manifest, generation: int, now: str) -> list[Manifest]:
+    known = {one["type"]: one for one in _list(before, "conditions")}
+    dated = []
+    for one in conditions:
+        old = known.get(one["type"], {})
+        since = old.get("lastTransitionTime") if old.get("status") == one["status"] else None
+        dated.append({**one, "observedGeneration": generation, "lastTransitionTime": since or now})
+    return dated
+
+
+def _list(manifest: Manifest, field: str) -> list[Manifest]:
+    found = manifest.get(field)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
