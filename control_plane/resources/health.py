@@ -21,7 +21,8 @@ PayloadText: TypeAlias = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class Limits(Model):
-    """Per sidecar and Service port; what is above is answered 503 at once."""
+    """Per sidecar and Service port; what is above is answered 503 at once, but for connections: whoever finds
+    none free waits for one, as long as not too many do."""
 
     max_connections: PositiveCount | None = None
     max_pending_requests: Count32 | None = None

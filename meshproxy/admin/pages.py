@@ -12,6 +12,7 @@ from meshproxy.config.model import Listener
 from meshproxy.identity.identity import Identity
 from meshproxy.transport.listener import ListenerSet
 from meshproxy.upstream.cluster import ClusterRuntime
+from meshproxy.upstream.endpoint import EndpointRuntime
 
 if TYPE_CHECKING:
     from meshproxy.identity.agent import AgentCounters  # brings h2 and protobuf, which workers do without
@@ -35,25 +36,42 @@ def _cluster(name: str, runtime: ClusterRuntime) -> dict[str, object]:
         "overflows": runtime.overflows,
         "ejected_endpoints": runtime.ejected,
         "is_panicking": runtime.is_panicking,
-        "endpoints": [
-            {
-                "address": f"{endpoint.target.address}:{endpoint.target.port}",
-                "workload": endpoint.endpoint.workload,
-                "tls": endpoint.tls is not None,
-                "spiffe_id": endpoint.endpoint.spiffe_id,
-                "weight": endpoint.endpoint.weight,
-                "requests": endpoint.requests,
-                "active_requests": endpoint.active_requests,
-                "connections": endpoint.connections,
-                "idle_connections": len(endpoint.idle),
-                "connect_failures": endpoint.connect_failures,
-                "consecutive_failures": endpoint.health.failures,
-                "is_ejected": endpoint.health.is_ejected,
-                "ejections": endpoint.health.ejections,
-            }
-            for endpoint in runtime.endpoints
-        ],
+        "load_balancer": runtime.cluster.load_balancing.algorithm.value,
+        "endpoints": [_endpoint(endpoint, runtime.now) for endpoint in runtime.endpoints],
     }
+
+
+def _endpoint(endpoint: EndpointRuntime, now: float) -> dict[str, object]:
+    config, breaker, latency = endpoint.endpoint, endpoint.breaker, endpoint.latency
+    page: dict[str, object] = {
+        "address": endpoint.place,
+        "workload": config.workload,
+        "tls": endpoint.tls is not None,
+        "spiffe_id": config.spiffe_id,
+        "weight": config.weight,
+        "priority": config.priority,
+        "locality": config.locality,
+        "labels": dict(config.labels),
+        "fitness": endpoint.fitness.value,
+        "requests": endpoint.requests,
+        "active_requests": endpoint.active_requests,
+        "connections": endpoint.connections,
+        "idle_connections": len(endpoint.idle),
+        "connect_failures": endpoint.connect_failures,
+        "consecutive_failures": endpoint.health.failures,
+        "is_ejected": endpoint.health.is_ejected,
+        "ejections": endpoint.health.ejections,
+    }
+    if endpoint.check is not None:
+        page["health_check"] = "pending" if endpoint.check.is_pending else _HEALTH[endpoint.check.is_healthy]
+    if breaker is not None:
+        page["circuit_breaker"] = breaker.state(now).value
+    if latency is not None:
+        page["latency_ms"] = round(latency.seconds(now) * 1000, 3)
+    return page
+
+
+_HEALTH = {True: "healthy", False: "unhealthy"}
 
 
 def listeners(live: ListenerSet) -> list[LazyObject]:

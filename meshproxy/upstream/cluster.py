@@ -116,6 +116,11 @@ class ClusterRuntime:
         """Every live endpoint, for admin."""
         return [*self._endpoints, *self._by_address.values()]
 
+    @property
+    def now(self) -> float:
+        """By the clock its policies go by; monotonic seconds."""
+        return self._services.clock.monotonic()
+
     # --- configuration ---
 
     def update(self, cluster: Cluster, endpoints: tuple[Endpoint, ...]) -> None:
@@ -375,21 +380,27 @@ class ClusterRuntime:
     # --- connections ---
 
     def connect(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> bool:
-        """Queue `waiter` for a connection of `runtime` and dial one; False: a circuit limit forbids it."""
-        cluster = self.cluster
-        if self.pending_requests >= cluster.max_pending_requests:
+        """Queue `waiter` for a connection of `runtime` and dial one, unless there are as many as may be: then
+        it waits for one that is in use, as with Envoy. False: too many wait already."""
+        if self.pending_requests >= self.cluster.max_pending_requests:
             self.on_overflow("pending")
-            return False
-        if self.connections >= cluster.max_connections:
-            self.on_overflow("connections")
             return False
         self.pending_requests += 1
         runtime.waiters.append(waiter)
-        runtime.connecting += 1
-        self.connections += 1
-        self._services.tasks.start(
-            self._dial(runtime), f"connect {runtime.target.address}:{runtime.target.port}"
-        )
+        if not self._dial_for_waiters(runtime):
+            self.on_overflow("connections")
+        return True
+
+    def _dial_for_waiters(self, runtime: EndpointRuntime) -> bool:
+        """A dial for everybody who waits, within the limit; one connection every endpoint may have. False:
+        the limit forbids a dial."""
+        while len(runtime.waiters) > runtime.connecting:
+            has_one = runtime.connections or runtime.connecting
+            if self.connections >= self.cluster.max_connections and has_one:
+                return False
+            runtime.connecting += 1
+            self.connections += 1
+            self._services.tasks.start(self._dial(runtime), f"connect {runtime.place}")
         return True
 
     def cancel_wait(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> None:
@@ -407,6 +418,8 @@ class ClusterRuntime:
             self.connections -= 1
             runtime.connections -= 1
             runtime.idle.discard(connection)
+            if runtime.waiters:
+                self._dial_for_waiters(runtime)
 
         connection = HttpUpstreamConnection(
             services.codec.response_reader(), partial(self._free, runtime), on_gone
@@ -434,9 +447,12 @@ class ClusterRuntime:
 
     def _fail_waiter(self, runtime: EndpointRuntime, error: ConnectFailed) -> None:
         """A dial came to nothing: so does the exchange that waits longest, unless every one that waits has a
-        dial of its own under way (another one was served by a pooled connection, or left)."""
+        dial of its own under way (another one was served by a pooled connection, or left). Nor does anybody
+        go on waiting where there is no connection left to wait for."""
         self._services.on_connect_failed(self.cluster.name, error)
-        if len(runtime.waiters) > runtime.connecting:
+        failed = 0
+        while len(runtime.waiters) > runtime.connecting and not (failed and runtime.connections):
+            failed += 1
             self.pending_requests -= 1
             runtime.waiters.popleft().on_connect_failed(error)
 

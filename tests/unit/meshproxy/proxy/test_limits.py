@@ -201,12 +201,16 @@ async def test_requests_beyond_the_connection_limit_are_answered_503_at_once():
         await never.wait()
 
     async with serving(holds) as upstream:
-        cluster = static_cluster("a", upstream.endpoint, max_connections=2)
+        cluster = static_cluster("a", upstream.endpoint, max_connections=2, max_pending_requests=1)
         async with running(snapshot(http_listener(A), cluster)) as mesh:
-            pairs = [await mesh.connect() for _ in range(2)]
-            for _, writer in pairs:
-                writer.write(GET)
-            await settled(lambda: mesh.live.clusters["a"].active_requests == 2)
+            pairs = []
+            for count in range(1, 4):  # the third waits
+                pairs.append(await mesh.connect())
+                pairs[-1][1].write(GET)
+                await settled(lambda count=count: upstream.connections == min(count, 2))
+            live = mesh.live.clusters["a"]
+            await settled(lambda: live.pending_requests == 1)
+            assert mesh.metric("meshproxy_upstream_overflowed_total", limit="connections") == 1
             reader, writer = await mesh.connect()
             answer = await exchange(reader, writer, GET)
             assert answer.startswith(b"HTTP/1.1 503")

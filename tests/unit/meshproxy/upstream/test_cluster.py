@@ -32,6 +32,9 @@ class Transport:
     def get_extra_info(self, name):
         return None
 
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
     def close(self):
         if not self.is_closed:
             self.is_closed = True
@@ -95,22 +98,35 @@ def outliers():
     return []
 
 
+class Services:
+    """What clusters of a test share; nothing runs by itself."""
+
+    def __init__(self, dialler, failures, outliers):
+        self.upstream = UpstreamServices(
+            dialler,
+            SystemClock(),
+            TaskGroupRegistry(),
+            scan_codec(HeadMemory(), HeadLimits()),
+            random.Random(1),
+            PoolSettings(),
+            lambda name, error: failures.append(error.reason),
+            lambda name, event, ejected: outliers.append((event, ejected)),
+        )
+
+    def cluster(self, config):
+        runtime = ClusterRuntime(config, self.upstream)
+        runtime.update(config, config.endpoints)
+        return runtime
+
+
+def services():
+    return Services(Dialler(), [], [])
+
+
 @pytest.fixture
 def cluster(dialler, failures, outliers):
-    services = UpstreamServices(
-        dialler,
-        SystemClock(),
-        TaskGroupRegistry(),
-        scan_codec(HeadMemory(), HeadLimits()),
-        random.Random(1),
-        PoolSettings(),
-        lambda name, error: failures.append(error.reason),
-        lambda name, event, ejected: outliers.append((event, ejected)),
-    )
     config = Cluster("a", ClusterType.STATIC, endpoints=(ONE,))
-    runtime = ClusterRuntime(config, services)
-    runtime.update(config, (ONE,))
-    return runtime
+    return Services(dialler, failures, outliers).cluster(config)
 
 
 def assert_unused(cluster, endpoint):
@@ -278,3 +294,57 @@ async def test_weights_hold_among_those_that_are_left(cluster):
     cluster.on_attempt_failed(cluster.endpoints[0])
     picked = [cluster.pick((), HERE).endpoint for _ in range(40)]
     assert (picked.count(ONE), picked.count(heavy), picked.count(light)) == (0, 30, 10)
+
+
+def limited(dialler, **limits):
+    config = Cluster("a", ClusterType.STATIC, endpoints=(ONE, TWO), **limits)
+    return Services(dialler, [], []).cluster(config)
+
+
+async def test_at_the_limit_of_connections_who_comes_waits_for_one_in_use(dialler):
+    cluster = limited(dialler, max_connections=1)
+    endpoint = cluster.endpoints[0]
+    first, second = Waiter(), Waiter()
+    assert cluster.connect(endpoint, first)
+    assert cluster.connect(endpoint, second)
+    await settle()
+    assert (len(dialler.dials), cluster.pending_requests, cluster.overflows) == (1, 2, 1)
+    await dialler.succeed(0)
+    assert (first.connection is not None, second.connection) == (True, None)
+    cluster._free(endpoint, first.connection)
+    assert second.connection is first.connection
+    assert cluster.pending_requests == 0
+
+
+async def test_who_waits_for_a_connection_that_ends_gets_a_new_one(dialler):
+    cluster = limited(dialler, max_connections=1)
+    endpoint = cluster.endpoints[0]
+    first, second = Waiter(), Waiter()
+    cluster.connect(endpoint, first)
+    cluster.connect(endpoint, second)
+    await settle()
+    await dialler.succeed(0)
+    first.connection.close()
+    await settle()
+    await dialler.succeed(1)
+    assert second.connection is not None
+
+
+async def test_every_endpoint_may_have_one_connection(dialler):
+    cluster = limited(dialler, max_connections=1)
+    for endpoint in cluster.endpoints:
+        cluster.connect(endpoint, Waiter())
+    await settle()
+    assert (len(dialler.dials), cluster.connections) == (2, 2)
+
+
+async def test_where_nothing_is_left_to_wait_for_everybody_hears_of_the_failure(dialler):
+    cluster = limited(dialler, max_connections=1)
+    endpoint = cluster.endpoints[0]
+    waiters = [Waiter() for _ in range(3)]
+    for waiter in waiters:
+        cluster.connect(endpoint, waiter)
+    await settle()
+    await dialler.fail(0, ConnectFailed("refused", "refused"))
+    assert [waiter.error is not None for waiter in waiters] == [True] * 3
+    assert_unused(cluster, endpoint)
