@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
-from weakref import WeakSet, ref
+from weakref import WeakSet
 
 from meshproxy.config.model import (
     Cluster,
@@ -299,12 +299,13 @@ class Worker:
     def _end_when_idle(self, connection: HttpServerConnection, drain: DrainSchedule) -> None:
         services = self._services
         ends_at = drain.idle_ends_at(services.rng.random())
-        services.timers.schedule(ends_at, partial(self._end_idle, ref(connection)))
+        services.timers.schedule(ends_at, partial(self._end_idle, connection))
 
-    def _end_idle(self, connection: ref[HttpServerConnection]) -> None:
-        """End it now if it has rested, else look again later."""
-        found, now = connection(), self._services.clock.monotonic()
-        if found is not None and not found.drain(now - REST):
+    def _end_idle(self, connection: HttpServerConnection) -> None:
+        """End it now if it has rested, else look again later. One that is lost is kept until it is looked at:
+        classes that may be compiled are not referred to weakly."""
+        now = self._services.clock.monotonic()
+        if not connection.drain(now - REST):
             self._services.timers.schedule(now + REST, partial(self._end_idle, connection))
 
     @property
