@@ -28,6 +28,8 @@ from control_plane.translate.outlier import apply_breaker_to_outlier, apply_outl
 
 _DEFAULT_BUDGET = RetryBudget()
 """Of HTTP clusters whose policy says nothing about retries."""
+_CHECK_JITTER_PERCENT = 10
+"""Proxies that learn of a health check at the same moment shall not go on asking at the same moments."""
 _ASSUMED_RETRY_SECONDS = 0.3
 """Envoy's floor is a number of concurrent retries, ours a rate: so long a retry is taken to last. 10 a second
 are then Envoy's default of 3."""
@@ -156,6 +158,7 @@ def _health_check(check: HealthCheck, host: str) -> HealthCheckProto:
         unhealthy_threshold=count(check.unhealthy_threshold),
         healthy_threshold=count(check.healthy_threshold),
         no_traffic_interval=duration(check.no_traffic_interval),
+        interval_jitter_percent=_CHECK_JITTER_PERCENT,
     )
     if check.http is not None:
         # Envoy's default Host would be the cluster's name, which is no valid one.

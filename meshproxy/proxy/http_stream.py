@@ -91,7 +91,10 @@ class HttpStream(HttpExchange):
         cluster.active_requests += 1
         cluster.exchanges += 1
         self._cluster = cluster
-        if route.is_directed or self._filters is not None:
+        if self._filters is not None:
+            self._attempted_at = self._now()  # what filters took is not the endpoint's
+            self._direct(route, target)
+        elif route.is_directed:
             self._direct(route, target)
         if self._request_done and route.timeout:
             self._start_timeout(route.timeout)

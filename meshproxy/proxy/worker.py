@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -42,6 +43,9 @@ _log = logging.getLogger(__name__)
 
 MANY = 50
 """Changed clusters that are worth being exempt from garbage collections."""
+
+WARMING_TIMEOUT = 1.0
+"""Seconds a configuration with new DNS clusters waits for their names, at most."""
 
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at idle connections and byte counters."""
@@ -107,6 +111,7 @@ class Worker:
         clock = self._services.clock
         async with self._apply_lock:
             new = await in_slices(self._prepare(snapshot), clock)
+            await _warmed(new.clusters.values())
             opened = await self.listeners.open(snapshot.listeners)
             try:
                 changed = await in_slices(self._update_clusters(snapshot), clock)
@@ -322,6 +327,15 @@ class Worker:
                 connection.drain()
         for relay in list(self._relays):
             relay.close()
+
+
+async def _warmed(clusters: Iterable[ClusterRuntime]) -> None:
+    """DNS clusters that are new know their addresses now, or have had their time."""
+    waiting = [cluster.warm() for cluster in clusters if cluster.cluster.type is ClusterType.DNS]
+    if waiting:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WARMING_TIMEOUT):
+                await asyncio.gather(*waiting)
 
 
 def _retiring(clusters: list[ClusterRuntime]) -> Steps[None]:

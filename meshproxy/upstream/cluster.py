@@ -131,6 +131,11 @@ class ClusterRuntime:
             self._pool = replace(self._pool, idle_timeout=cluster.idle_timeout or inf)
         self._use(self._follow_names(endpoints))
 
+    async def warm(self) -> None:
+        """Before `start`: look names up, so that requests find endpoints from the beginning."""
+        if self._names is not None:
+            await self._names.warm()
+
     def start(self) -> None:
         """It is in force: names are looked up and endpoints checked from now on. Nothing runs before, so that
         a configuration that never comes into force leaves nothing behind."""

@@ -103,6 +103,11 @@ class DnsNames:
                 found.setdefault((address, endpoint.port), replace(endpoint, address=address))
         return tuple(found.values())
 
+    async def warm(self) -> None:
+        """Look every name up once, before anybody asks for it; what is found holds when this is cut short."""
+        names = [one.address for one in self._endpoints if not is_address(one.address)]
+        await asyncio.gather(*(self._look_up(name, self._settings) for name in dict.fromkeys(names)))
+
     async def _watch(self, name: str, settings: DnsSettings) -> None:
         services = self._services
         while True:

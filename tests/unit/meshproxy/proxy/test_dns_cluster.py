@@ -12,6 +12,7 @@ from meshproxy.config.dns import DnsSettings, LookupFamily
 from meshproxy.config.model import Cluster, ClusterType, Endpoint
 from meshproxy.config.route import WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.proxy import worker
 from meshproxy.upstream.dns_names import look_up, of_family
 from tests.unit.meshproxy.proxy.harness import Mesh, http_listener, running, snapshot
 from tests.unit.meshproxy.proxy.sleeper import Sleeper
@@ -54,7 +55,25 @@ async def test_requests_go_to_the_addresses_of_a_name() -> None:
             [pause] = await sleeper.asleep(1)
             assert 5.0 <= pause <= 5.5
             assert await statuses(mesh, 3) == {200: 3}
-            assert mesh.metric("meshproxy_upstream_dns_lookups_total", cluster="a", result="success") == 1
+            assert mesh.metric("meshproxy_upstream_dns_lookups_total", cluster="a", result="success") == 2
+
+
+async def test_the_first_request_finds_addresses_already_unless_they_take_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "WARMING_TIMEOUT", 0.05)
+    app, names = Answers(), Names(api=["127.0.0.1"])
+    never = asyncio.Event()
+
+    async def look_up_slowly(name: str) -> list[str]:
+        if name == "slow":
+            await never.wait()
+        return await names.look_up(name)
+
+    async with serving(app.handle) as upstreams:
+        wanted = config(upstreams[0].port, "api", "slow")
+        async with running(wanted, look_up=look_up_slowly, sleep=Sleeper().sleep) as mesh:
+            assert await statuses(mesh, 1) == {200: 1}
 
 
 async def test_addresses_come_and_go_and_the_last_good_answer_holds() -> None:
@@ -107,7 +126,7 @@ async def test_lookups_follow_the_configuration_and_end_with_the_cluster() -> No
         async with asyncio.timeout(5):
             while addresses(mesh) != ["10.0.0.2"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
-        assert names.asked == ["one", "two"]
+        assert names.asked == ["one", "one", "two"]  # once before it is in force
         static = changed(second, type=ClusterType.STATIC, dns=None, endpoints=(Endpoint("10.0.0.7", 80),))
         await mesh.worker.apply(changed(first, clusters={"a": static}))
         await asyncio.sleep(0)
