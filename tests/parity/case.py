@@ -58,8 +58,10 @@ class Case:
     resources: str
     steps: tuple[Step, ...]
     services: Mapping[str, tuple[Pod, ...]] = field(default_factory=lambda: {"a": ONE})
-    tcp: bool = False
-    """The Services have one TCP port, 9000, instead of HTTP on 8080."""
+    protocol: str = "http"
+    """`http`: the Services have one port, 8080; `tcp` and `tls`: 9000."""
+    headless: bool = False
+    """The Services have no ClusterIP."""
     namespaces: Mapping[str, str] = field(default_factory=dict)
     """Service in the case -> namespace, where it is not `shop`."""
 
@@ -68,6 +70,10 @@ class Case:
 
     def namespace_of(self, service: str) -> str:
         return self.namespaces.get(service, NAMESPACE)
+
+    @property
+    def port(self) -> int:
+        return HTTP_PORT if self.protocol == "http" else TCP_PORT
 
     @property
     def first(self) -> str:
@@ -110,9 +116,9 @@ class Addresses:
         )
 
     def vips(self, case: Case) -> Mapping[str, str]:
-        return {service: self.vip() for service in case.services}
+        return {service: "None" if case.headless else self._vip() for service in case.services}
 
-    def vip(self) -> str:
+    def _vip(self) -> str:
         self._services += 1
         return _dotted("10.96", self._services)
 
@@ -186,7 +192,7 @@ def _pods(case: Case, placed: Sequence[Placed]) -> Iterator[Manifest]:
 
 
 def _service(case: Case, service: str, vip: str, placed: Sequence[Placed]) -> Manifest:
-    port: Manifest = {"name": "tcp", "port": TCP_PORT} if case.tcp else {"name": "http", "port": HTTP_PORT}
+    port: Manifest = {"name": case.protocol, "port": case.port}
     meshed = any(one.pod.where == "meshed" for one in placed)
     selector = {"version": "v1"} if meshed else {"app": case.service_name(service)}
     return {
@@ -199,7 +205,6 @@ def _service(case: Case, service: str, vip: str, placed: Sequence[Placed]) -> Ma
 
 def _slices(case: Case, service: str, placed: Sequence[Placed]) -> Iterator[Manifest]:
     """One for the endpoints that listen and one for those that do not: a port is of the whole slice."""
-    port, number = ("tcp", TCP_PORT) if case.tcp else ("http", HTTP_PORT)
     for refusing in (False, True):
         chosen = [one for one in placed if (one.pod.where == "refusing") is refusing]
         if not chosen:
@@ -213,7 +218,7 @@ def _slices(case: Case, service: str, placed: Sequence[Placed]) -> Iterator[Mani
             "metadata": _meta(name + suffix, namespace, labels),
             "addressType": "IPv4",
             "endpoints": [_endpoint(case, one) for one in chosen],
-            "ports": [{"name": port, "port": number + 1 if refusing else number}],
+            "ports": [{"name": case.protocol, "port": case.port + 1 if refusing else case.port}],
         }
 
 

@@ -218,21 +218,20 @@ class CaseBench:
         return request.to or self._case.first
 
     async def connect(self, request: Request) -> Connection:
-        address = request.address or self._vips[self._service(request)]
-        return await connect(
-            self._plane.network, self._address(address), request.port, request.source or _CLIENT
-        )
+        address = self._address(request.address or "$vip", request)
+        return await connect(self._plane.network, address, request.port, request.source or _CLIENT)
 
-    def _address(self, address: str) -> str:
-        """`$a` is the address of the endpoint `a`."""
-        if not address.startswith("$"):
-            return address
-        return next(one.address for one in self._placed if one.name == address[1:])
+    def _address(self, text: str, request: Request) -> str:
+        """`$vip` is the Service's, `$a` that of the endpoint `a`; other texts stay."""
+        if text == "$vip":
+            return self._vips[self._service(request)]
+        by_name = {f"${one.name}": one.address for one in self._placed}
+        return by_name.get(text, text)
 
     def encoded(self, request: Request) -> bytes:
         service = self._service(request)
-        host = f"{self._case.service_name(service)}.{self._case.namespace_of(service)}:{request.port}"
-        return request.encoded(host)
+        own = f"{self._case.service_name(service)}.{self._case.namespace_of(service)}:{request.port}"
+        return request.encoded(self._address(request.host, request) or own)
 
     def take(self) -> list[Seen]:
         taken = [seen for endpoint in self._endpoints.values() for seen in endpoint.seen]
@@ -247,6 +246,12 @@ class CaseBench:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ARRIVAL_TIMEOUT), self._plane.upstreams.arrived:
                 await self._plane.upstreams.arrived.wait_for(lambda: self.count() >= count)
+
+    def accepted(self) -> int:
+        return sum(endpoint.accepted for endpoint in self._endpoints.values())
+
+    def open(self) -> int:
+        return sum(endpoint.open for endpoint in self._endpoints.values())
 
     def release(self) -> None:
         for endpoint in self._endpoints.values():
@@ -273,11 +278,9 @@ class CaseBench:
         await self._settle()
 
     async def greeting(self, service: str, address: str, port: int, hello: bytes) -> str:
-        target = address or self._vips[service or self._case.first]
+        target = self._address(address or "$vip", Request(to=service))
         try:
-            sock = await asyncio.to_thread(
-                self._plane.network.connect, self._address(target), port, TIMEOUT, _CLIENT
-            )
+            sock = await asyncio.to_thread(self._plane.network.connect, target, port, TIMEOUT, _CLIENT)
             reader, writer = await asyncio.open_connection(sock=sock)
         except OSError:
             return ""

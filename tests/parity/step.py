@@ -34,16 +34,17 @@ class Request:
     to: str = ""
     """Service of the case; empty is the first."""
     host: str = ""
-    """Empty: `<service>.shop:8080`."""
+    """Empty: `<service>.shop:8080`; `$vip` is the Service's address, `$a` that of the endpoint `a`."""
     body: bytes = b""
     source: str = ""
     """The client's address; empty is that of most."""
     address: str = ""
-    """Where to; empty is the Service's ClusterIP."""
+    """Where to; empty is the Service's ClusterIP, `$a` the endpoint `a`."""
     port: int = 8080
 
     def encoded(self, host: str) -> bytes:
-        fields = [("Host", self.host or host), *self.headers]
+        """`host` is what stands for `self.host`."""
+        fields = [("Host", host), *self.headers]
         if self.body:
             fields.append(("Content-Length", str(len(self.body))))
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
@@ -67,6 +68,14 @@ class Bench(Protocol):
 
     async def until_arrived(self, count: int) -> None:
         """Until the upstreams have got that many since `take`."""
+        ...
+
+    def accepted(self) -> int:
+        """How many connections the upstreams have taken so far."""
+        ...
+
+    def open(self) -> int:
+        """How many of them are open."""
         ...
 
     def release(self) -> None:
@@ -400,6 +409,23 @@ class SetReady:
     async def run(self, bench: Bench) -> Result:
         await bench.set_ready(self.service, self.ready)
         return Result()
+
+
+@dataclass(frozen=True)
+class Connections:
+    """How many connections the upstreams have taken, and that those end by themselves which must."""
+
+    accepted: int
+    open: int
+
+    async def run(self, bench: Bench) -> Result:
+        deadline = time.monotonic() + TIMEOUT
+        while bench.open() != self.open and time.monotonic() < deadline:  # noqa: ASYNC110 (proxies end them)
+            await asyncio.sleep(_POLL)
+        result = Result({"accepted": bench.accepted(), "open": bench.open()})
+        result.expect("connections at the upstreams", bench.accepted(), self.accepted)
+        result.expect("open connections at the upstreams", bench.open(), self.open)
+        return result
 
 
 @dataclass(frozen=True)

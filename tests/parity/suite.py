@@ -70,7 +70,6 @@ ROWS = {
 """Row -> its feature."""
 
 ABSENT = {
-    "3.18": "TLSRoute is translated; no case yet",
     "3.21": "Gateways have no case yet",
     "3.40": "no resource asks for it",
     "3.41": "no resource asks for attempt counts",
@@ -84,6 +83,7 @@ ABSENT = {
 """Row -> why no case is for it, or not for all of it."""
 
 ELSEWHERE = {
+    "3.20": "tests/contract/test_same_routing.py",
     "3.3": "tests/property/test_route_order.py",
     "3.34": "tests/unit/meshproxy/proxy",
     "3.61": "tests/property/test_balancers.py",

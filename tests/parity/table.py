@@ -13,8 +13,8 @@ PATH = Path(__file__).resolve().parents[2] / "docs" / "traffic.md"
 _HEAD = """# Traffic features and their tests
 
 Written by `python -m tests.parity.table` from the cases of `tests/parity`; do not edit. `make test-parity`
-runs every case on two data planes that the same control plane configures: our sidecar and stock Envoy 1.40. What a
-client and an upstream see must be as expected, and the same on both; where it is not,
+runs every case on two data planes that the same control plane configures: our sidecar and stock Envoy 1.40.
+What a client and an upstream see must be as expected, and the same on both; where it is not,
 [the page on differences](parity.md) says why.
 
 | row | feature | resource and field | case | meshproxy | Envoy |

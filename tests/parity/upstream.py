@@ -54,6 +54,10 @@ class Endpoint:
     name: str
     script: Sequence[Answer]
     seen: list[Seen] = field(default_factory=list)
+    accepted: int = 0
+    """Connections so far."""
+    open: int = 0
+    """Connections now."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
     _next: int = 0
 
@@ -101,6 +105,10 @@ class Upstreams:
         writer.close()
 
     async def _serve_http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted_for = self._endpoint(writer)
+        if accepted_for is not None:
+            accepted_for.accepted += 1
+            accepted_for.open += 1
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 seen = await _read_request(reader)
@@ -113,6 +121,8 @@ class Upstreams:
                 async with self.arrived:
                     self.arrived.notify_all()
                 await _do(answer, seen, endpoint, reader, writer)
+        if accepted_for is not None:
+            accepted_for.open -= 1
         writer.close()
 
 

@@ -1,5 +1,8 @@
 """TCP, TLS by SNI, hosts outside the mesh, inbound traffic (rows 3.17, 3.18, 3.20)."""
 
+import contextlib
+import ssl
+
 from tests.parity.case import ONE, Case, Pod
 from tests.parity.step import Ask, Forwarded, Greeting, Request, Shares, ask
 
@@ -9,7 +12,7 @@ _TCP = Case(
     (),
     "",
     (Greeting({"a": 1.0}),),
-    tcp=True,
+    protocol="tcp",
 )
 
 _TCP_ROUTE = Case(
@@ -27,7 +30,7 @@ _TCP_ROUTE = Case(
     """,
     (Greeting({"a": 0.75, "b": 0.25, "c": 0.0}, 200),),
     {"a": ONE, "b": ONE, "c": ONE},
-    tcp=True,
+    protocol="tcp",
 )
 
 _TCP_INVALID = Case(
@@ -39,7 +42,7 @@ _TCP_INVALID = Case(
     spec: {rules: [{backendRefs: [{name: nobody, port: 9000}]}]}
     """,
     (Greeting({"": 1.0}),),
-    tcp=True,
+    protocol="tcp",
 )
 
 _TCP_NO_ENDPOINTS = Case(
@@ -49,7 +52,44 @@ _TCP_NO_ENDPOINTS = Case(
     "",
     (Greeting({"": 1.0}),),
     {"a": ()},
-    tcp=True,
+    protocol="tcp",
+)
+
+
+def _hello(server: str) -> bytes:
+    """The ClientHello of a client that asks for `server`."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=server)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+_TLS_ROUTE = Case(
+    "tls-route-by-server-name",
+    ("3.18",),
+    ("TLSRoute hostnames", "TLSRoute rules[].backendRefs"),
+    """
+    kind: TLSRoute
+    name: $case-one
+    spec:
+      hostnames: [one.example.com]
+      rules: [{backendRefs: [{name: $b, port: 9000}]}]
+    ---
+    kind: TLSRoute
+    name: $case-any
+    spec:
+      hostnames: ["*.example.com"]
+      rules: [{backendRefs: [{name: $c, port: 9000}]}]
+    """,
+    (
+        Greeting({"b": 1.0}, hello=_hello("one.example.com")),
+        Greeting({"c": 1.0}, hello=_hello("two.example.com")),
+        Greeting({"c": 1.0}, hello=_hello("a.two.example.com")),
+        Greeting({"": 1.0}, hello=_hello("example.org")),
+    ),
+    {"a": ONE, "b": ONE, "c": ONE},
+    protocol="tls",
 )
 
 _STATIC = Case(
@@ -87,7 +127,65 @@ _ENTRY_TCP = Case(
       endpoints: [{address: $address_a}]
     """,
     (Greeting({"a": 1.0}, address="10.96.250.2", port=7000),),
-    tcp=True,
+    protocol="tcp",
+)
+
+_DNS = Case(
+    "service-entry-dns",
+    ("3.20",),
+    ("ServiceEntry resolution",),
+    """
+    kind: ServiceEntry
+    spec:
+      hosts: [dns.example.com]
+      ports: [{number: 8080, name: http, protocol: HTTP}]
+      resolution: DNS
+      endpoints: [{address: $address_a}]
+    """,
+    (ask("/x", at="a", host="dns.example.com", address="10.96.250.9"),),
+)
+
+_WILDCARD = Case(
+    "service-entry-wildcard",
+    ("3.20",),
+    ("ServiceEntry hosts",),
+    """
+    kind: ServiceEntry
+    spec:
+      hosts: ["*.wild.example.com"]
+      ports: [{number: 8080, name: http, protocol: HTTP}]
+      resolution: NONE
+    """,
+    (ask("/x", at="a", host="one.wild.example.com", address="$a"),),
+)
+
+_ENTRY_TLS = Case(
+    "service-entry-tls",
+    ("3.20", "3.18"),
+    ("ServiceEntry ports[].protocol",),
+    """
+    kind: ServiceEntry
+    name: $case-one
+    spec:
+      hosts: [one.tls.example.com]
+      ports: [{number: 7443, name: tls, protocol: TLS, targetPort: 9000}]
+      resolution: STATIC
+      endpoints: [{address: $address_a}]
+    ---
+    kind: ServiceEntry
+    name: $case-two
+    spec:
+      hosts: [two.tls.example.com]
+      ports: [{number: 7443, name: tls, protocol: TLS, targetPort: 9000}]
+      resolution: STATIC
+      endpoints: [{address: $address_b}]
+    """,
+    (
+        Greeting({"a": 1.0}, address="10.96.250.3", port=7443, hello=_hello("one.tls.example.com")),
+        Greeting({"b": 1.0}, address="10.96.250.3", port=7443, hello=_hello("two.tls.example.com")),
+    ),
+    {"a": ONE, "b": ONE},
+    protocol="tls",
 )
 
 _INBOUND = Case(
@@ -111,4 +209,16 @@ _INBOUND = Case(
     {"a": (Pod(where="meshed"),)},
 )
 
-CASES = (_TCP, _TCP_ROUTE, _TCP_INVALID, _TCP_NO_ENDPOINTS, _STATIC, _ENTRY_TCP, _INBOUND)
+CASES = (
+    _TCP,
+    _TCP_ROUTE,
+    _TLS_ROUTE,
+    _TCP_INVALID,
+    _TCP_NO_ENDPOINTS,
+    _STATIC,
+    _ENTRY_TCP,
+    _DNS,
+    _WILDCARD,
+    _ENTRY_TLS,
+    _INBOUND,
+)

@@ -1,7 +1,7 @@
 """Limits of a Service, broken endpoints, health checks, panic (rows 3.43 to 3.48, 3.53)."""
 
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Request, SetReady, Shares, Together, Until, ask
+from tests.parity.step import Ask, Connections, Request, SetReady, Shares, Together, Until, ask
 from tests.parity.upstream import HOLD, OK, Answer
 
 _GET, _HELD = Request("/"), Request("/hold")
@@ -42,7 +42,38 @@ _PER_CONNECTION = Case(
     kind: TrafficPolicy
     spec: {limits: {maxRequestsPerConnection: 1}}
     """,
-    (ask("/", at="a"), ask("/", at="a"), Shares(_GET, 20, {"a": 1.0}, drawn=False)),
+    (ask("/", at="a"), Shares(_GET, 9, {"a": 1.0}, drawn=False), Connections(10, 0)),
+)
+
+
+_PER_CONNECTION_OF_THREE = Case(
+    "limit-of-three-requests-per-connection",
+    ("3.66",),
+    ("TrafficPolicy limits.maxRequestsPerConnection",),
+    """
+    kind: TrafficPolicy
+    spec: {limits: {maxRequestsPerConnection: 3}}
+    """,
+    (Shares(_GET, 9, {"a": 1.0}, drawn=False), Connections(3, 0)),
+)
+
+_POOLED = Case(
+    "connections-are-kept",
+    ("3.66",),
+    (),
+    "",
+    (Shares(_GET, 20, {"a": 1.0}, drawn=False, per_connection=True), Connections(1, 1)),
+)
+
+_IDLE = Case(
+    "idle-connections-end",
+    ("3.32", "3.66"),
+    ("TrafficPolicy timeouts.connectionIdle",),
+    """
+    kind: TrafficPolicy
+    spec: {timeouts: {connectionIdle: 200ms}}
+    """,
+    (ask("/", at="a"), Connections(1, 0), ask("/", at="a"), Connections(2, 0)),
 )
 
 
@@ -238,6 +269,9 @@ _READY = Case(
 CASES = (
     _LIMITS[0],
     _PER_CONNECTION,
+    _PER_CONNECTION_OF_THREE,
+    _POOLED,
+    _IDLE,
     *_OUTLIERS,
     _EJECTED_FOR_A_TIME,
     _BREAKER,

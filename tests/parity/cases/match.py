@@ -1,7 +1,8 @@
 """Matches by method, headers and query; what no rule or no backend covers; parents (rows 3.2, 3.4, 3.6)."""
 
-from tests.parity.case import ONE, Case, Pod
+from tests.parity.case import ONE, Case, Pod, pods
 from tests.parity.step import Ask, Forwarded, Request, Shares, ask
+from tests.parity.upstream import OK
 
 _TWO = {"a": ONE, "b": ONE}
 
@@ -229,6 +230,58 @@ _HOST_OF_ANOTHER = Case(
     _TWO,
 )
 
+_BY_ADDRESS = Case(
+    "host-is-an-address",
+    ("3.4",),
+    ("HTTPRoute rules[].backendRefs",),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - backendRefs: [{name: $b, port: 8080}]
+    """,
+    (
+        ask("/", at="b", host="$vip"),
+        ask("/", at="a", host="$a", address="$a"),
+        ask("/", at="b", address="$a"),
+    ),
+    _TWO,
+)
+
+_UNKNOWN_HOST = Case(
+    "unknown-host-passes-through",
+    ("3.20",),
+    ("HTTPRoute rules[].backendRefs",),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - backendRefs: [{name: $b, port: 8080}]
+    """,
+    (ask("/x?y", at="a", host="unknown.example.com", address="$a"),),
+    _TWO,
+)
+
+_HEADLESS = Case(
+    "headless-service",
+    ("3.4",),
+    ("HTTPRoute rules[].matches[].path",),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - matches: [{path: {value: /routed}}]
+        backendRefs: [{name: $a, port: 8080}]
+    """,
+    (
+        Ask(Request("/routed", address="$a")),
+        ask("/", 404, address="$a"),
+        ask("/", at="a1", address="$a1", host="$a1"),
+    ),
+    {"a": pods(OK, OK)},
+    headless=True,
+)
+
 _CONSUMER = Case(
     "consumer-and-producer-routes",
     ("3.6",),
@@ -309,6 +362,9 @@ CASES = (
     _NO_WEIGHT,
     _UNROUTED,
     _HOST_OF_ANOTHER,
+    _BY_ADDRESS,
+    _UNKNOWN_HOST,
+    _HEADLESS,
     _CONSUMER,
     _ELSEWHERE,
     _PARENTS,
