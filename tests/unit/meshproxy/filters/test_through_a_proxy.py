@@ -201,7 +201,8 @@ async def test_a_session_may_begin_with_a_websocket() -> None:
     by_cookie = SessionSettings(CookieSession("sid"))
     config = listener(route("/chat", ((SESSION, by_cookie),)))
     [chain] = config.filter_chains
-    network = replace(chain.network, upgrade_types=("websocket",))  # type: ignore[call-arg]
+    assert isinstance(chain.network, HttpConnectionManager)
+    network = replace(chain.network, upgrade_types=("websocket",))
     config = replace(config, filter_chains=(replace(chain, network=network),))
     switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
     upstream = await Upstream(answering(switch)).start()
