@@ -2,7 +2,8 @@
 
 A pod gets a sidecar when its label or annotation `meshproxy.io/inject` is `"true"`, or when its namespace
 is labelled `meshproxy.io/injection: enabled` and the pod does not say `"false"`. Pods on the host's network
-never get one: the rules would redirect the host's traffic.
+never get one: the rules would redirect the host's traffic. A pod that serves a Gateway, by its label, becomes
+the proxy itself.
 """
 
 import copy
@@ -15,6 +16,7 @@ from injector.template import (
     INIT_CONTAINER,
     SIDECAR_CONTAINER,
     InjectorSettings,
+    gateway_container,
     init_container,
     sidecar_container,
     volumes,
@@ -30,6 +32,8 @@ INJECTED = "injected"
 TLS_MODE_LABEL = "meshproxy.io/tls-mode"
 TLS_MODE_MUTUAL = "mutual"
 """Tells the control plane, and through it every client, that this pod terminates mesh TLS."""
+GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
+"""Tells which Gateway of its namespace a pod serves."""
 _TEMPLATE_HASH_LABEL = "pod-template-hash"
 
 
@@ -42,6 +46,8 @@ def inject(pod: Manifest, namespace: Manifest, settings: InjectorSettings | None
     if not is_wanted(pod, namespace):
         return pod
     chosen = settings or InjectorSettings()
+    if GATEWAY_LABEL in _texts(_section(pod, "metadata"), "labels"):
+        return _gateway(pod, chosen)
     _check(pod, chosen)
     flags = traffic_flags(_texts(_section(pod, "metadata"), "annotations"))
     patched = copy.deepcopy(pod)
@@ -52,6 +58,29 @@ def inject(pod: Manifest, namespace: Manifest, settings: InjectorSettings | None
     spec["volumes"] = [*_objects(spec, "volumes"), *volumes()]
     metadata = patched["metadata"] = {**_section(patched, "metadata")}
     metadata["labels"] = {**_texts(metadata, "labels"), TLS_MODE_LABEL: TLS_MODE_MUTUAL}
+    metadata["annotations"] = {**_texts(metadata, "annotations"), STATUS_ANNOTATION: INJECTED}
+    return patched
+
+
+def _gateway(pod: Manifest, settings: InjectorSettings) -> Manifest:
+    """A pod that serves a Gateway: its only container is the proxy, and nothing is redirected to it."""
+    given = _objects(_section(pod, "spec"), "containers")
+    if [container.get("name") for container in given] != [SIDECAR_CONTAINER]:
+        raise InjectionError(
+            f"pod {_name(pod)}: with the label {GATEWAY_LABEL} it must have one container, named "
+            f"{SIDECAR_CONTAINER}; what it runs is filled in"
+        )
+    _check_names(
+        pod,
+        "volume",
+        _objects(_section(pod, "spec"), "volumes"),
+        [str(volume["name"]) for volume in volumes()],
+    )
+    patched = copy.deepcopy(pod)
+    spec = patched["spec"] = {**_section(patched, "spec")}
+    spec["containers"] = [gateway_container(settings, _workload(pod), given[0])]
+    spec["volumes"] = [*_objects(spec, "volumes"), *volumes()]
+    metadata = patched["metadata"] = {**_section(patched, "metadata")}
     metadata["annotations"] = {**_texts(metadata, "annotations"), STATUS_ANNOTATION: INJECTED}
     return patched
 

@@ -1,6 +1,6 @@
 """The containers and volumes that make a pod part of the mesh, as Kubernetes JSON (pure)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 INIT_CONTAINER = "meshproxy-init"
@@ -79,6 +79,18 @@ def sidecar_container(settings: InjectorSettings, workload: str) -> dict[str, ob
             {"name": RUN_VOLUME, "mountPath": "/var/run/meshproxy"},
         ],
     }
+
+
+def gateway_container(
+    settings: InjectorSettings, workload: str, given: Mapping[str, object]
+) -> dict[str, object]:
+    """The proxy as the pod's only container; `given` is what the pod says of it, which counts for the ports
+    and resources. It binds the ports of its Gateway's listeners: below 1024 that needs the kernel's
+    `net.ipv4.ip_unprivileged_port_start` at 0 in the pod, as container runtimes set it."""
+    container = {**sidecar_container(settings, workload)}
+    del container["restartPolicy"]
+    container["env"] = [*_environment(settings, workload), {"name": "MESHPROXY_ROLE", "value": "gateway"}]
+    return {**container, **{field: given[field] for field in ("ports", "resources") if field in given}}
 
 
 def _environment(settings: InjectorSettings, workload: str) -> list[object]:

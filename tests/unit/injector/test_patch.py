@@ -260,3 +260,39 @@ def test_a_bare_pod_gets_everything_it_lacks() -> None:
     patched = inject({"metadata": {"name": "bare"}, "spec": {"containers": [{"name": "app"}]}}, ENABLED)
     assert names(patched, "initContainers") == ["meshproxy-init", "meshproxy"]
     assert len(names(patched, "volumes")) == 3
+
+
+GATEWAY = "gateway.networking.k8s.io/gateway-name"
+
+
+def gateway_pod(*containers: str) -> Manifest:
+    spec = {
+        "serviceAccountName": "edge",
+        "containers": [{"name": name, "image": "auto"} for name in containers],
+    }
+    return {"metadata": {"name": "edge-1", "namespace": "shop", "labels": {GATEWAY: "edge"}}, "spec": spec}
+
+
+def test_a_pod_of_a_gateway_becomes_the_proxy_without_interception() -> None:
+    patched = inject(gateway_pod("meshproxy"), ENABLED)
+    assert names(patched, "containers") == ["meshproxy"]
+    assert "initContainers" not in patched["spec"]  # type: ignore[operator]
+    assert dig(patched, "spec", "containers", 0, "command") == ["python", "-m", "meshproxy"]
+    assert {"name": "MESHPROXY_ROLE", "value": "gateway"} in dig(patched, "spec", "containers", 0, "env")  # type: ignore[operator]
+    assert "restartPolicy" not in dig(patched, "spec", "containers", 0)  # type: ignore[operator]
+    assert dig(patched, "metadata", "labels") == {GATEWAY: "edge"}
+    assert inject(patched, ENABLED) is patched
+
+
+def test_the_pod_of_a_gateway_says_ports_and_resources_itself() -> None:
+    asked = gateway_pod("meshproxy")
+    container = dig(asked, "spec", "containers", 0)
+    assert isinstance(container, dict)
+    container["ports"] = [{"containerPort": 443}]
+    assert dig(inject(asked, ENABLED), "spec", "containers", 0, "ports") == [{"containerPort": 443}]
+
+
+@pytest.mark.parametrize("containers", [(), ("app",), ("meshproxy", "app")])
+def test_the_pod_of_a_gateway_has_no_other_container(containers: tuple[str, ...]) -> None:
+    with pytest.raises(InjectionError, match="must have one container, named meshproxy"):
+        inject(gateway_pod(*containers), ENABLED)
