@@ -45,6 +45,7 @@ def bootstrap(node: EnvoyNode) -> Document:
             "id": f"sidecar~{node.pod_ip}~{node.pod}.{node.namespace}~{node.namespace}.svc.cluster.local",
             "cluster": f"{node.labels.get('app', node.pod)}.{node.namespace}",
             "metadata": _metadata(node),
+            **_locality(node),
         },
         "dynamic_resources": {
             "ads_config": {
@@ -75,6 +76,12 @@ def secret_files(chain: str, key: str, root: str) -> dict[str, Document]:
 
 def _secret(name: str, kind: str, content: Document) -> Document:
     return {"resources": [{"@type": f"{_TLS}.Secret", "name": name, kind: content}]}
+
+
+def _locality(node: EnvoyNode) -> Document:
+    """Kubernetes copies both from the Node to the Pods that run there."""
+    place = {name: node.labels.get(f"topology.kubernetes.io/{name}", "") for name in ("region", "zone")}
+    return {"locality": place} if place["zone"] else {}
 
 
 def _metadata(node: EnvoyNode) -> Document:

@@ -22,6 +22,7 @@ from control_plane.resources.base import Resource
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.manifest import Manifest, ObjectKey
+from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from control_plane.resources.reference_grant import ReferenceGrant as ReferenceGrantResource
 from control_plane.resources.registry import parse as parse_resource
@@ -34,7 +35,7 @@ ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
 ENTRY_KIND = ServiceEntry.KIND
 GATEWAY_KINDS = ("GatewayClass", "Gateway", "Secret", "ConfigMap", "Namespace", "BackendTLSPolicy")
 WATCHED_KINDS = (
-    *("Service", "EndpointSlice", "Pod", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND),
+    *("Service", "EndpointSlice", "Pod", "Node", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND),
     *GATEWAY_KINDS,
 )
 """Kinds that translation reads; a change of any other kind never concerns a sidecar."""
@@ -67,6 +68,9 @@ class Index:
                 return self._put_slice(EndpointSlice.parse(manifest))
             case "Pod":
                 return self._put_pod(Pod.parse(manifest))
+            case "Node":
+                node = Node.parse(manifest).metadata
+                return _of_everyone(self.registry.put_node(node.name, parse.locality(node.labels)))
             case "HTTPRoute":
                 return self._put_route(parse_route.http_route(HttpRoute.parse(manifest)))
             case "TCPRoute":
@@ -95,6 +99,8 @@ class Index:
                 return Change(_of_services(self.registry.remove_slice(key)))
             case "Pod":
                 return self._delete_pod(key)
+            case "Node":
+                return _of_everyone(self.registry.remove_node(name))
             case "HTTPRoute" | "TCPRoute" | "TLSRoute":
                 return self._delete_route(ObjectKey(kind, namespace, name))
             case "ReferenceGrant":
@@ -258,6 +264,10 @@ def _gateways_of(route: Route | None) -> frozenset[ObjectKey]:
 def _policy_key(name: PolicyName) -> ObjectKey:
     kind, key = name
     return ObjectKey(kind, key.namespace, key.name)
+
+
+def _of_everyone(changed: bool) -> Change:
+    return Change(EVERYONE) if changed else NO_CHANGE
 
 
 def _entry_key(key: ObjectName) -> ObjectKey:

@@ -9,6 +9,7 @@ read.
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from google.protobuf.struct_pb2 import Struct
@@ -16,7 +17,7 @@ from google.protobuf.struct_pb2 import Struct
 from control_plane.api.envoy.config.core.v3.base_pb2 import Node as XdsNode
 from control_plane.cache import SnapshotCache
 from control_plane.debounce import Debounce, DebounceSettings
-from control_plane.discovery.model import EVERYONE, NOBODY, Affected
+from control_plane.discovery.model import EVERYONE, NOBODY, Affected, Locality
 from control_plane.discovery.registry import Registry
 from control_plane.index import NO_CHANGE, WATCHED_KINDS, Change, Index
 from control_plane.resources.invalid import InvalidResource
@@ -28,6 +29,8 @@ from control_plane.translate.settings import MeshSettings, Node, NodeError, pars
 from control_plane.translate.translator import Translator
 
 _log = logging.getLogger(__name__)
+_LONGEST_NAME = 63
+"""Characters of a zone, as of any label's value."""
 
 
 class Clock(Protocol):
@@ -214,9 +217,11 @@ class SnapshotPublisher:
 def identify(node: XdsNode) -> Node | None:
     """The pod and kind of client behind an xDS node; None when its id cannot be read."""
     try:
-        return parse_node(node.id, texts(node.metadata))
+        found = parse_node(node.id, texts(node.metadata))
     except NodeError:
         return None
+    place = Locality(node.locality.region[:_LONGEST_NAME], node.locality.zone[:_LONGEST_NAME])
+    return replace(found, client=replace(found.client, locality=place))
 
 
 def texts(metadata: Struct) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,6 +21,16 @@ class ObjectName:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+class Locality(NamedTuple):
+    """Where something runs; empty where it is not known."""
+
+    region: str = ""
+    zone: str = ""
+
+
+NOWHERE = Locality()
 
 
 class PortProtocol(Enum):
@@ -86,6 +97,7 @@ class Workload:
     """Name of the Deployment (or other controller) the pod belongs to, else the pod's own name."""
     app: str
     version: str
+    node_name: str = ""
 
     @property
     def mesh_pod(self) -> MeshPod | None:
@@ -126,6 +138,8 @@ class SliceEndpoint:
     ready: bool
     pod: ObjectName | None
     """From `targetRef`; None when no Pod stands behind the address."""
+    node_name: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +160,7 @@ class Endpoint:
     port: int
     workload: Workload | None
     """None for an address that no Pod stands behind."""
+    locality: Locality = NOWHERE
 
     @property
     def is_meshed(self) -> bool:

@@ -1,11 +1,14 @@
 """Stored resources to the mesh's values (pure). Only what routing needs is taken, so that equality means "no
 change"."""
 
+from collections.abc import Mapping
+
 from control_plane.discovery import model
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.protocol import port_protocol
 from control_plane.resources.base import ObjectMeta
 from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.node import REGION_LABEL, ZONE_LABEL
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import HEADLESS, Service
 
@@ -57,7 +60,11 @@ def endpoint_slice(resource: EndpointSlice) -> model.EndpointSlice | None:
         pod = None
         if target is not None and target.kind == "Pod":
             pod = ObjectName(target.namespace or namespace, target.name)
-        endpoints.append(model.SliceEndpoint(endpoint.addresses[0], endpoint.is_ready, pod))
+        endpoints.append(
+            model.SliceEndpoint(
+                endpoint.addresses[0], endpoint.is_ready, pod, endpoint.node_name, endpoint.zone
+            )
+        )
     return model.EndpointSlice(
         key=_key(resource.metadata),
         service=ObjectName(namespace, resource.service_name),
@@ -89,7 +96,13 @@ def workload(resource: Pod) -> model.Workload:
         owner=_owner(metadata),
         app=_first_label(metadata, APP_LABELS),
         version=_first_label(metadata, VERSION_LABELS),
+        node_name=spec.node_name,
     )
+
+
+def locality(labels: Mapping[str, str]) -> model.Locality:
+    """By the topology labels of a Node, or of a Pod that has them copied."""
+    return model.Locality(labels.get(REGION_LABEL, ""), labels.get(ZONE_LABEL, ""))
 
 
 def _key(metadata: ObjectMeta) -> ObjectName:

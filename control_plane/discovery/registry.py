@@ -4,22 +4,26 @@ Each `put_…` and `remove_…` touches only what refers to the object it is giv
 different afterwards. Who must hear about it is `control_plane/index.py`'s business.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from control_plane.discovery.entry import ServiceEntry
 from control_plane.discovery.gateway import GATEWAY_LABEL, GatewayIndex, GatewayObject
 from control_plane.discovery.model import (
+    NOWHERE,
     Endpoint,
     EndpointSlice,
+    Locality,
     MeshPod,
     ObjectName,
     Service,
     ServicePort,
     ServiceView,
+    SliceEndpoint,
     Workload,
 )
+from control_plane.discovery.parse import locality as parse_locality
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import RouteIndex, discard
 from control_plane.policy.attachment import Policy, PolicyName, PolicySet
@@ -35,6 +39,9 @@ class Registry:
         self._slices: dict[ObjectName, EndpointSlice] = {}
         self._workloads: dict[ObjectName, Workload] = {}
         self._mesh_pods: tuple[MeshPod, ...] | None = None
+        self._nodes: dict[str, Locality] = {}
+        self._clients: Mapping[Locality, int] = {}
+        self._clients_at = -1
         self._by_ip: dict[str, Workload] = {}
         self._by_ip_of: tuple[MeshPod, ...] | None = None
         self.routes = RouteIndex(self._advance)
@@ -209,8 +216,50 @@ class Registry:
                     if endpoint.pod is not None and workload is None:
                         continue
                     place = (endpoint.address, slice_port.number)
-                    found.setdefault(place, Endpoint(*place, workload))
+                    found.setdefault(place, Endpoint(*place, workload, self._place(endpoint, workload)))
         return tuple(found[place] for place in sorted(found))
+
+    # --- places ---------------------------------------------------------------------------------------------
+
+    def put_node(self, name: str, locality: Locality) -> bool:
+        """False when nothing changed."""
+        return self._moved(name, locality)
+
+    def remove_node(self, name: str) -> bool:
+        return self._moved(name, NOWHERE)
+
+    def _moved(self, name: str, locality: Locality) -> bool:
+        if self._nodes.get(name, NOWHERE) == locality:
+            return False
+        self._nodes[name] = locality
+        self._rebuild(list(self._services))
+        self._revision += 1
+        return True
+
+    def locality_of(self, workload: Workload | None) -> Locality:
+        """By the labels that its Node gave it, else by those of the Node."""
+        if workload is None:
+            return NOWHERE
+        own = parse_locality(dict(workload.labels))
+        return own if own.zone else self._nodes.get(workload.node_name, NOWHERE)
+
+    def _place(self, endpoint: SliceEndpoint, workload: Workload | None) -> Locality:
+        found = self.locality_of(workload)
+        if found.zone:
+            return found
+        found = self._nodes.get(endpoint.node_name, NOWHERE)
+        return found if found.zone or not endpoint.zone else Locality(found.region, endpoint.zone)
+
+    @property
+    def clients(self) -> Mapping[Locality, int]:
+        """Pods of the mesh by place; the same object until a number changes."""
+        if self._clients_at != self._revision:
+            meshed = (one for one in self._workloads.values() if one.mesh_pod is not None)
+            found = Counter(map(self.locality_of, meshed))
+            self._clients_at = self._revision
+            if found != self._clients:
+                self._clients = found
+        return self._clients
 
     # --- policies and hosts outside the mesh ----------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model
 from control_plane.resources.duration import PositiveDuration
-from control_plane.resources.field import Items, NotSupported
+from control_plane.resources.field import Items
 from control_plane.resources.gateway_field import Duration, HeaderName
+from control_plane.resources.locality import LocalityBalancing
 from control_plane.resources.traffic_retry import Percentage
 
 _LARGEST_RING = 8_388_608
@@ -95,7 +96,7 @@ class LoadBalancer(Model):
     slow_start: SlowStart | None = None
     panic_threshold: Percentage | None = None
     """Below this share of healthy endpoints all of them are used; 0 never does that."""
-    locality: NotSupported = None
+    locality: LocalityBalancing | None = None
 
     @field_validator("least_request", "ring_hash", "maglev")
     @classmethod

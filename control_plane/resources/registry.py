@@ -16,6 +16,7 @@ from control_plane.resources.ingress import Ingress, IngressClass
 from control_plane.resources.invalid import Cause, InvalidResource
 from control_plane.resources.manifest import Manifest, kind_of, name_of
 from control_plane.resources.namespace import Namespace
+from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from control_plane.resources.rate_limit_policy import RateLimitPolicy
 from control_plane.resources.reference_grant import ReferenceGrant
@@ -92,6 +93,7 @@ _GATEWAY = ("gateway-api",)
 
 KINDS: tuple[ResourceKind, ...] = (
     ResourceKind(Namespace, "namespaces", "namespace", ("ns",), namespaced=False, has_status=True),
+    ResourceKind(Node, "nodes", "node", ("no",), namespaced=False, has_status=True),
     ResourceKind(ServiceAccount, "serviceaccounts", "serviceaccount", ("sa",)),
     ResourceKind(ConfigMap, "configmaps", "configmap", ("cm",)),
     ResourceKind(Pod, "pods", "pod", ("po",), has_status=True, categories=("all",)),

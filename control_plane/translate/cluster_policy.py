@@ -24,6 +24,7 @@ from control_plane.resources.traffic_policy import TrafficPolicySpec
 from control_plane.resources.traffic_retry import RetryBudget
 from control_plane.translate import names
 from control_plane.translate.amount import count, duration
+from control_plane.translate.locality import is_weighted
 from control_plane.translate.outlier import apply_breaker_to_outlier, apply_outlier
 
 _DEFAULT_BUDGET = RetryBudget()
@@ -191,6 +192,8 @@ def _apply_balancer(cluster: Cluster, balancer: LoadBalancer, own: dict[str, Own
         if balancer.least_request.active_request_bias is not None:
             bias = _runtime_double(balancer.least_request.active_request_bias, "active_request_bias")
             cluster.least_request_lb_config.active_request_bias.CopyFrom(bias)
+    if is_weighted(balancer.locality):
+        cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
     if balancer.slow_start is not None:
         started = _slow_start(balancer.slow_start)
         if balancer.policy == "LeastRequest":

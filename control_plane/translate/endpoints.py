@@ -2,6 +2,7 @@
 each."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from google.protobuf.struct_pb2 import Struct
@@ -11,17 +12,39 @@ from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata
 from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthStatus
 from control_plane.api.envoy.config.endpoint.v3 import endpoint_components_pb2 as components
 from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from control_plane.discovery.model import Endpoint, ServiceView, Workload
+from control_plane.discovery.model import NOWHERE, Endpoint, Locality, ServiceView, Workload
+from control_plane.resources.locality import LocalityBalancing
 from control_plane.translate import names
+from control_plane.translate.locality import grouped
 from control_plane.translate.settings import MeshSettings, MtlsMode
 
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """What endpoints are to clients of one place."""
+
+    client: Locality = NOWHERE
+    clients: Mapping[Locality, int] = field(default_factory=dict)
+    """How many pods of the mesh each place has."""
+    balancing: Mapping[int, LocalityBalancing] = field(default_factory=dict)
+    """By port number."""
+
+    @property
+    def heeds_clients(self) -> bool:
+        return any(one.zone_aware is not None for one in self.balancing.values())
+
+
+_ANYWHERE = Placing()
 _NO_SUBSETS: Mapping[int, frozenset[str]] = MappingProxyType({})
 MESH_CLUSTER_ID = "Kubernetes"
 """Metric label `destination_cluster`; Istio's default name for the one cluster there is."""
 
 
 def load_assignments(
-    view: ServiceView, settings: MeshSettings, subset_keys: Mapping[int, frozenset[str]] = _NO_SUBSETS
+    view: ServiceView,
+    settings: MeshSettings,
+    subset_keys: Mapping[int, frozenset[str]] = _NO_SUBSETS,
+    placing: Placing = _ANYWHERE,
 ) -> tuple[ClusterLoadAssignment, ...]:
     """One per Service port, also when it has no endpoint: the answer is then "none", not silence.
 
@@ -33,6 +56,8 @@ def load_assignments(
             endpoints,
             settings,
             subset_keys.get(port.number, frozenset()),
+            placing,
+            placing.balancing.get(port.number),
         )
         for port, endpoints in zip(view.service.ports, view.endpoints, strict=True)
     )
@@ -43,13 +68,16 @@ def socket_address(address: str, port: int) -> Address:
 
 
 def _load_assignment(
-    name: str, endpoints: tuple[Endpoint, ...], settings: MeshSettings, subset_keys: frozenset[str]
+    name: str,
+    endpoints: tuple[Endpoint, ...],
+    settings: MeshSettings,
+    subset_keys: frozenset[str],
+    placing: Placing,
+    balancing: LocalityBalancing | None,
 ) -> ClusterLoadAssignment:
-    assignment = ClusterLoadAssignment(cluster_name=name)
-    if endpoints:
-        hosts = [_host(endpoint, settings, subset_keys) for endpoint in endpoints]
-        assignment.endpoints.append(components.LocalityLbEndpoints(lb_endpoints=hosts))
-    return assignment
+    hosts = [(endpoint.locality, _host(endpoint, settings, subset_keys)) for endpoint in endpoints]
+    groups = grouped(hosts, balancing, placing.client, placing.clients)
+    return ClusterLoadAssignment(cluster_name=name, endpoints=groups)
 
 
 def _host(endpoint: Endpoint, settings: MeshSettings, subset_keys: frozenset[str]) -> components.LbEndpoint:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from certs.spiffe_id import SpiffeId, TrustDomain
-from control_plane.discovery.model import ObjectName, Workload
+from control_plane.discovery.model import NOWHERE, Locality, ObjectName, Workload
 
 
 class MtlsMode(Enum):
@@ -51,14 +51,17 @@ class Client:
     secrets_dir: str = ""
     """Where stock Envoy finds its SDS files; empty: secrets are named only, and the sidecar's own agent
     answers."""
+    locality: Locality = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One connected sidecar."""
+    """One connected proxy."""
 
     pod: ObjectName
     client: Client
+    is_gateway: bool = False
+    """It says so; which Gateway it serves, and whether any, its Pod's labels say."""
 
 
 class NodeError(ValueError):
@@ -66,20 +69,20 @@ class NodeError(ValueError):
 
 
 def parse_node(node_id: str, metadata: dict[str, str]) -> Node:
-    """`sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, and the metadata's `GENERATOR` and
-    `SDS_DIR`.
+    """`sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`, or `router` for a gateway, and the
+    metadata's `GENERATOR` and `SDS_DIR`.
 
     Raises NodeError.
     """
     parts = node_id.split("~")
     pod, dot, namespace = parts[2].rpartition(".") if len(parts) == 4 else ("", "", "")
-    if parts[0] != "sidecar" or not (pod and dot and namespace):
+    if parts[0] not in ("sidecar", "router") or not (pod and dot and namespace):
         raise NodeError(
             f"node.id {node_id[:200]!r} must have the form "
-            "sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local"
+            "sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local, or router~… for a gateway"
         )
     secrets_dir = metadata.get("SDS_DIR", "")
     if secrets_dir and not secrets_dir.startswith("/"):
         raise NodeError(f"node.metadata.SDS_DIR {secrets_dir!r} must be an absolute path")
     is_envoy = metadata.get("GENERATOR", "envoy") == "envoy"
-    return Node(ObjectName(namespace, pod), Client(namespace, is_envoy, secrets_dir))
+    return Node(ObjectName(namespace, pod), Client(namespace, is_envoy, secrets_dir), parts[0] == "router")

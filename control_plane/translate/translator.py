@@ -6,10 +6,9 @@ objects it was built from; registry objects are replaced, never mutated, so iden
 holds.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 from control_plane.api.envoy.config.route.v3.route_components_pb2 import VirtualHost
 from control_plane.attachment.condition import holder
@@ -17,6 +16,7 @@ from control_plane.attachment.precedence import ordered_entries
 from control_plane.attachment.service_parent import effective_routes, is_routed
 from control_plane.discovery.entry import EntryHost, entry_hosts
 from control_plane.discovery.model import (
+    NOWHERE,
     MeshPod,
     PortProtocol,
     Service,
@@ -45,7 +45,6 @@ from control_plane.translate import (
     clusters,
     endpoints,
     listeners,
-    names,
     pod_address,
     routes,
     stream_routes,
@@ -55,6 +54,8 @@ from control_plane.translate.backend_tls import backend_tls_clusters
 from control_plane.translate.cluster_policy import subset_keys
 from control_plane.translate.gateway import gateway_resources
 from control_plane.translate.listeners import InboundPort
+from control_plane.translate.memory import Memory
+from control_plane.translate.pod_part import Filters, PodPart
 from control_plane.translate.policy_hooks import apply_to_host, header_timeout, port_policies
 from control_plane.translate.policy_routes import apply_to_rules, routed_policies
 from control_plane.translate.service_entry import (
@@ -69,21 +70,6 @@ from control_plane.translate.service_entry import (
 )
 from control_plane.translate.settings import Client, MeshSettings, Node
 
-T = TypeVar("T")
-Filters = Mapping[int, frozenset[str]]
-"""By port number: names of the HTTP filters that its routes have settings for."""
-
-_UNPRUNED = 1_000
-"""Remembered entries that are kept without asking whether anybody still uses them."""
-
-
-@dataclass(slots=True)
-class _Remembered:
-    inputs: tuple[object, ...]
-    value: object
-    used_at: int
-    """Registry revision of the last use."""
-
 
 class Translator:
     """Builds snapshots from one registry."""
@@ -91,21 +77,30 @@ class Translator:
     def __init__(self, registry: Registry, settings: MeshSettings) -> None:
         self._registry = registry
         self._settings = settings
-        self._memo: dict[Hashable, _Remembered] = {}
-        self._kept = 0
+        self._memory = Memory(lambda: registry.revision)
+        self._remember = self._memory.remember
+        self._pods = PodPart(registry, settings, self._memory)
         self._outbound_of: dict[Client, tuple[int, tuple[Resource, ...]]] = {}
         self._fixed = self._wrap(*clusters.fixed_clusters())
 
     def snapshot(self, node: Node) -> Snapshot:
         """Everything `node` should have now."""
+        node = self._placed(node)
         if node.is_gateway:
             return Snapshot.of(self._gateway(node))
         return Snapshot.of([*self._fixed, *self._outbound(node.client), *self._inbound(node)])
 
     def keep_only(self, clients: Collection[Client]) -> None:
         """Forget what was built for kinds of clients other than these."""
-        for client in self._outbound_of.keys() - set(clients):
-            del self._outbound_of[client]
+        kept = {replace(client, locality=NOWHERE) for client in clients}
+        for client in list(self._outbound_of):
+            if replace(client, locality=NOWHERE) not in kept:
+                del self._outbound_of[client]
+
+    def _placed(self, node: Node) -> Node:
+        """Where the node is: by what is known of its Pod, else by its own word."""
+        known = self._registry.locality_of(self._registry.workload(node.pod))
+        return replace(node, client=replace(node.client, locality=known)) if known.zone else node
 
     # --- outbound -------------------------------------------------------------------------------------------
 
@@ -119,12 +114,12 @@ class Translator:
         entries = entry_hosts(self._registry.entries)
         hosts = self._hosts(views, entries, client)
         filters = {number: self._filters_in_use(of_port) for number, of_port in hosts.items()}
-        built = list(self._pod_resources(views, filters, client))
+        built = list(self._pods.resources(views, filters, client, self._virtual_host))
         built += [one for view in views for one in self._service_resources(view, client, filters)]
         built += self._http_ports(views, entries, hosts, filters, client)
         built += self._entry_resources(entries, client, {one.name for one in built})
         self._outbound_of[client] = (revision, tuple(built))
-        self._prune()
+        self._memory.prune()
         return tuple(built)
 
     def _service_resources(self, view: ServiceView, client: Client, filters: Filters) -> Iterator[Resource]:
@@ -136,79 +131,14 @@ class Translator:
             inputs,
             lambda: self._clusters(view, client, policies),
         )
-        yield from self._remember(("endpoints", key), inputs, lambda: self._endpoints(view, policies))
-        yield from self._vip_listeners(view.service, client, filters)
-
-    def _pod_resources(
-        self, views: list[ServiceView], filters: Filters, client: Client
-    ) -> Iterator[Resource]:
-        """For connections to the addresses of pods. Of two headless Services with one pod's port, the older
-        has it."""
-        pods, settings, named = self._registry.mesh_pods, self._settings, set[str]()
-        yield from self._remember(("outbound",), (pods,), lambda: self._wrap(self._virtual_outbound(pods)))
+        placing = self._placing(view, policies, client)
+        place = client.locality if placing.balancing else NOWHERE
+        # Zone awareness depends on where the clients are; the other ways do not.
+        heeded = (placing.clients,) if placing.heeds_clients else ()
         yield from self._remember(
-            ("pods", client.secrets_dir),
-            (),
-            lambda: self._wrap(*pod_address.pod_clusters(settings, client.secrets_dir)),
+            ("endpoints", key, place), (*inputs, *heeded), lambda: self._endpoints(view, policies, placing)
         )
-        headless = sorted(filter(pod_address.is_headless, views), key=lambda view: view.service.age)
-        for view in headless:
-            for listener in self._headless_listeners(view, filters):
-                if listener.name not in named:
-                    named.add(listener.name)
-                    yield listener
-            yield from self._headless_clusters(view, client)
-        exceptional = self._remember(
-            ("exceptional",),
-            (pods,),
-            lambda: self._wrap(*pod_address.exceptional_listeners(pods, settings)),
-        )
-        yield from (listener for listener in exceptional if listener.name not in named)
-        yield from self._headless_tables(headless, client)
-
-    def _virtual_outbound(self, pods: tuple[MeshPod, ...]) -> XdsResource:
-        chains = pod_address.pod_chains(pods, self._settings, any_port=True)
-        return listeners.virtual_outbound(self._settings.outbound_traffic_policy, chains)
-
-    def _headless_listeners(self, view: ServiceView, filters: Filters) -> tuple[Resource, ...]:
-        own = tuple((port.number, used) for port in view.service.ports if (used := filters.get(port.number)))
-        return self._remember(
-            ("headless", view.service.key, own),
-            (view,),
-            lambda: self._wrap(*pod_address.headless_listeners(view, self._settings, filters)),
-        )
-
-    def _headless_clusters(self, view: ServiceView, client: Client) -> tuple[Resource, ...]:
-        policies = traffic_policies(self._registry.policies, view.service)
-
-        def build() -> tuple[Resource, ...]:
-            effective = by_port(policies, view.service)
-            return self._wrap(*pod_address.headless_clusters(view, self._settings, client, effective))
-
-        key = ("direct", view.service.key, client.is_envoy, client.secrets_dir)
-        return self._remember(key, (view, *policies), build)
-
-    def _headless_tables(self, views: list[ServiceView], client: Client) -> Iterator[Resource]:
-        """Requests to pods of headless Services: routed by the Host of such a Service, else to the pod."""
-        hosts: dict[int, list[VirtualHost]] = {}
-        tables: set[tuple[int, bool]] = set()
-        for view in views:
-            tables |= pod_address.headless_tables(view, self._settings)
-            for port in filter(is_routed, view.service.ports):
-                hosts.setdefault(port.number, []).append(self._virtual_host(view.service, port, client))
-        for number, is_meshed in sorted(tables):
-            name = names.headless_table(number, is_meshed=is_meshed)
-            cluster = names.POD_HTTP_CLUSTER if is_meshed else names.PASSTHROUGH_CLUSTER
-            yield self._remember(
-                ("headless", name, client.namespace, client.is_envoy),
-                tuple(hosts[number]),
-                partial(self._headless_table, name, tuple(hosts[number]), cluster),
-            )
-
-    @staticmethod
-    def _headless_table(name: str, hosts: tuple[VirtualHost, ...], cluster: str) -> Resource:
-        pod = routes.single_cluster_host("pod", cluster, "pod")
-        return resource_of(routes.table_of(name, (*hosts, pod)))
+        yield from self._vip_listeners(view.service, client, filters)
 
     def _clusters(
         self, view: ServiceView, client: Client, policies: tuple[Policy, ...]
@@ -216,10 +146,20 @@ class Translator:
         effective = by_port(policies, view.service)
         return self._wrap(*clusters.service_clusters(view, self._settings, client, effective))
 
-    def _endpoints(self, view: ServiceView, policies: tuple[Policy, ...]) -> tuple[Resource, ...]:
+    def _placing(self, view: ServiceView, policies: tuple[Policy, ...], client: Client) -> endpoints.Placing:
+        balancing = {
+            number: spec.load_balancer.locality
+            for number, spec in by_port(policies, view.service).items()
+            if spec.load_balancer is not None and spec.load_balancer.locality is not None
+        }
+        return endpoints.Placing(client.locality, self._registry.clients, balancing)
+
+    def _endpoints(
+        self, view: ServiceView, policies: tuple[Policy, ...], placing: endpoints.Placing
+    ) -> tuple[Resource, ...]:
         effective = by_port(policies, view.service)
         keys = {number: subset_keys(spec) for number, spec in effective.items()}
-        return self._wrap(*endpoints.load_assignments(view, self._settings, keys))
+        return self._wrap(*endpoints.load_assignments(view, self._settings, keys, placing))
 
     def _entry_resources(
         self, entries: tuple[EntryHost, ...], client: Client, taken: set[str]
@@ -422,27 +362,6 @@ class Translator:
         limit = rate_limit(for_port(policies, RATE_LIMIT, service.key, port))
         return InboundPort(number, port.protocol, limit, header_timeout(policies, service, port))
 
-    # --- remembering ----------------------------------------------------------------------------------------
-
-    def _remember(self, key: Hashable, inputs: tuple[object, ...], build: Callable[[], T]) -> T:
-        """The value built from exactly these input objects, if it is still there; else build it."""
-        known = self._memo.get(key)
-        if known is not None and _same(known.inputs, inputs):
-            known.used_at = self._registry.revision
-            return known.value  # type: ignore[return-value]  # the key's first element fixes the type
-        value = build()
-        self._memo[key] = _Remembered(inputs, value, self._registry.revision)
-        return value
-
-    def _prune(self) -> None:
-        """Drop what this revision did not use, once the memory has doubled; who needs it again builds it
-        again."""
-        if len(self._memo) <= 2 * self._kept + _UNPRUNED:
-            return
-        revision = self._registry.revision
-        self._memo = {key: entry for key, entry in self._memo.items() if entry.used_at == revision}
-        self._kept = len(self._memo)
-
     @staticmethod
     def _wrap(*messages: XdsResource) -> tuple[Resource, ...]:
         return tuple(resource_of(message) for message in messages)
@@ -489,7 +408,3 @@ def _without(host: VirtualHost, domains: frozenset[str]) -> VirtualHost:
     del kept.domains[:]
     kept.domains.extend(domain for domain in host.domains if domain not in domains)
     return kept
-
-
-def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
-    return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))

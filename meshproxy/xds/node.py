@@ -19,6 +19,10 @@ def node_of(
         id=f"{role}~{pod_ip}~{pod_name}.{namespace}~{namespace}.svc.{_CLUSTER_DOMAIN}",
         cluster=f"{app}.{namespace}",
     )
+    # Kubernetes copies both from the Node to the Pods that run there.
+    region, zone = (labels.get(f"topology.kubernetes.io/{name}", "") for name in ("region", "zone"))
+    if zone:
+        node.locality.region, node.locality.zone = region, zone
     node.metadata.update(
         {
             "NAMESPACE": namespace,

@@ -174,7 +174,35 @@ def test_durations(text: str, expected: int) -> None:
             "spec.loadBalancer.slowStart",
             "only with policy RoundRobin",
         ),
-        ({"loadBalancer": {"locality": {}}}, "spec.loadBalancer.locality", "not supported yet"),
+        ({"loadBalancer": {"locality": {}}}, "spec.loadBalancer.locality", "set exactly one of zoneAware"),
+        (
+            {"loadBalancer": {"locality": {"zoneAware": {}, "failover": {}}}},
+            "spec.loadBalancer.locality",
+            "set exactly one of zoneAware",
+        ),
+        (
+            {"loadBalancer": {"locality": {"failover": {"regions": [{"from": "a", "to": "a"}]}}}},
+            "spec.loadBalancer.locality.failover",
+            "from and to must differ",
+        ),
+        (
+            {"loadBalancer": {"locality": {"failover": {"regions": [{"from": "a", "to": "b"}] * 2}}}},
+            "spec.loadBalancer.locality.failover",
+            "two have the same from",
+        ),
+        (
+            {"loadBalancer": {"locality": {"distribute": [{"from": "*", "to": {"a/*": 99}}]}}},
+            "spec.loadBalancer.locality.distribute[0]",
+            "adds up to 99",
+        ),
+        *(
+            (
+                {"loadBalancer": {"locality": {"distribute": [{"from": place, "to": {"*": 100}}]}}},
+                "spec.loadBalancer.locality.distribute[0].from",
+                "must be region/zone",
+            )
+            for place in ("a", "", "a/", "*/b", "a/b/c", "a/b*", "**")
+        ),
         ({"subsets": [{"name": "v1", "labels": {}}]}, "spec.subsets[0].labels", "at least 1"),
         ({"subsets": [{"name": "v", "labels": {"a": "b"}}] * 2}, "spec.subsets", "[1].name: the same"),
         ({"subset": "v1"}, "spec.subset", "only be set for HTTPRoutes"),
