@@ -8,10 +8,12 @@ from dataclasses import replace as changed
 
 import pytest
 
+from certs.spiffe_id import SpiffeId
 from meshproxy.config.health_check import HealthCheck, HttpCheck, TcpCheck
 from meshproxy.config.model import OutlierDetection, UpstreamTls
 from meshproxy.config.resilience import HealthCheckSettings
 from meshproxy.config.route import WeightedCluster
+from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.harness import (
     Handler,
     Mesh,
@@ -26,6 +28,7 @@ from tests.unit.meshproxy.proxy.harness import (
 )
 from tests.unit.meshproxy.proxy.sleeper import Sleeper
 from tests.unit.meshproxy.proxy.test_outlier import FAILED, ManualClock, serving, statuses
+from tests.unit.meshproxy.proxy.test_two_sidecars import inbound, outbound_cluster
 
 A = WeightedCluster("a", 1)
 SETTINGS = HealthCheckSettings(timeout=2.0, interval=10.0, unhealthy_threshold=2, healthy_threshold=2)
@@ -281,3 +284,23 @@ async def test_no_more_than_a_few_are_asked_at_once() -> None:
             release.set()
             await sleeper.asleep(40)
             assert most == 32
+
+
+@pytest.mark.parametrize(("identity", "result"), [(CATALOG, "success"), (WEB, "network")])
+async def test_in_the_mesh_checks_are_made_over_mutual_tls(identity: SpiffeId, result: str) -> None:
+    authority, app, sleeper = new_authority(), App(), Sleeper()
+    async with serving(app.handle) as upstreams:
+        place = ("127.0.0.1", upstreams[0].port)
+        served = running(inbound(upstreams[0].port), issue(authority, CATALOG), original_dst=place)
+        async with served as catalog:
+            cluster = changed(outbound_cluster(catalog.port, spiffe_id=str(identity)), health_check=HTTP)
+            wanted = snapshot(http_listener(WeightedCluster("catalog", 1)), cluster)
+            async with running(wanted, issue(authority, WEB), sleep=sleeper.sleep) as web:
+                await sleeper.asleep(1)
+                await sleeper.next_round(1)
+                count = web.metric("meshproxy_health_checks_total", cluster="catalog", result=result)
+                assert count == 2
+                assert len(app.checks) == (2 if result == "success" else 0)
+                # One handshake: the connection is kept.
+                handshakes = web.metric("meshproxy_tls_handshakes_total", side="upstream")
+                assert handshakes == (1 if result == "success" else 2)
