@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import pytest
 
 from control_plane.api.envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint
-from control_plane.discovery.model import EVERYONE, NOWHERE, Locality
+from control_plane.discovery.model import EVERYONE, NOWHERE, Locality, ObjectName
 from control_plane.index import Index
 from control_plane.resources.locality import LocalityBalancing
 from control_plane.resources.manifest import Manifest
 from control_plane.translate.locality import grouped, is_weighted
 from control_plane.translate.settings import Client, Node
+from control_plane.translate.translator import Translator
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh
 
@@ -22,7 +23,7 @@ Told = dict[tuple[str, str], tuple[int, int | None, int]]
 
 def told(
     sizes: Mapping[Locality, int],
-    balancing: dict[str, object] | None,
+    balancing: Mapping[str, object] | None,
     client: Locality = A,
     clients: Mapping[Locality, int] | None = None,
 ) -> Told:
@@ -137,7 +138,7 @@ def index() -> Index:
 
 WEB_1, WEB_2 = (
     Node(build_name, Client("shop"))
-    for build_name in (mesh.ObjectName("shop", "web-1"), mesh.ObjectName("shop", "web-2"))
+    for build_name in (ObjectName("shop", "web-1"), ObjectName("shop", "web-2"))
 )
 
 
@@ -146,7 +147,7 @@ def test_clients_fail_over_from_where_they_are(index: Index) -> None:
     index.apply(failover())
     assert _places(index, WEB_1) == {"eu/a": 0, "eu/b": 1, "/c": 2}
     assert _places(index, WEB_2) == {"eu/a": 1, "eu/b": 0, "/c": 2}
-    unknown = Node(mesh.ObjectName("shop", "x"), Client("shop", locality=Locality("", "c")))
+    unknown = Node(ObjectName("shop", "x"), Client("shop", locality=Locality("", "c")))
     assert _places(index, unknown) == {"eu/a": 1, "eu/b": 1, "/c": 0}, "by its own word"
 
 
@@ -179,7 +180,7 @@ def test_weights_follow_the_clients_that_come(index: Index) -> None:
     assert isinstance(spec, dict)
     spec["loadBalancer"] = {"locality": {"zoneAware": {"minClusterSize": 0}}}
     index.apply(policy)
-    translator = mesh.Translator(index.registry, mesh.STRICT)
+    translator = Translator(index.registry, mesh.STRICT)
 
     def weights() -> dict[str, int]:
         assignment = mesh.endpoints(translator.snapshot(WEB_1), HTTP)
