@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final
 
 MODULES: Final = (
-    "meshproxy.errors",
     "meshproxy.http.bounded_memory",
     "meshproxy.http.chunked",
     "meshproxy.http.events",
     "meshproxy.http.field_line",
     "meshproxy.http.h1_scan",
+    "meshproxy.http.h1_strict",
     "meshproxy.http.head_memory",
     "meshproxy.http.head_template",
     "meshproxy.http.limits",

@@ -83,9 +83,7 @@ def _values(headers: Headers, name: bytes) -> list[bytes]:
 
 def _rewritten(head: RequestHead, replaced: set[bytes], fields: Headers) -> RequestHead:
     """A copy: heads are shared."""
-    copy = RequestHead()
-    for slot in RequestHead.__slots__:
-        setattr(copy, slot, getattr(head, slot))
+    copy = head.copy()
     copy.headers = (*(field for field in head.headers if field[0] not in replaced), *fields)
     start, *lines = head.forward.split(b"\r\n")[:-1]
     kept = [line for line in lines if line.partition(b":")[0].lower() not in replaced]

@@ -104,5 +104,5 @@ def test_a_repeated_head_is_the_same_object_from_the_third_time():
     data = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
     found = [table.resolve(data, len(data) - 4, remember=True) for _ in range(3)]
     assert [known for _, known in found] == [False, True, True]
-    assert found[1][0] is found[2][0]
+    assert found[1][0][0] is found[2][0][0]
     assert not table.resolve(data, len(data) - 4, remember=False)[1]
