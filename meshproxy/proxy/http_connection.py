@@ -17,7 +17,7 @@ from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.services import PAUSED_BY_BODY, PAUSED_BY_PIPELINE, ConnectionFacts
 from meshproxy.proxy.upgrade import UpgradeStream
 from meshproxy.transport import socket_option
-from meshproxy.transport.bounded_read import MAX_READ, bound_reads
+from meshproxy.transport.bounded_read import MAX_READ, STUCK, WRITE_HIGH_WATER, bound_reads
 
 _MAX_PIPELINED: Final = 65536
 """Bytes of further requests held while one is being answered; reading pauses above it."""
@@ -71,6 +71,7 @@ class HttpServerConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self._last_progress = self._services.clock.monotonic()
         self._manager.connections.add(self)
 
@@ -102,6 +103,8 @@ class HttpServerConnection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        if self.is_write_paused:
+            STUCK.count -= 1
         self._manager.connections.discard(self)
         self.facts.on_closed()
         stream, self._stream = self._stream, None
@@ -110,11 +113,13 @@ class HttpServerConnection:
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
+        STUCK.count += 1
         if self._stream is not None:
             self._stream.on_downstream_write_paused()
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
+        STUCK.count -= 1
         if self._stream is not None:
             self._stream.on_downstream_write_resumed()
         elif self._reader.is_complete and not self._closing and not self._pumping:

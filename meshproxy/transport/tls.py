@@ -21,8 +21,14 @@ _READ_SIZE: Final = 16384
 """One TLS record (RFC 8446 section 5.1: 2^14 bytes of plaintext); a larger buffer is allocated in vain."""
 
 _SLICE: Final = 16384 + 22
-"""Bytes given to OpenSSL at once: a record with its head and tag. A memory BIO keeps for good what it
-once held: 256 KiB of a single large read, on each connection and in each direction."""
+"""Bytes given to OpenSSL at once to decrypt: a record with its head and tag. A memory BIO keeps for good what
+it once held: 256 KiB of a single large read, on each connection and in each direction."""
+
+_SEALED_AT_ONCE: Final = 2 * 16384
+"""Bytes given to OpenSSL at once to encrypt, for the same reason. Two records cost 5 % less than one."""
+
+_RECORD_HEAD: Final = 5
+"""Bytes of type, version and, in the last two, length (RFC 8446 section 5.1)."""
 
 
 class TlsFailure(ConnectionError):
@@ -94,7 +100,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             chunks, data = self._decrypt_front(data)
         self._incoming.write(data)
         if self._protocol is not None:
-            self._read(chunks)
+            self._read(data, chunks)
         elif not self._established:
             self._advance()
         elif not self._closing:
@@ -102,7 +108,11 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self.pause_reading()
 
     def _decrypt_front(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """What the front of a large read holds, and the rest of it. Errors show again with the rest."""
+        """What the front of a large read holds, and the rest of it. Errors show again with the rest.
+
+        `SSL_read` is called only where a record is whole for certain: one that finds less than a record
+        costs an exception, a tenth of decrypting it.
+        """
         if len(data) > MAX_READ and self._raw is not None:
             bound_reads(self._raw, self)
         incoming, read, view, chunks = self._incoming, self._object.read, memoryview(data), list[bytes]()
@@ -110,10 +120,10 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         for start in range(0, last, _SLICE):
             incoming.write(view[start : min(start + _SLICE, last)])
             try:
-                while incoming.pending and (chunk := read(_READ_SIZE)):
+                while incoming.pending >= _SLICE and (chunk := read(_READ_SIZE)):
                     chunks.append(chunk)
             except (ssl.SSLError, OSError):
-                pass  # mostly: a record is not whole yet
+                pass
         return chunks, data[last:]
 
     def eof_received(self) -> bool:
@@ -212,14 +222,16 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     # --- reading ---
 
-    def _read(self, chunks: list[bytes] | None = None) -> None:
-        """Deliver what is here; `chunks` were decrypted before it."""
+    def _read(self, received: bytes = b"", chunks: list[bytes] | None = None) -> None:
+        """Deliver what is here: it ends with `received`, and `chunks` were decrypted before it."""
         read = self._object.read
         data = b""
         try:
             data = read(_READ_SIZE)
-            # An empty BIO needs no last SSL_read to say so.
+            # An empty BIO needs no last SSL_read to say so, nor does one with a part of a record.
             while data and (self._incoming.pending or self._object.pending()):
+                if _is_part(received, self._incoming.pending) and not self._object.pending():
+                    break
                 if chunks is None:
                     chunks = []
                 chunks.append(data)
@@ -278,21 +290,33 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self._write_closed:
             return
-        if len(data) > _SLICE:
-            data = memoryview(data)
-        sealed = b""
+        if len(data) > _SEALED_AT_ONCE:
+            self._write_much(memoryview(data))
+            return
         try:
-            while len(data) > _SLICE:
-                self._object.write(data[:_SLICE])
-                sealed += self._outgoing.read()
-                data = data[_SLICE:]
             self._object.write(data)
         except (ssl.SSLError, OSError) as error:
-            asyncio.get_running_loop().call_soon(self._lose, TlsFailure(_reason(error)))
+            self._lose_soon(error)
             return
         raw = self._raw
         assert raw is not None
-        raw.write(sealed + self._outgoing.read() if sealed else self._outgoing.read())
+        raw.write(self._outgoing.read())
+
+    def _write_much(self, data: memoryview) -> None:
+        sealed = []
+        try:
+            for start in range(0, len(data), _SEALED_AT_ONCE):
+                self._object.write(data[start : start + _SEALED_AT_ONCE])
+                sealed.append(self._outgoing.read())
+        except (ssl.SSLError, OSError) as error:
+            self._lose_soon(error)
+            return
+        raw = self._raw
+        assert raw is not None
+        raw.writelines(sealed)
+
+    def _lose_soon(self, error: Exception) -> None:
+        asyncio.get_running_loop().call_soon(self._lose, TlsFailure(_reason(error)))
 
     def can_write_eof(self) -> bool:
         return True
@@ -373,6 +397,16 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         raw = self._raw
         if raw is not None and self._outgoing.pending and not raw.is_closing():
             raw.write(self._outgoing.read())
+
+
+def _is_part(received: bytes, pending: int) -> bool:
+    """The last `pending` bytes of `received`, behind a record, are less than the next one."""
+    if pending < _RECORD_HEAD:
+        return True
+    if pending > len(received):
+        return False  # they came before it: SSL_read may say
+    start = len(received) - pending
+    return pending < _RECORD_HEAD + int.from_bytes(received[start + 3 : start + _RECORD_HEAD])
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.codec import ResponseReader
 from meshproxy.http.events import Event
 from meshproxy.transport import socket_option
-from meshproxy.transport.bounded_read import MAX_READ, bound_reads
+from meshproxy.transport.bounded_read import MAX_READ, STUCK, WRITE_HIGH_WATER, bound_reads
 
 
 class ResponseSink(Protocol):
@@ -141,6 +141,7 @@ class HttpUpstreamConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         sink = self._sink
@@ -174,6 +175,8 @@ class HttpUpstreamConnection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        if self._is_write_paused:
+            STUCK.count -= 1
         sink, self._sink = self._sink, None
         self._on_gone(self)
         if sink is not None:
@@ -181,11 +184,13 @@ class HttpUpstreamConnection:
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
+        STUCK.count += 1
         if self._sink is not None:
             self._sink.on_upstream_write_paused()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
+        STUCK.count -= 1
         if self._sink is not None:
             self._sink.on_upstream_write_resumed()
 

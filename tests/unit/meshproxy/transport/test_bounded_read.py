@@ -3,7 +3,16 @@
 import asyncio
 import socket
 
-from meshproxy.transport.bounded_read import MAX_READ, BoundedReads, bound_reads
+import pytest
+
+from meshproxy.transport.bounded_read import (
+    FEW_STUCK,
+    LARGE_READ,
+    MAX_READ,
+    STUCK,
+    BoundedReads,
+    bound_reads,
+)
 
 MUCH = bytes(range(256)) * 8192
 
@@ -40,7 +49,13 @@ class _Sink(asyncio.Protocol):
         self.is_over.set()
 
 
-async def test_reads_are_bounded_and_nothing_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("stuck", "bound"), [(0, LARGE_READ), (FEW_STUCK, LARGE_READ), (FEW_STUCK + 1, MAX_READ)]
+)
+async def test_reads_are_bounded_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch, stuck: int, bound: int
+) -> None:
+    monkeypatch.setattr(STUCK, "count", stuck)
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -53,8 +68,20 @@ async def test_reads_are_bounded_and_nothing_is_lost() -> None:
         await sending
     await asyncio.wait_for(sink.is_over.wait(), 10)
     assert b"".join(sink.reads) == MUCH
-    assert max(map(len, sink.reads[1:])) <= MAX_READ
+    assert max(map(len, sink.reads[1:])) <= bound
     assert sink.events == ["eof", "lost"]
+
+
+async def test_reads_are_bounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, sink = await asyncio.get_running_loop().create_unix_connection(lambda: _Sink(0), sock=ours)
+        bound_reads(transport, sink)
+        between = transport.get_protocol()
+        bound_reads(transport, sink)
+        assert transport.get_protocol() is between
+        transport.abort()
+        await asyncio.wait_for(sink.is_over.wait(), 10)
 
 
 def test_what_concerns_writing_is_passed_on() -> None:
