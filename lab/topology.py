@@ -15,16 +15,8 @@ from control_plane.resources.manifest import Manifest, ObjectKey, key_of, kind_o
 from control_plane.resources.registry import BY_KIND, parse
 
 DEFAULT_NAMESPACE = "default"
-_ORDER = (
-    "Namespace",
-    "ServiceAccount",
-    "ConfigMap",
-    "Service",
-    "EndpointSlice",
-    "HTTPRoute",
-    "Deployment",
-    "Pod",
-)
+_FIRST = ("Namespace", "Node", "ServiceAccount", "ConfigMap", "Secret", "Service", "EndpointSlice")
+_LAST = ("Deployment", "Pod")
 """What others refer to comes first, so that Pods start into a world that is complete."""
 
 
@@ -53,7 +45,14 @@ def read_topology(sources: Iterable[Source]) -> list[Declared]:
     """All objects in the order to apply them. Raises TopologyError."""
     declared = [entry for source in sources for entry in _documents(source)]
     _check_unique(declared)
-    return sorted(declared, key=lambda entry: _ORDER.index(kind_of(entry.manifest)))
+    return sorted(declared, key=lambda entry: _rank(kind_of(entry.manifest)))
+
+
+def _rank(kind: str) -> int:
+    """Everything else, routes and policies, stands between."""
+    if kind in _FIRST:
+        return _FIRST.index(kind)
+    return len(_FIRST) + (1 + _LAST.index(kind) if kind in _LAST else 0)
 
 
 def _documents(source: Source) -> list[Declared]:

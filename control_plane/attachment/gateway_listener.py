@@ -21,12 +21,13 @@ from control_plane.attachment.grant import is_granted
 from control_plane.attachment.support import Problem
 from control_plane.discovery.gateway import GATEWAY_LABEL, GatewayObject, authority_problem
 from control_plane.discovery.model import ObjectName
-from control_plane.discovery.protocol import SIDECAR_PORTS
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import GATEWAY_GROUP, ObjectRef, Route
 from control_plane.resources.gateway import CaReference, FrontendValidation
 from control_plane.resources.gateway_listener import Listener, SecretReference
 
+_OWN_PORTS: Final = frozenset({15000, 15001, 15006, 15021, 15090})
+"""Of the proxy's admin, readiness and metrics, and those that a sidecar is given connections on."""
 _FAMILIES: Final = {"HTTP": "HTTP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP"}
 """Protocols of one family share a port, told apart by hostname."""
 
@@ -148,7 +149,7 @@ def _unacceptable(gateway: GatewayObject, listener: Listener) -> Iterator[tuple[
         text = f"protocol: {listener.protocol} is not supported; HTTP, HTTPS, TLS and TCP are"
         yield "Accepted", Problem("UnsupportedProtocol", text)
         return
-    if listener.port in SIDECAR_PORTS:
+    if listener.port in _OWN_PORTS:
         yield "Accepted", Problem("PortUnavailable", f"port: {listener.port} is one of the proxy's own")
     if listener.tls is not None and listener.tls.options:
         names = ", ".join(sorted(listener.tls.options))

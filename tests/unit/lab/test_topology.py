@@ -39,8 +39,8 @@ def test_files_are_read_together() -> None:
         ("a: [", ["shop.yaml", "not YAML"]),
         ("- 1\n", ["document 1", "must be an object"]),
         (
-            f"{NAMESPACE}---\nkind: Ingress\nmetadata: {{name: a}}\n",
-            ["document 2", "'Ingress'", "Deployment"],
+            f"{NAMESPACE}---\nkind: CronJob\nmetadata: {{name: a}}\n",
+            ["document 2", "'CronJob'", "Deployment"],
         ),
         ("kind: Pod\napiVersion: v1\n", ["document 1", "Pod", "metadata.name"]),
         (POD.replace("command", "comand"), ["document 1", 'Pod "a"', "spec.containers[0].comand"]),
