@@ -45,17 +45,18 @@ def without_port(authority: str) -> str:
 class CompiledRouteTable:
     """A RouteTable ready to be asked; built once per configuration, then only its memo changes."""
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, *, at_once: bool = True) -> None:
         """Raises ConfigError for a domain given twice, an empty domain, and a route that cannot be
-        compiled.
+        compiled. Without `at_once` it is of no use until `in_steps` has built it.
         """
-        finished(self._build(table, None))
+        if at_once:
+            finished(self._build(table, None))
 
     @classmethod
     def in_steps(cls, table: RouteTable, before: Self | None = None) -> Steps[Self]:
         """The same, pausing after each virtual host. One that is in `before` too, the same object, keeps its
         compiled twin."""
-        compiled = cls.__new__(cls)
+        compiled = cls(table, at_once=False)
         yield from compiled._build(table, before)
         return compiled
 

@@ -418,16 +418,8 @@ class ClusterRuntime:
 
     async def _dial(self, runtime: EndpointRuntime) -> None:
         services = self._services
-
-        def on_gone(connection: HttpUpstreamConnection) -> None:
-            self.connections -= 1
-            runtime.connections -= 1
-            runtime.idle.discard(connection)
-            if runtime.waiters:
-                self._dial_for_waiters(runtime)
-
         connection = HttpUpstreamConnection(
-            services.codec.response_reader(), partial(self._free, runtime), on_gone
+            services.codec.response_reader(), partial(self._free, runtime), partial(self._forget, runtime)
         )
         runtime.connections += 1
         try:
@@ -460,6 +452,14 @@ class ClusterRuntime:
             failed += 1
             self.pending_requests -= 1
             runtime.waiters.popleft().on_connect_failed(error)
+
+    def _forget(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
+        """A connection is lost."""
+        self.connections -= 1
+        runtime.connections -= 1
+        runtime.idle.discard(connection)
+        if runtime.waiters:
+            self._dial_for_waiters(runtime)
 
     def _abandon(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
         if connection.is_connected:
