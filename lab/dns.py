@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from dnslib import EDNS0, QTYPE, RCODE, RR, SOA, A, DNSHeader, DNSRecord
+from dnslib import CNAME, EDNS0, QTYPE, RCODE, RR, SOA, A, DNSHeader, DNSRecord
 
 from lab import netns
 
@@ -45,19 +45,30 @@ class DnsTable:
     """Lower-case absolute name without the last dot -> its A records, perhaps none."""
     ancestors: frozenset[str] = frozenset()
     """Names that exist only because one below them does (`svc.cluster.local`): no data, but not NXDOMAIN."""
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Lower-case absolute name -> the name it stands for (Services of type ExternalName)."""
 
     @classmethod
     def of(
-        cls, services: Mapping[tuple[str, str], Iterable[IPv4Address]], domain: str = "cluster.local"
+        cls,
+        services: Mapping[tuple[str, str], Iterable[IPv4Address]],
+        domain: str = "cluster.local",
+        aliases: Mapping[tuple[str, str], str] | None = None,
     ) -> "DnsTable":
-        """`services`: (namespace, name) -> the ClusterIP, or the ready pods' addresses when headless."""
+        """`services`: (namespace, name) -> the ClusterIP, or the ready pods' addresses when headless; a name
+        may be that of one pod, `db-0.db`. `aliases`: (namespace, name) -> an external name."""
         addresses = {
             f"{name}.{namespace}.svc.{domain}".lower(): tuple(values)
             for (namespace, name), values in services.items()
         }
-        namespaces = {f"{namespace}.svc.{domain}".lower() for namespace, _ in services}
+        external = aliases or {}
+        namespaces = {f"{namespace}.svc.{domain}".lower() for namespace, _ in (*services, *external)}
         ancestors = frozenset({domain, f"svc.{domain}", *namespaces})
-        return cls(domain, MappingProxyType(addresses), ancestors)
+        names = {
+            f"{name}.{namespace}.svc.{domain}".lower(): target.lower().removesuffix(".")
+            for (namespace, name), target in external.items()
+        }
+        return cls(domain, MappingProxyType(addresses), ancestors, MappingProxyType(names))
 
 
 def resolv_conf(namespace: str, server: IPv4Address, domain: str = "cluster.local") -> str:
@@ -86,6 +97,8 @@ def _resolve(request: DNSRecord, table: DnsTable) -> DNSRecord:
     in_domain = name == table.domain or name.endswith("." + table.domain)
     if question.qclass != _CLASS_IN or not in_domain:
         return _reply(request, RCODE.REFUSED)
+    if name in table.aliases:
+        return _alias(request, table.aliases[name], table)
     addresses = table.addresses.get(name)
     if addresses is None and name not in table.ancestors:
         return _without_data(_reply(request, RCODE.NXDOMAIN), table)
@@ -94,6 +107,16 @@ def _resolve(request: DNSRecord, table: DnsTable) -> DNSRecord:
         return _without_data(reply, table)
     for address in addresses[:_MAX_ADDRESSES]:
         reply.add_answer(RR(question.qname, QTYPE.A, ttl=TTL, rdata=A(str(address))))
+    return reply
+
+
+def _alias(request: DNSRecord, target: str, table: DnsTable) -> DNSRecord:
+    """The other name, with its addresses where this server knows them (RFC 1034 section 3.6.2)."""
+    question, reply = request.q, _reply(request, RCODE.NOERROR)
+    reply.add_answer(RR(question.qname, QTYPE.CNAME, ttl=TTL, rdata=CNAME(target)))
+    if question.qtype in (QTYPE.A, QTYPE.ANY):
+        for address in table.addresses.get(target, ())[:_MAX_ADDRESSES]:
+            reply.add_answer(RR(target, QTYPE.A, ttl=TTL, rdata=A(str(address))))
     return reply
 
 

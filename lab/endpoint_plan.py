@@ -93,7 +93,10 @@ def _port(port: ServicePort, target: int) -> Manifest:
 def _endpoint(service: Service, pod: Pod) -> Manifest:
     ready = pod.status.is_ready
     meta = pod.metadata
+    # As Kubernetes does for the pods of a StatefulSet: a name of its own below its Service's.
+    named = pod.spec.hostname is not None and pod.spec.subdomain == service.metadata.name
     return {
+        **({"hostname": pod.spec.hostname} if named else {}),
         "addresses": [pod.status.pod_ip],
         "conditions": {
             "ready": ready or service.spec.publish_not_ready_addresses,

@@ -24,7 +24,7 @@ from lab.network import DNS_ADDRESS, SERVICE_NETWORK, Node
 from lab.paths import LabPaths
 from lab.pod_worker import NodeServices, PodWorker
 from lab.sandbox import runtime_paths, view_mounts
-from lab.service_table import dns_names, vip_ports
+from lab.service_table import dns_names, external_names, vip_ports
 from lab.service_vip import LocalPort, TransportProtocol, ruleset
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ class ServiceTables:
 
     async def _write(self) -> None:
         services, slices = list(self._services.values()), list(self._slices.values())
-        self._server.table = dns.DnsTable.of(dns_names(services, slices))
+        aliases = external_names(services)
+        self._server.table = dns.DnsTable.of(dns_names(services, slices), aliases=aliases)
         local = [LocalPort(DNS_ADDRESS, _DNS_PORT, protocol) for protocol in TransportProtocol]
         rules = ruleset(
             vip_ports(services, slices),

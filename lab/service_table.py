@@ -35,16 +35,37 @@ def vip_ports(services: Iterable[Service], slices: Iterable[EndpointSlice]) -> l
 def dns_names(
     services: Iterable[Service], slices: Iterable[EndpointSlice]
 ) -> Mapping[tuple[str, str], list[IPv4Address]]:
-    """(namespace, name) → the ClusterIP, or the ready endpoints of a headless Service."""
+    """(namespace, name) → the ClusterIP, or the ready endpoints of a headless Service, and each of these that
+    has a host name (`db-0.db`)."""
     ready = _slices_by_service(slices)
-    names = {}
+    names: dict[tuple[str, str], list[IPv4Address]] = {}
     for service in services:
         key = (service.metadata.namespace, service.metadata.name)
         if _has_address(service):
             names[key] = [IPv4Address(service.spec.cluster_ip)]
         elif service.spec.cluster_ip == HEADLESS:
             names[key] = sorted({address for found in ready.get(key, []) for address in _addresses(found)})
+            for host, addresses in _host_names(ready.get(key, [])).items():
+                names[key[0], f"{host}.{key[1]}"] = sorted(addresses)
     return names
+
+
+def external_names(services: Iterable[Service]) -> Mapping[tuple[str, str], str]:
+    """(namespace, name) → the external name of Services that have one."""
+    return {
+        (service.metadata.namespace, service.metadata.name): service.spec.external_name
+        for service in services
+        if service.spec.external_name is not None
+    }
+
+
+def _host_names(slices: Iterable[EndpointSlice]) -> Mapping[str, set[IPv4Address]]:
+    found: dict[str, set[IPv4Address]] = {}
+    for entry in slices:
+        for endpoint in entry.endpoints:
+            if endpoint.hostname is not None and endpoint.is_ready:
+                found.setdefault(endpoint.hostname, set()).add(IPv4Address(endpoint.addresses[0]))
+    return found
 
 
 def _has_address(service: Service) -> bool:

@@ -29,7 +29,7 @@ from control_plane.resources.manifest import (
     with_metadata,
 )
 from control_plane.resources.registry import ResourceKind
-from control_plane.resources.service import HEADLESS
+from control_plane.resources.service import EXTERNAL_NAME, HEADLESS
 from control_plane.store import bookkeeping
 from control_plane.store.api import Listing, ObjectExists, ObjectNotFound, Store, VersionConflict
 
@@ -187,8 +187,10 @@ class Operations:
             raise InvalidResource(kind.kind, name_of(wanted), causes)
 
     async def _with_address(self, service: Manifest) -> Manifest:
-        """With its clusterIP allocated, or checked when it asks for one."""
+        """With its clusterIP allocated, or checked when it asks for one; another name for a host has none."""
         spec = section(service, "spec")
+        if spec.get("type") == EXTERNAL_NAME:
+            return service
         services = (await self._store.list("Service")).items
         used = {str(section(other, "spec").get("clusterIP", "")) for other in services}
         address = str(spec.get("clusterIP") or "")

@@ -41,6 +41,7 @@ def service(resource: Service) -> model.Service:
         ports=ports,
         selector=tuple(sorted(spec.selector.items())),
         created_at=resource.metadata.creation_timestamp,
+        external_name=(spec.external_name or "").lower(),
     )
 
 

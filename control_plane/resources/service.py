@@ -1,4 +1,4 @@
-"""core/v1 Service, of type ClusterIP (pure)."""
+"""core/v1 Service, of types ClusterIP and ExternalName (pure)."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,15 +16,20 @@ from control_plane.resources.field import (
     PortName,
     PortOrName,
     ServiceName,
+    SubdomainName,
 )
 
 HEADLESS = "None"
 """`spec.clusterIP` of a Service without a virtual address."""
 
 
-def _cluster_ip_only(value: str) -> str:
-    if value != "ClusterIP":
-        raise PydanticCustomError("not_supported", "only ClusterIP is supported yet")
+EXTERNAL_NAME = "ExternalName"
+"""`spec.type` of a Service that is another name for a host elsewhere."""
+
+
+def _known_type(value: str) -> str:
+    if value not in ("ClusterIP", EXTERNAL_NAME):
+        raise PydanticCustomError("not_supported", "only ClusterIP and ExternalName are supported yet")
     return value
 
 
@@ -49,7 +54,7 @@ class ServicePort(Model):
 
 
 class ServiceSpec(Model):
-    type: Annotated[str, AfterValidator(_cluster_ip_only)] = "ClusterIP"
+    type: Annotated[str, AfterValidator(_known_type)] = "ClusterIP"
     selector: Labels = Field(default_factory=dict)
     """Empty: nobody but the user writes EndpointSlices for it."""
     ports: Items[ServicePort] = ()
@@ -61,7 +66,9 @@ class ServiceSpec(Model):
     session_affinity: Literal["None"] = "None"
     internal_traffic_policy: Literal["Cluster"] = "Cluster"
     publish_not_ready_addresses: bool = False
-    external_name: NotSupported = None
+    external_name: SubdomainName | None = None
+    """Of type ExternalName: what the Service's name stands for. Requests are sent there with the Host that
+    the client named."""
     external_ips: NotSupported = None
     load_balancer_ip: NotSupported = None
     load_balancer_class: NotSupported = None
@@ -74,7 +81,7 @@ class ServiceSpec(Model):
 
     @model_validator(mode="after")
     def _check_ports(self) -> Self:
-        if not self.ports and self.cluster_ip != HEADLESS:
+        if not self.ports and self.cluster_ip != HEADLESS and self.type != EXTERNAL_NAME:
             raise PydanticCustomError(
                 "invalid_value", "ports: at least one is required unless clusterIP is None"
             )
@@ -85,6 +92,16 @@ class ServiceSpec(Model):
             raise PydanticCustomError("invalid_value", "ports: two ports have the same name")
         if len({(port.port, port.protocol) for port in self.ports}) < len(self.ports):
             raise PydanticCustomError("invalid_value", "ports: two ports have the same number and protocol")
+        return self
+
+    @model_validator(mode="after")
+    def _check_external_name(self) -> Self:
+        if (self.type == EXTERNAL_NAME) != (self.external_name is not None):
+            raise PydanticCustomError(
+                "invalid_value", "externalName: required with type ExternalName, and only with it"
+            )
+        if self.external_name is not None and self.cluster_ip not in ("", HEADLESS):
+            raise PydanticCustomError("invalid_value", "clusterIP: not with type ExternalName")
         return self
 
     @model_validator(mode="after")

@@ -59,10 +59,10 @@ def service_clusters(
     for port in view.service.ports:
         http_name = names.outbound_cluster(view.service.key, port.number)
         is_http = port.protocol is not PortProtocol.TCP
-        both = [_service_cluster(http_name, view, port, is_http, identities, secrets_dir)]
+        both = [service_cluster(http_name, view, port, is_http, identities, secrets_dir)]
         if port.protocol is PortProtocol.UNDECLARED:
             opaque = names.opaque_cluster(view.service.key, port.number)
-            both.append(_service_cluster(opaque, view, port, False, identities, secrets_dir))
+            both.append(service_cluster(opaque, view, port, False, identities, secrets_dir))
         for cluster in both:
             finish(cluster, policies.get(port.number), names.fqdn(view.service.key), client)
         built += both
@@ -83,7 +83,7 @@ def finish(cluster: Cluster, policy: TrafficPolicySpec | None, host: str, client
         speak_http1(cluster, common)
 
 
-def _service_cluster(
+def service_cluster(
     name: str,
     view: ServiceView,
     port: ServicePort,
@@ -91,6 +91,7 @@ def _service_cluster(
     identities: Iterable[str],
     secrets_dir: str,
 ) -> Cluster:
+    """To the endpoints of a Service's port, by discovery."""
     key = view.service.key
     alpn = names.ALPN_HTTP if is_http else names.ALPN_TCP
     tls = upstream_socket(names.sni(key, port.number), alpn, identities, secrets_dir)

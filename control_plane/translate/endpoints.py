@@ -48,8 +48,11 @@ def load_assignments(
 ) -> tuple[ClusterLoadAssignment, ...]:
     """One per Service port, also when it has no endpoint: the answer is then "none", not silence.
 
-    `subset_keys`: by port number, labels that subsets are chosen by.
+    None of another name for a host elsewhere. `subset_keys`: by port number, labels that subsets are chosen
+    by.
     """
+    if view.service.external_name:
+        return ()
     return tuple(
         _load_assignment(
             names.outbound_cluster(view.service.key, port.number),

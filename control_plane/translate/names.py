@@ -36,6 +36,13 @@ def fqdn(service: ObjectName) -> str:
     return f"{service.name}.{service.namespace}.svc.{CLUSTER_DOMAIN}"
 
 
+def service_named(host: str) -> ObjectName | None:
+    """The Service that `catalog.shop.svc.cluster.local` is the name of; None for any other host."""
+    name, _, rest = host.partition(".")
+    namespace = rest.removesuffix(f".svc.{CLUSTER_DOMAIN}")
+    return ObjectName(namespace, name) if namespace != rest and "." not in namespace else None
+
+
 def outbound_cluster(service: ObjectName, port: int) -> str:
     """`outbound|8080||catalog.shop.svc.cluster.local`"""
     return f"outbound|{port}||{fqdn(service)}"

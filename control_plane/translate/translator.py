@@ -45,6 +45,7 @@ from control_plane.translate import (
     clusters,
     endpoints,
     listeners,
+    names,
     pod_address,
     routes,
     stream_routes,
@@ -52,6 +53,7 @@ from control_plane.translate import (
 )
 from control_plane.translate.backend_tls import backend_tls_clusters
 from control_plane.translate.cluster_policy import subset_keys
+from control_plane.translate.external_name import external_clusters
 from control_plane.translate.gateway import gateway_resources
 from control_plane.translate.listeners import InboundPort
 from control_plane.translate.memory import Memory
@@ -125,7 +127,7 @@ class Translator:
     def _service_resources(self, view: ServiceView, client: Client, filters: Filters) -> Iterator[Resource]:
         key = view.service.key
         policies = traffic_policies(self._registry.policies, view.service)
-        inputs = (view, *policies)
+        inputs = (view, *policies, self._alias(view.service))
         yield from self._remember(
             ("clusters", key, client.is_envoy, client.secrets_dir),
             inputs,
@@ -144,7 +146,16 @@ class Translator:
         self, view: ServiceView, client: Client, policies: tuple[Policy, ...]
     ) -> tuple[Resource, ...]:
         effective = by_port(policies, view.service)
+        if view.service.external_name:
+            alias = self._alias(view.service)
+            return self._wrap(*external_clusters(view.service, alias, self._settings, client, effective))
         return self._wrap(*clusters.service_clusters(view, self._settings, client, effective))
+
+    def _alias(self, service: Service) -> ServiceView | None:
+        """The Service of the mesh that an ExternalName is another name for."""
+        key = names.service_named(service.external_name)
+        found = None if key is None else self._registry.views.get(key)
+        return None if found is None or found.service.external_name else found
 
     def _placing(self, view: ServiceView, policies: tuple[Policy, ...], client: Client) -> endpoints.Placing:
         balancing = {

@@ -255,3 +255,16 @@ async def test_the_server_answers_over_udp(
         async with asyncio.timeout(5):
             reply = await asyncio.get_running_loop().sock_recv(client, 2000)
     assert addresses(DNSRecord.parse(reply)) == ["10.96.0.20"]
+
+
+def test_an_external_name_is_an_alias() -> None:
+    table = DnsTable.of(
+        {("shop", "catalog"): [IPv4Address("10.96.0.7")]},
+        aliases={("shop", "out"): "API.example.com.", ("shop", "again"): "catalog.shop.svc.cluster.local"},
+    )
+    outside = DNSRecord.parse(answer(DNSRecord.question("out.shop.svc.cluster.local").pack(), table))
+    assert [str(record.rdata) for record in outside.rr] == ["api.example.com."]
+    inside = DNSRecord.parse(answer(DNSRecord.question("again.shop.svc.cluster.local").pack(), table))
+    assert [str(record.rdata) for record in inside.rr] == ["catalog.shop.svc.cluster.local.", "10.96.0.7"]
+    v6 = DNSRecord.parse(answer(DNSRecord.question("again.shop.svc.cluster.local", "AAAA").pack(), table))
+    assert [str(record.rdata) for record in v6.rr] == ["catalog.shop.svc.cluster.local."]

@@ -45,8 +45,15 @@ def test_accepts(spec: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "message"),
     [
-        ({"type": "NodePort"}, "spec.type", "only ClusterIP is supported yet"),
-        ({"type": "ExternalName", "externalName": "a"}, "spec.externalName", "not supported yet"),
+        ({"type": "NodePort"}, "spec.type", "only ClusterIP and ExternalName are supported yet"),
+        ({"type": "ExternalName"}, "spec", "externalName: required with type ExternalName"),
+        ({"externalName": "a.example"}, "spec", "externalName: required with type ExternalName"),
+        (
+            {"type": "ExternalName", "externalName": "a.example", "clusterIP": "10.96.0.9"},
+            "spec",
+            "clusterIP: not with",
+        ),
+        ({"type": "ExternalName", "externalName": "A b"}, "spec.externalName", "subdomain"),
         ({"ports": []}, "spec", "at least one"),
         ({"ports": [{"port": 1}, {"port": 2, "name": "a"}]}, "spec", "needs a name"),
         ({"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]}, "spec", "same name"),
