@@ -1,11 +1,12 @@
-"""Writes back to Gateways and GatewayClasses what became of them.
+"""Writes back to Gateways, GatewayClasses and BackendTLSPolicies what became of them.
 
 `attachment/gateway_listener.py` decides (pure); here it is stored, only where something changed.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from control_plane.attachment.backend_tls_condition import ancestor_conditions
 from control_plane.attachment.condition import RouteCondition
 from control_plane.attachment.gateway_listener import (
     ServedListener,
@@ -14,7 +15,7 @@ from control_plane.attachment.gateway_listener import (
     served_listeners,
 )
 from control_plane.attachment.gateway_parent import supported_kinds
-from control_plane.discovery.gateway import GatewayObject
+from control_plane.discovery.gateway import CONTROLLER, GatewayObject
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import GATEWAY_GROUP
@@ -22,7 +23,7 @@ from control_plane.resources.manifest import Manifest, ObjectKey, section
 from control_plane.resources.timestamp import rfc3339
 from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 
-KINDS = ("Gateway", "GatewayClass")
+KINDS = ("Gateway", "GatewayClass", "BackendTLSPolicy")
 _MAX_ADDRESSES = 16
 
 _log = logging.getLogger(__name__)
@@ -33,8 +34,7 @@ async def write_gateway_status(
 ) -> bool:
     """Bring the stored status of one object up to date; False when it changed meanwhile and must be tried
     again. `now`: seconds since the epoch."""
-    make = gateway_status if key.kind == "Gateway" else class_status
-    status = make(ObjectName(key.namespace, key.name), registry)
+    status = _MAKERS[key.kind](ObjectName(key.namespace, key.name), registry)
     if status is None:
         return True  # not ours, or gone
     generation, wanted = status
@@ -44,6 +44,8 @@ async def write_gateway_status(
         if meta.get("generation") != generation:
             return True  # another one is on its way to the registry, and then comes here
         before = section(stored, "status")
+        if "ancestors" in wanted:
+            wanted = {"ancestors": _with_others(before, _list(wanted, "ancestors"))}
         found = _dated({**before, **wanted}, before, generation, rfc3339(now()))
         if found != before:
             await store.update_status({**stored, "status": found})
@@ -85,6 +87,37 @@ def gateway_status(key: ObjectName, registry: Registry) -> _Status:
     }
 
 
+def backend_tls_status(key: ObjectName, registry: Registry) -> _Status:
+    """None when the policy is gone."""
+    policy = registry.gateways.backend_tls.get(key)
+    if policy is None:
+        return None
+    ancestors: list[Manifest] = []
+    for gateway, conditions in ancestor_conditions(policy, registry)[:_MAX_ADDRESSES]:
+        ref: Manifest = {"group": GATEWAY_GROUP, "kind": "Gateway", "namespace": gateway.namespace}
+        ancestors.append(
+            {
+                "ancestorRef": {**ref, "name": gateway.name},
+                "controllerName": CONTROLLER,
+                "conditions": _conditions(conditions),
+            }
+        )
+    return policy.generation, {"ancestors": ancestors}
+
+
+_MAKERS: Mapping[str, Callable[[ObjectName, Registry], _Status]] = {
+    "Gateway": gateway_status,
+    "GatewayClass": class_status,
+    "BackendTLSPolicy": backend_tls_status,
+}
+
+
+def _with_others(before: Manifest, own: list[Manifest]) -> list[Manifest]:
+    """Ancestors that other controllers report stay."""
+    others = [one for one in _list(before, "ancestors") if one.get("controllerName") != CONTROLLER]
+    return [*others, *own][:_MAX_ADDRESSES]
+
+
 def _listener(one: ServedListener, gateway: GatewayObject) -> Manifest:
     return {
         "name": one.listener.name,
@@ -104,7 +137,22 @@ def _conditions(conditions: Iterable[RouteCondition]) -> list[Manifest]:
 def _dated(status: Manifest, before: Manifest, generation: int, now: str) -> Manifest:
     """With the times of conditions: as before where the status is the same."""
     listeners = {one["name"]: one for one in _list(before, "listeners")}
-    found = {**status, "conditions": _with_times(_list(status, "conditions"), before, generation, now)}
+    found = dict(status)
+    if "conditions" in status:
+        found["conditions"] = _with_times(_list(status, "conditions"), before, generation, now)
+    if "ancestors" in status:
+        known = {str(one.get("ancestorRef")): one for one in _own(before)}
+        found["ancestors"] = [
+            {
+                **one,
+                "conditions": _with_times(
+                    _list(one, "conditions"), known.get(str(one.get("ancestorRef")), {}), generation, now
+                ),
+            }
+            if one.get("controllerName") == CONTROLLER
+            else one
+            for one in _list(status, "ancestors")
+        ]
     if "listeners" in status:
         found["listeners"] = [
             {
@@ -126,6 +174,10 @@ def _with_times(conditions: list[Manifest], before: Manifest, generation: int, n
         since = old.get("lastTransitionTime") if old.get("status") == one["status"] else None
         dated.append({**one, "observedGeneration": generation, "lastTransitionTime": since or now})
     return dated
+
+
+def _own(status: Manifest) -> list[Manifest]:
+    return [one for one in _list(status, "ancestors") if one.get("controllerName") == CONTROLLER]
 
 
 def _list(manifest: Manifest, field: str) -> list[Manifest]:

@@ -183,12 +183,18 @@ class Index:
         namespaces = frozenset(key.namespace for key in index.gateways)
         return Change(Affected(namespaces=namespaces), frozenset((*keys, *map(key_of, attached))))
 
+    def _backend_tls_keys(self) -> frozenset[ObjectKey]:
+        """They are told of every Gateway that they concern."""
+        known = self.registry.gateways.backend_tls
+        return frozenset(ObjectKey("BackendTLSPolicy", key.namespace, key.name) for key in known)
+
     def _put_service(self, resource: Service) -> Change:
         service = parse.service(resource)
         changed = self.registry.put_service(service)
         if not changed:
             return NO_CHANGE
         referring = self.registry.routes.referring_to(service.key) | self._policies_of("Service", service.key)
+        referring |= self._backend_tls_keys()
         return Change(_of_services(changed), referring)
 
     def _put_slice(self, resource: EndpointSlice) -> Change:
@@ -231,6 +237,8 @@ class Index:
         judged = routes.rivals_of(route) | (routes.rivals_of(old) if old else frozenset())
         named = self._policies_of(route.kind, route.key)
         gateways = _gateways_of(old) | _gateways_of(route)
+        if gateways:
+            gateways |= self._backend_tls_keys()
         return Change(_of_route(old) | _of_route(route), judged | named | gateways)
 
     def _delete_route(self, key: ObjectKey) -> Change:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import pytest
 
 from control_plane.discovery.model import ObjectName
-from control_plane.gateway_status import class_status, gateway_status, write_gateway_status
+from control_plane.gateway_status import (
+    backend_tls_status,
+    class_status,
+    gateway_status,
+    write_gateway_status,
+)
 from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.status import parent_statuses
 from control_plane.store.api import ObjectNotFound, VersionConflict
 from tests import gateway_mesh as gw
+from tests.contract.test_gateway import backend_tls
 from tests.unit.control_plane import manifest_builder as build
 
 KEY = ObjectName("edge", "gw")
@@ -259,3 +265,58 @@ async def test_an_older_version_is_not_judged() -> None:
     store = _Store(stored)
     assert await write_gateway_status(key, registry, store, lambda: 0.0)  # type: ignore[arg-type]
     assert store.writes == 0
+
+
+def ancestors(*manifests: Manifest, name: str = "p") -> dict[str, tuple[str, str]]:
+    found = backend_tls_status(ObjectName("edge", name), gw.index_of(*manifests).registry)
+    assert found is not None
+    listed = found[1]["ancestors"]
+    assert isinstance(listed, list)
+    assert [one["ancestorRef"]["name"] for one in listed] == ["gw"]
+    return of(listed[0]["conditions"])
+
+
+def test_a_policy_of_backends_is_told_by_gateway() -> None:
+    world = (
+        gw.gateway(gw.listener("web", 80)),
+        *gw.app("app", 1),
+        gw.route("app", build.rule(build.backend("app"))),
+    )
+    trusted = gw.config_map("backends", gw.CA.pem)
+    ref = {"group": "", "kind": "ConfigMap", "name": "backends"}
+    policy = backend_tls("p", caCertificateRefs=[ref])
+    assert ancestors(*world, trusted, policy) == {
+        "Accepted": ("True", "Accepted"),
+        "ResolvedRefs": ("True", "ResolvedRefs"),
+    }
+    assert ancestors(*world, policy) == {
+        "Accepted": ("False", "NoValidCACertificate"),
+        "ResolvedRefs": ("False", "InvalidCACertificateRef"),
+    }
+    vault = backend_tls("p", caCertificateRefs=[{**ref, "kind": "Vault", "group": "x"}])
+    assert ancestors(*world, vault)["ResolvedRefs"] == ("False", "InvalidKind")
+    later = backend_tls("q", caCertificateRefs=[ref])
+    assert ancestors(*world, trusted, policy, later, name="q")["Accepted"] == ("False", "Conflicted")
+    gone = backend_tls_status(ObjectName("edge", "none"), gw.index_of().registry)
+    assert gone is None
+
+
+async def test_what_other_controllers_say_of_a_policy_stays() -> None:
+    other: Manifest = {"ancestorRef": {"name": "x"}, "controllerName": "example.com/other", "conditions": []}
+    policy = {**backend_tls("p", wellKnownCACertificates="System"), "status": {"ancestors": [other]}}
+    registry = gw.index_of(
+        gw.gateway(gw.listener("web", 80)),
+        *gw.app("app", 1),
+        gw.route("app", build.rule(build.backend("app"))),
+        policy,
+    ).registry
+    store, key = _Store(policy), ObjectKey("BackendTLSPolicy", "edge", "p")
+    for now in (0.0, 60.0):
+        assert await write_gateway_status(key, registry, store, lambda now=now: now)  # type: ignore[arg-type, misc]
+    assert store.writes == 1
+    status = store.stored["status"]
+    assert isinstance(status, dict)
+    assert [one["controllerName"] for one in status["ancestors"]] == [
+        "example.com/other",
+        "meshproxy.io/gateway-controller",
+    ]
