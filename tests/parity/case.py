@@ -21,6 +21,7 @@ from tests.parity.step import Step
 from tests.parity.upstream import HTTP_PORT, OK, TCP_PORT, Answer
 
 NAMESPACE = "shop"
+GATEWAY = "edge"
 POLICIES = frozenset({"TrafficPolicy", "FaultPolicy", "RateLimitPolicy"})
 STREAM_ROUTES = frozenset({"TCPRoute", "TLSRoute"})
 
@@ -60,6 +61,9 @@ class Case:
     services: Mapping[str, tuple[Pod, ...]] = field(default_factory=lambda: {"a": ONE})
     protocol: str = "http"
     """`http`: the Services have one port, 8080; `tcp` and `tls`: 9000."""
+    at_gateway: bool = False
+    """Clients are outside and call the Gateway `edge`; HTTPRoutes have the first Service's Host as their
+    hostname unless they say another."""
     headless: bool = False
     """The Services have no ClusterIP."""
     namespaces: Mapping[str, str] = field(default_factory=dict)
@@ -160,7 +164,7 @@ def _manifest(case: Case, document: Manifest) -> Manifest:
     namespace = str(document.get("namespace", NAMESPACE))
     first = case.service_name(case.first)
     if kind == "HTTPRoute" or kind in STREAM_ROUTES:
-        spec = {"parentRefs": [{"group": "", "kind": "Service", "name": first}], **spec}
+        spec = {**_parents(case, kind, first), **spec}
     if kind in POLICIES:
         spec = {
             "targetRefs": [document.get("target", {"group": "", "kind": "Service", "name": first})],
@@ -168,6 +172,13 @@ def _manifest(case: Case, document: Manifest) -> Manifest:
         }
     metadata = {"name": document.get("name", case.name), "namespace": namespace}
     return {"apiVersion": BY_KIND[kind].api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _parents(case: Case, kind: str, first: str) -> Manifest:
+    if not case.at_gateway:
+        return {"parentRefs": [{"group": "", "kind": "Service", "name": first}]}
+    hostnames = {"hostnames": [f"{first}.{NAMESPACE}"]} if kind == "HTTPRoute" else {}
+    return {"parentRefs": [{"name": GATEWAY, "sectionName": "http"}], **hostnames}
 
 
 def _meta(name: str, namespace: str, labels: Mapping[str, str] | None = None) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,10 +48,21 @@ class Connection:
         self._writer.close()
 
 
-async def connect(network: NetworkNamespace, address: str, port: int, source: str) -> Connection:
-    """`source`: the client's own address."""
+@dataclass(frozen=True)
+class Tls:
+    """What a client trusts, and the server it asks for."""
+
+    context: ssl.SSLContext
+    server: str
+
+
+async def connect(
+    network: NetworkNamespace, address: str, port: int, source: str, tls: Tls | None = None
+) -> Connection:
+    """`source`: the client's own address. Raises OSError, also for a handshake that fails."""
     sock = await asyncio.to_thread(network.connect, address, port, TIMEOUT, source)
-    return Connection(*await asyncio.open_connection(sock=sock))
+    secure = {} if tls is None else {"ssl": tls.context, "server_hostname": tls.server}
+    return Connection(*await asyncio.open_connection(sock=sock, **secure))  # type: ignore[arg-type]
 
 
 async def _read_reply(reader: asyncio.StreamReader, method: bytes) -> Reply:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
 from control_plane.client import ApiClient
+from control_plane.discovery.gateway import GATEWAY_LABEL
 from control_plane.resources.manifest import Manifest, kind_of, name_of, namespace_of, section
-from tests.contract.control_plane_process import ControlPlaneProcess
+from tests.contract.control_plane_process import ControlPlaneProcess, Spawn
 from tests.contract.network_namespace import NetworkNamespace
 from tests.contract.one_pod_mesh import STARTERS, Place, create, root_bundle
-from tests.parity.case import BLACKHOLE, CALLABLE, MESHED_ADDRESS, Case, Placed, documents, manifests
-from tests.parity.client import TIMEOUT, Connection, connect
+from tests.parity import edge
+from tests.parity.case import BLACKHOLE, CALLABLE, GATEWAY, MESHED_ADDRESS, Case, Placed, documents, manifests
+from tests.parity.client import TIMEOUT, Connection, Tls, connect
 from tests.parity.step import Request
 from tests.parity.upstream import Endpoint, Seen, Upstreams
 from tests.unit.control_plane import manifest_builder as build
@@ -38,38 +42,47 @@ class PlaneError(Exception):
     """The data plane refused a case's configuration, or never took it."""
 
 
-def _foundation() -> Iterator[Manifest]:
+def _foundation(is_gateway: bool) -> Iterator[Manifest]:
     for namespace in ("shop", _OTHER_NAMESPACE):
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         account = {"name": "catalog", "namespace": namespace}
         yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account}
-    yield build.pod("v1-1", ip=MESHED_ADDRESS, labels={"version": "v1"})
+    labels = {"version": "v1", "topology.kubernetes.io/zone": "home"}
+    if is_gateway:
+        labels |= {GATEWAY_LABEL: GATEWAY}
+        yield from edge.manifests()
+    yield build.pod("v1-1", ip=MESHED_ADDRESS, labels=labels)
     yield build.service(_MARKER, {"name": "http", "port": 8080}, vip=_MARKER_VIP)
-    yield _marker(0)
+    yield _marker(0, is_gateway)
 
 
-def _marker(number: int) -> Manifest:
+def _marker(number: int, is_gateway: bool) -> Manifest:
     """A route that tells which state of the configuration is in force."""
     path = {"type": "ReplaceFullPath", "replaceFullPath": f"/{number}"}
     redirect = {"type": "RequestRedirect", "requestRedirect": {"path": path}}
+    parent = {"name": GATEWAY} if is_gateway else {"group": "", "kind": "Service", "name": _MARKER}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": _MARKER, "namespace": "shop"},
         "spec": {
-            "parentRefs": [{"group": "", "kind": "Service", "name": _MARKER}],
+            "parentRefs": [parent],
+            "hostnames": ["marker.shop"],
             "rules": [{"filters": [redirect]}],
         },
     }
 
 
-def _prepare_network(network: NetworkNamespace) -> None:
-    """Clients' connections go to 15001 whatever they are for, those to the meshed pod to 15006."""
+def _prepare_network(network: NetworkNamespace, is_gateway: bool) -> None:
+    """Clients' connections go to 15001 whatever they are for, those to the meshed pod to 15006; nothing is
+    intercepted at a gateway."""
     network.run("ip", "link", "set", "lo", "up")
     for addresses in (f"{CALLABLE}.0.0/16", f"{BLACKHOLE}.0.0/16", _CLIENTS):
         network.run("ip", "route", "add", "local", addresses, "dev", "lo")
     network.run("ip", "route", "add", "10.96.0.0/16", "dev", "lo")
     network.run("ip", "-6", "address", "add", "::6/128", "dev", "lo")
+    if is_gateway:
+        return
     redirect = ("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp")
     network.run(*redirect, "-s", _CLIENTS, "-j", "REDIRECT", "--to-ports", "15001")
     network.run(*redirect, "-s", "127.0.0.6/32", "-j", "RETURN")
@@ -87,12 +100,13 @@ class Plane:
     upstreams: Upstreams
     directory: Path
     proxy: Popen[bytes]
+    is_gateway: bool
     _marker: int = 0
 
     async def settle(self) -> None:
         """Until everything written so far is in force. Raises PlaneError."""
         self._marker += 1
-        await self.api.apply(_marker(self._marker))
+        await self.api.apply(_marker(self._marker, self.is_gateway))
         deadline = time.monotonic() + TIMEOUT
         while not (await self._is_marked() and await self._is_synced()):
             assert self.proxy.poll() is None, f"{self.name} ended: {self.log()}"
@@ -102,10 +116,11 @@ class Plane:
 
     async def _is_marked(self) -> bool:
         try:
-            connection = await connect(self.network, _MARKER_VIP, 8080, _CLIENT)
+            place = (MESHED_ADDRESS, edge.HTTP_PORT) if self.is_gateway else (_MARKER_VIP, 8080)
+            connection = await connect(self.network, *place, _CLIENT)
         except OSError:
             return False
-        reply = await connection.exchange(b"GET / HTTP/1.1\r\nHost: marker.shop:8080\r\n\r\n")
+        reply = await connection.exchange(b"GET / HTTP/1.1\r\nHost: marker.shop\r\n\r\n")
         connection.close()
         return (reply.field("location") or "").endswith(f"/{self._marker}")
 
@@ -130,13 +145,13 @@ class Plane:
 
 
 @contextlib.asynccontextmanager
-async def running_plane(name: str) -> AsyncIterator[Plane]:
-    """A mesh of that data plane, up."""
+async def running_plane(name: str, *, is_gateway: bool) -> AsyncIterator[Plane]:
+    """A mesh of that data plane, up: the proxy is a pod's sidecar, or the Gateway."""
     directory = Path(tempfile.mkdtemp(prefix="meshproxy-parity-"))
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory)
         network = stack.enter_context(NetworkNamespace())
-        await asyncio.to_thread(_prepare_network, network)
+        await asyncio.to_thread(_prepare_network, network, is_gateway)
 
         def spawn(*args: object, **kwargs: object) -> Popen[bytes]:
             return network.call(Popen, *args, **kwargs)  # type: ignore[arg-type]
@@ -148,24 +163,33 @@ async def running_plane(name: str) -> AsyncIterator[Plane]:
         await upstreams.start(network)
         stack.callback(upstreams.stop)
         api = await stack.enter_async_context(control_plane.client())
-        for manifest in _foundation():
+        for manifest in _foundation(is_gateway):
             await create(api, manifest)
         await root_bundle(api)
         log = stack.enter_context((directory / "data-plane.log").open("wb"))
-        proxy = await STARTERS[name](Place(directory, control_plane, ports, api, spawn, 0.0), log)
+        start = partial(_spawn_gateway, spawn) if is_gateway else spawn
+        proxy = await STARTERS[name](Place(directory, control_plane, ports, api, start, 0.0), log)
         stack.callback(proxy.wait)
         stack.callback(proxy.terminate)
-        plane = Plane(name, network, api, upstreams, directory, proxy)
+        plane = Plane(name, network, api, upstreams, directory, proxy, is_gateway)
         await _until_connected(plane)
         await plane.settle()
         yield plane
 
 
+def _spawn_gateway(spawn: Spawn, command: Sequence[str], **kwargs: object) -> Popen[bytes]:
+    """Start what would be a sidecar as a gateway: ours is told so, Envoy's node id says it."""
+    for config in (Path(part) for part in command if part.endswith("bootstrap.yaml")):
+        config.write_text(config.read_text().replace("id: sidecar~", "id: router~"))
+    return spawn(command, env={**os.environ, "MESHPROXY_ROLE": "gateway"}, **kwargs)
+
+
 async def _until_connected(plane: Plane) -> None:
-    async with asyncio.timeout(TIMEOUT):
-        while not (await plane.api.read("/debug/syncz"))["nodes"]:
-            assert plane.proxy.poll() is None, plane.log()
-            await asyncio.sleep(_POLL)
+    deadline = time.monotonic() + TIMEOUT
+    while not (await plane.api.read("/debug/syncz"))["nodes"]:
+        assert plane.proxy.poll() is None, plane.log()
+        assert time.monotonic() < deadline, f"{plane.name} did not connect: {plane.log()}"
+        await asyncio.sleep(_POLL)
 
 
 class CaseBench:
@@ -218,8 +242,25 @@ class CaseBench:
         return request.to or self._case.first
 
     async def connect(self, request: Request) -> Connection:
-        address = self._address(request.address or "$vip", request)
-        return await connect(self._plane.network, address, request.port, request.source or _CLIENT)
+        default = MESHED_ADDRESS if self._case.at_gateway else "$vip"
+        address = self._address(request.address or default, request)
+        tls = Tls(edge.client_tls(), self._host(request)) if request.tls else None
+        return await connect(
+            self._plane.network, address, self._port(request), request.source or _CLIENT, tls
+        )
+
+    def _port(self, request: Request) -> int:
+        if request.port:
+            return request.port
+        if self._case.at_gateway:
+            return edge.HTTPS_PORT if request.tls else edge.HTTP_PORT
+        return 8080
+
+    def _host(self, request: Request) -> str:
+        service = self._service(request)
+        own = f"{self._case.service_name(service)}.{self._case.namespace_of(service)}"
+        port = "" if self._case.at_gateway else f":{self._port(request)}"
+        return self._address(request.host, request) or own + port
 
     def _address(self, text: str, request: Request) -> str:
         """`$vip` is the Service's, `$a` that of the endpoint `a`; other texts stay."""
@@ -229,9 +270,7 @@ class CaseBench:
         return by_name.get(text, text)
 
     def encoded(self, request: Request) -> bytes:
-        service = self._service(request)
-        own = f"{self._case.service_name(service)}.{self._case.namespace_of(service)}:{request.port}"
-        return request.encoded(self._address(request.host, request) or own)
+        return request.encoded(self._host(request))
 
     def take(self) -> list[Seen]:
         taken = [seen for endpoint in self._endpoints.values() for seen in endpoint.seen]
@@ -278,7 +317,8 @@ class CaseBench:
         await self._settle()
 
     async def greeting(self, service: str, address: str, port: int, hello: bytes) -> str:
-        target = self._address(address or "$vip", Request(to=service))
+        default = MESHED_ADDRESS if self._case.at_gateway else "$vip"
+        target = self._address(address or default, Request(to=service))
         try:
             sock = await asyncio.to_thread(self._plane.network.connect, target, port, TIMEOUT, _CLIENT)
             reader, writer = await asyncio.open_connection(sock=sock)

@@ -40,7 +40,10 @@ class Request:
     """The client's address; empty is that of most."""
     address: str = ""
     """Where to; empty is the Service's ClusterIP, `$a` the endpoint `a`."""
-    port: int = 8080
+    port: int = 0
+    """0: 8080 in the mesh; at a gateway 80, or 443 with `tls`."""
+    tls: bool = False
+    """Over TLS, asking for the Host's name."""
 
     def encoded(self, host: str) -> bytes:
         """`host` is what stands for `self.host`."""

@@ -1,6 +1,18 @@
 """All cases, and the rows of the table of features that they are for."""
 
-from tests.parity.cases import balance, cors, external, filters, limit, match, path, policy, retry, timeout
+from tests.parity.cases import (
+    balance,
+    cors,
+    external,
+    filters,
+    gateway,
+    limit,
+    match,
+    path,
+    policy,
+    retry,
+    timeout,
+)
 
 CASES = (
     *path.CASES,
@@ -8,6 +20,7 @@ CASES = (
     *filters.CASES,
     *cors.CASES,
     *external.CASES,
+    *gateway.CASES,
     *timeout.CASES,
     *retry.CASES,
     *limit.CASES,
@@ -70,15 +83,12 @@ ROWS = {
 """Row -> its feature."""
 
 ABSENT = {
-    "3.21": "Gateways have no case yet",
     "3.40": "no resource asks for it",
     "3.41": "no resource asks for attempt counts",
-    "3.48": "health checks have no case yet",
     "3.49": "no resource asks for it",
     "3.51": "no resource asks for it",
     "3.52": "no resource asks for it",
     "3.62": "no resource asks for it",
-    "3.63": "`loadBalancer.locality` is refused",
 }
 """Row -> why no case is for it, or not for all of it."""
 

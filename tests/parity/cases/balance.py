@@ -1,7 +1,7 @@
 """Which endpoint of a Service gets a request (rows 3.19, 3.60 to 3.66)."""
 
 from tests.parity.case import Case, Pod, pods
-from tests.parity.step import Request, Session, Shares, Sticky, Together, ask
+from tests.parity.step import Request, Session, SetReady, Shares, Sticky, Together, ask
 from tests.parity.upstream import HOLD, OK
 
 _GET = Request("/")
@@ -193,6 +193,40 @@ _SUBSET = Case(
     {"a": tuple(Pod(labels={"release": number}) for number in ("1", "2", "2"))},
 )
 
+
+def _zones(name: str, locality: str, *steps: object) -> Case:
+    """The client is in the zone `home`."""
+    return Case(
+        name,
+        ("3.63",),
+        (f"TrafficPolicy loadBalancer.locality.{locality.split(':')[0]}",),
+        f"""
+        kind: TrafficPolicy
+        spec:
+          loadBalancer: {{locality: {{{locality}}}}}
+        """,
+        tuple(steps),  # type: ignore[arg-type]
+        {"a": tuple(Pod(zone=zone) for zone in ("home", "home", "away", "away"))},
+    )
+
+
+_ZONES = (
+    _zones(
+        "zones-failover",
+        "failover: {}",
+        Shares(_GET, 20, {"a": 0.5, "a1": 0.5}, "endpoint", drawn=False),
+        SetReady("a", (False, False, True, True)),
+        Shares(_GET, 20, {"a2": 0.5, "a3": 0.5}, "endpoint", drawn=False),
+        SetReady("a", (True, False, True, True)),
+        Shares(_GET, 20, {"a": 1.0}, "endpoint", drawn=False),
+    ),
+    _zones(
+        "zones-distribute",
+        "distribute: [{from: /home, to: {/home: 25, /away: 75}}]",
+        Shares(_GET, 800, {"a": 0.125, "a1": 0.125, "a2": 0.375, "a3": 0.375}, "endpoint"),
+    ),
+)
+
 _SLOW_START = Case(
     "slow-start-of-all-is-even",
     ("3.65",),
@@ -205,4 +239,4 @@ _SLOW_START = Case(
     _THREE,
 )
 
-CASES = (*_BALANCERS, _LEAST_BUSY, _COOKIE, _SESSION_HEADER, _AFFINITY, _SUBSET, _SLOW_START)
+CASES = (*_BALANCERS, _LEAST_BUSY, _COOKIE, _SESSION_HEADER, _AFFINITY, _SUBSET, *_ZONES, _SLOW_START)

@@ -56,7 +56,7 @@ _TCP_NO_ENDPOINTS = Case(
 )
 
 
-def _hello(server: str) -> bytes:
+def hello(server: str) -> bytes:
     """The ClientHello of a client that asks for `server`."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=server)
@@ -83,10 +83,10 @@ _TLS_ROUTE = Case(
       rules: [{backendRefs: [{name: $c, port: 9000}]}]
     """,
     (
-        Greeting({"b": 1.0}, hello=_hello("one.example.com")),
-        Greeting({"c": 1.0}, hello=_hello("two.example.com")),
-        Greeting({"c": 1.0}, hello=_hello("a.two.example.com")),
-        Greeting({"": 1.0}, hello=_hello("example.org")),
+        Greeting({"b": 1.0}, hello=hello("one.example.com")),
+        Greeting({"c": 1.0}, hello=hello("two.example.com")),
+        Greeting({"c": 1.0}, hello=hello("a.two.example.com")),
+        Greeting({"": 1.0}, hello=hello("example.org")),
     ),
     {"a": ONE, "b": ONE, "c": ONE},
     protocol="tls",
@@ -181,8 +181,8 @@ _ENTRY_TLS = Case(
       endpoints: [{address: $address_b}]
     """,
     (
-        Greeting({"a": 1.0}, address="10.96.250.3", port=7443, hello=_hello("one.tls.example.com")),
-        Greeting({"b": 1.0}, address="10.96.250.3", port=7443, hello=_hello("two.tls.example.com")),
+        Greeting({"a": 1.0}, address="10.96.250.3", port=7443, hello=hello("one.tls.example.com")),
+        Greeting({"b": 1.0}, address="10.96.250.3", port=7443, hello=hello("two.tls.example.com")),
     ),
     {"a": ONE, "b": ONE},
     protocol="tls",

@@ -267,7 +267,7 @@ _READY = Case(
 )
 
 CASES = (
-    _LIMITS[0],
+    *_LIMITS,
     _PER_CONNECTION,
     _PER_CONNECTION_OF_THREE,
     _POOLED,
@@ -277,5 +277,6 @@ CASES = (
     _BREAKER,
     _PANIC,
     _NO_PANIC,
+    *_HEALTH,
     _READY,
 )

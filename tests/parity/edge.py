@@ -1,0 +1,63 @@
+"""The Gateway of the suite: its listeners, its certificate, and what clients outside trust."""
+
+from __future__ import annotations
+
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from functools import cache
+
+from control_plane.discovery.gateway import CONTROLLER
+from control_plane.resources.manifest import Manifest
+from tests.parity.case import GATEWAY
+from tests.unit.meshproxy.proxy.outside import Authority, authority
+
+HTTP_PORT, HTTPS_PORT, TLS_PORT, TCP_PORT = 80, 443, 8443, 9100
+_API = "gateway.networking.k8s.io/v1"
+_DOMAIN = "secure.example.com"
+
+
+@cache
+def _authority() -> Authority:
+    return authority("world")
+
+
+@cache
+def client_tls() -> ssl.SSLContext:
+    return _authority().client()
+
+
+def manifests() -> Iterator[Manifest]:
+    yield {
+        "apiVersion": _API,
+        "kind": "GatewayClass",
+        "metadata": {"name": "mesh"},
+        "spec": {"controllerName": CONTROLLER},
+    }
+    chain, key = _authority().issue(f"*.{_DOMAIN}")
+    yield {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "certificate", "namespace": "shop"},
+        "type": "kubernetes.io/tls",
+        "data": {"tls.crt": b64encode(chain).decode(), "tls.key": b64encode(key).decode()},
+    }
+    yield {
+        "apiVersion": _API,
+        "kind": "Gateway",
+        "metadata": {"name": GATEWAY, "namespace": "shop"},
+        "spec": {"gatewayClassName": "mesh", "listeners": list(_listeners())},
+    }
+
+
+def _listeners() -> Iterator[Manifest]:
+    yield _listener("http", HTTP_PORT, "HTTP")
+    yield _listener("isolated", HTTP_PORT, "HTTP", hostname="*.isolated.example.com")
+    certificate = {"certificateRefs": [{"name": "certificate"}]}
+    yield _listener("https", HTTPS_PORT, "HTTPS", hostname=f"*.{_DOMAIN}", tls=certificate)
+    yield _listener("tls", TLS_PORT, "TLS", tls={"mode": "Passthrough"})
+    yield _listener("tcp", TCP_PORT, "TCP")
+
+
+def _listener(name: str, port: int, protocol: str, **fields: object) -> Manifest:
+    return {"name": name, "port": port, "protocol": protocol, **fields}
