@@ -270,11 +270,15 @@ class Worker:
         while True:
             await asyncio.sleep(timers.tick)
             now = clock.monotonic()
-            for expire in timers.advance(now):
-                _guarded(expire)
+            self._expire(now)
             if now >= next_sweep:
                 next_sweep = now + SWEEP_INTERVAL
                 _guarded(self._sweep, now)
+
+    def _expire(self, now: float) -> None:
+        """A function of its own: the last timer must not be held until the next one expires."""
+        for callback in self._services.timers.advance(now):
+            _guarded(callback)
 
     def _sweep(self, now: float) -> None:
         for manager in list(self._serving):

@@ -91,10 +91,13 @@ def _has_final_response(events: list[Event]) -> bool:
     return last is END
 
 
+def public_names(head: object) -> list[str]:
+    """Attributes of a head; compiled classes have no `__slots__`."""
+    return [name for name in dir(head) if name[0] != "_" and name != "copy"]
+
+
 def _slots(head: object) -> tuple[object, ...]:
-    # Compiled classes have no __slots__.
-    names = [name for name in dir(head) if name[0] != "_" and name != "copy"]
-    return tuple((name, getattr(head, name)) for name in names)
+    return tuple((name, getattr(head, name)) for name in public_names(head))
 
 
 def _shown(events: Iterable[Event]) -> tuple[tuple[object, ...], ...]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import Request, Response, Trailers
 from meshproxy.http.h1_scan import HeadLimits, HeadMemory, RequestReader, ResponseReader
+from tests.fuzz.reading import public_names
 from tests.property.h1_messages import ANY_BYTES, DROPPED, SEEDS, request, response
 
 LIMITS = HeadLimits()
@@ -35,7 +36,7 @@ def _pieces(data, seed):
 
 
 def _all_slots(head):
-    return tuple(getattr(head, name) for name in type(head).__slots__)
+    return tuple(getattr(head, name) for name in public_names(head))
 
 
 def _transcript(events):
@@ -173,13 +174,13 @@ def _messages(transcript):
 
 
 def _request_slots():
-    return type(RequestReader(HeadMemory(), LIMITS).receive(SEEDS[0])[0].head).__slots__
+    return public_names(RequestReader(HeadMemory(), LIMITS).receive(SEEDS[0])[0].head)
 
 
 def _response_slots():
     reader = ResponseReader(HeadMemory(), LIMITS)
     reader.expect(b"GET")
-    return type(reader.receive(SEEDS[6])[0].head).__slots__
+    return public_names(reader.receive(SEEDS[6])[0].head)
 
 
 def _without_ids(headers):
