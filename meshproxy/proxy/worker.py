@@ -26,6 +26,7 @@ from meshproxy.config.model import (
     WorkloadIdentity,
 )
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import EdgeTls, TlsCertificate
 from meshproxy.memory import keep_out_of_collections
 from meshproxy.proxy.drain import REST, DrainSchedule
 from meshproxy.proxy.http_connection import HttpServerConnection
@@ -37,7 +38,8 @@ from meshproxy.routing.table import CompiledRouteTable
 from meshproxy.slicing import in_slices
 from meshproxy.steps import Steps
 from meshproxy.transport.listener import Accepted, ListenerServices, ListenerSet, close_servers
-from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
+from meshproxy.upstream.cluster import ClusterRuntime
+from meshproxy.upstream.services import UpstreamServices
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class LiveConfig:
         self.tables: dict[str, CompiledRouteTable] = {}
         self.workloads: dict[str, WorkloadIdentity] = {}
         """By address: who lives at the endpoints we know."""
+        self.secrets: Mapping[str, TlsCertificate] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class Worker:
         live.clusters, live.workloads, live.tables = clusters, new.workloads, new.tables
         for cluster in new.clusters.values():
             cluster.start()
+        live.secrets = snapshot.secrets
         self._retire_managers(new.managers)
         self._managers, self._choices = new.managers, new.choices
         self.snapshot = snapshot
@@ -240,12 +244,15 @@ class Worker:
 
     def make_protocol(self, accepted: Accepted) -> asyncio.Protocol:
         """The protocol for a connection whose chain is settled."""
+        is_edge = isinstance(accepted.chain.tls, EdgeTls)
         facts = ConnectionFacts(
             direction=accepted.listener.direction,
             peer_address=accepted.peer_address,
             original_dst=accepted.original_dst,
             peer_principal=accepted.peer_principal,
-            local_principal=self.own_principal if accepted.tls else "",
+            local_principal=self.own_principal if accepted.tls and not is_edge else "",
+            client=accepted.client,
+            scheme=b"https" if is_edge else b"http",
             seat=accepted.seat,
         )
         network = accepted.chain.network

@@ -4,69 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
-from typing import cast
 from math import inf
+from typing import cast
 
-from meshproxy.clock import Clock
 from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
-from meshproxy.http.codec import Codec
+from meshproxy.config.tls import OriginTls
 from meshproxy.http.events import ResponseHead
 from meshproxy.policy.health_state import CheckResult
 from meshproxy.policy.outlier import FailureKind, OutlierEvent
 from meshproxy.policy.retry_budget import RetryBudget
-from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.balancer.assembly import Assembled, assemble, heeds_time
 from meshproxy.upstream.cluster_health import ClusterHealth, next_probe_at
-from meshproxy.upstream.connector import ConnectFailed, Connector, DialTarget
-from meshproxy.upstream.dns_names import DnsNames, look_up
+from meshproxy.upstream.connector import ConnectFailed, DialTarget
+from meshproxy.upstream.dns_names import DnsNames
 from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
 from meshproxy.upstream.health_check import HealthChecker
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
-from meshproxy.upstream.pool import PoolSettings
+from meshproxy.upstream.services import UpstreamServices
 
 _log = logging.getLogger(__name__)
 
 _MAX_ORIGINAL_DST_ENDPOINTS = 1024
 """Addresses remembered by one ORIGINAL_DST cluster; an idle one makes room when a new one comes."""
-
-
-def _uncounted(*what: str) -> None:
-    """For those who do not count."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamServices:
-    """What every cluster of a worker shares."""
-
-    connector: Connector
-    clock: Clock
-    tasks: TaskGroupRegistry
-    codec: Codec
-    """Reads what upstreams answer."""
-    rng: random.Random
-    pool: PoolSettings
-    on_connect_failed: Callable[[str, ConnectFailed], None]
-    """(cluster, error): for counting; policies hear of it through the waiter."""
-    on_outlier: Callable[[str, OutlierEvent, int], None]
-    """(cluster, event, endpoints ejected now): for counting."""
-    on_overflow: Callable[[str, str], None] = _uncounted
-    """(cluster, limit): for counting."""
-    on_breaker_opened: Callable[[str], None] = _uncounted
-    """(cluster): for counting."""
-    on_health_check: Callable[[str, str], None] = _uncounted
-    """(cluster, result): for counting."""
-    on_lookup: Callable[[str, str], None] = _uncounted
-    """(cluster, result): for counting."""
-    look_up: Callable[[str], Awaitable[list[str]]] = look_up
-    """Addresses of a name. Raises OSError."""
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """For so many seconds."""
 
 
 class ClusterRuntime:
@@ -164,9 +128,7 @@ class ClusterRuntime:
         live: list[EndpointRuntime] = []
         for endpoint in endpoints:
             target = self._target(endpoint)
-            runtime = kept.pop(
-                (endpoint.address, endpoint.port, endpoint.spiffe_id, target.tls is not None), None
-            )
+            runtime = kept.pop((endpoint.address, endpoint.port, endpoint.spiffe_id, target.security), None)
             if runtime is None:
                 now = self._services.clock.monotonic()
                 runtime = EndpointRuntime(endpoint, target, self._pool, now)
@@ -211,12 +173,13 @@ class ClusterRuntime:
             address=endpoint.address,
             port=endpoint.port,
             connect_timeout=cluster.connect_timeout,
-            tls=self._tls_for(endpoint),
+            tls=None if isinstance(tls, OriginTls) else tls,
+            origin=tls if isinstance(tls, OriginTls) else None,
             spiffe_id=endpoint.spiffe_id,
             bind_address=cluster.bind_address_v6 if ":" in endpoint.address else cluster.bind_address,
         )
 
-    def _tls_for(self, endpoint: Endpoint) -> UpstreamTls | None:
+    def _tls_for(self, endpoint: Endpoint) -> UpstreamTls | OriginTls | None:
         """The first transport socket match whose criteria the endpoint's metadata meets, else the default."""
         metadata = set(endpoint.transport_socket_match)
         for match in self.cluster.transport_socket_matches:

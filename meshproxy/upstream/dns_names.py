@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from meshproxy.config.dns import DnsSettings, LookupFamily
+from meshproxy.config.dns import DnsSettings
 from meshproxy.config.model import Endpoint
-
-if TYPE_CHECKING:
-    from meshproxy.upstream.cluster import UpstreamServices
+from meshproxy.upstream.lookup import of_family
+from meshproxy.upstream.services import UpstreamServices
 
 _log = logging.getLogger(__name__)
 
@@ -28,31 +26,6 @@ MAX_ADDRESSES: Final = 256
 """Of one name; more are left out."""
 _JITTER: Final = 0.1
 """Share of the interval added at random at most, so that proxies do not all ask at once."""
-
-
-async def look_up(name: str) -> list[str]:
-    """Its addresses, as the machine's resolver orders them. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def of_family(addresses: Iterable[str], family: LookupFamily) -> list[str]:
-    """Those that are wanted."""
-    known = list(addresses)
-    four = [address for address in known if ":" not in address]
-    six = [address for address in known if ":" in address]
-    match family:
-        case LookupFamily.V4_ONLY:
-            return four
-        case LookupFamily.V6_ONLY:
-            return six
-        case LookupFamily.V4_PREFERRED:
-            return four or six
-        case LookupFamily.AUTO:
-            return six or four
-        case LookupFamily.ALL:
-            return known
 
 
 class DnsNames:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from meshproxy.config.health_check import HealthCheck, HttpCheck, TcpCheck
 from meshproxy.http.events import END, Event, Framing, Response, ResponseHead
@@ -19,9 +19,7 @@ from meshproxy.policy.health_state import DEGRADED, IMMEDIATE_FAIL, CheckResult,
 from meshproxy.upstream.connector import ConnectFailed, Connector
 from meshproxy.upstream.endpoint import EndpointRuntime
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
-
-if TYPE_CHECKING:
-    from meshproxy.upstream.cluster import UpstreamServices
+from meshproxy.upstream.services import UpstreamServices
 
 _log = logging.getLogger(__name__)
 

@@ -34,10 +34,10 @@ from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.transport.connection_limit import allowed_connections
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
-from meshproxy.upstream.cluster import UpstreamServices
 from meshproxy.upstream.connector import Connector
 from meshproxy.upstream.origin_dialler import OriginDialler
 from meshproxy.upstream.pool import PoolSettings
+from meshproxy.upstream.services import UpstreamServices
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.policy.outlier import FailureKind
 from meshproxy.tasks import TaskGroupRegistry
-from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
+from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import Connector
 from meshproxy.upstream.endpoint import EndpointRuntime
 from meshproxy.upstream.pool import PoolSettings
+from meshproxy.upstream.services import UpstreamServices
 
 HERE = ("", 0)
 OUTLIER = OutlierDetection(consecutive_5xx=2, always_eject_one_host=True, max_ejection_percent=40)

@@ -46,10 +46,10 @@ from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.listener import ListenerServices
-from meshproxy.upstream.cluster import UpstreamServices
 from meshproxy.upstream.connector import Connector
 from meshproxy.upstream.origin_dialler import OriginDialler
 from meshproxy.upstream.pool import PoolSettings
+from meshproxy.upstream.services import UpstreamServices
 
 OWN = WorkloadIdentity(workload="web", namespace="shop", app="web", version="v1", service_account="web")
 

@@ -13,7 +13,7 @@ from meshproxy.config.model import Cluster, ClusterType, Endpoint
 from meshproxy.config.route import WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.proxy import worker
-from meshproxy.upstream.dns_names import look_up, of_family
+from meshproxy.upstream.lookup import look_up, of_family
 from tests.unit.meshproxy.proxy.harness import Mesh, http_listener, running, snapshot
 from tests.unit.meshproxy.proxy.sleeper import Sleeper
 from tests.unit.meshproxy.proxy.test_outlier import Answers, serving, statuses

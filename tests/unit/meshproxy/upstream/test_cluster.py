@@ -14,9 +14,10 @@ from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.policy.outlier import OutlierEvent
 from meshproxy.tasks import TaskGroupRegistry
-from meshproxy.upstream.cluster import ClusterRuntime, UpstreamServices
+from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
 from meshproxy.upstream.pool import PoolSettings
+from meshproxy.upstream.services import UpstreamServices
 
 ONE, TWO = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
 HERE = ("", 0)
