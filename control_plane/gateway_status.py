@@ -1,4 +1,4 @@
-"""Writes back to Gateways, GatewayClasses and BackendTLSPolicies what became of them.
+"""Writes back to Gateways, their classes, BackendTLSPolicies and Ingresses what became of them.
 
 `attachment/gateway_listener.py` decides (pure); here it is stored, only where something changed.
 """
@@ -15,6 +15,7 @@ from control_plane.attachment.gateway_listener import (
     served_listeners,
 )
 from control_plane.attachment.gateway_parent import supported_kinds
+from control_plane.attachment.ingress import gateway_of
 from control_plane.discovery.gateway import CONTROLLER, GatewayObject
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
@@ -23,7 +24,7 @@ from control_plane.resources.manifest import Manifest, ObjectKey, section
 from control_plane.resources.timestamp import rfc3339
 from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 
-KINDS = ("Gateway", "GatewayClass", "BackendTLSPolicy")
+KINDS = ("Gateway", "GatewayClass", "BackendTLSPolicy", "Ingress")
 _MAX_ADDRESSES = 16
 
 _log = logging.getLogger(__name__)
@@ -105,10 +106,21 @@ def backend_tls_status(key: ObjectName, registry: Registry) -> _Status:
     return policy.generation, {"ancestors": ancestors}
 
 
+def ingress_status(key: ObjectName, registry: Registry) -> _Status:
+    """None when it is of no class of ours."""
+    ingress = registry.gateways.ingresses.get(key)
+    gateway = gateway_of(ingress, registry) if ingress is not None else None
+    if ingress is None or gateway is None:
+        return None
+    found = [{"ip": ip} for ip in registry.gateway_addresses(gateway.key)]
+    return ingress.generation, {"loadBalancer": {"ingress": found}}
+
+
 _MAKERS: Mapping[str, Callable[[ObjectName, Registry], _Status]] = {
     "Gateway": gateway_status,
     "GatewayClass": class_status,
     "BackendTLSPolicy": backend_tls_status,
+    "Ingress": ingress_status,
 }
 
 

@@ -33,7 +33,16 @@ from control_plane.resources.tls_route import TlsRoute
 
 ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
 ENTRY_KIND = ServiceEntry.KIND
-GATEWAY_KINDS = ("GatewayClass", "Gateway", "Secret", "ConfigMap", "Namespace", "BackendTLSPolicy")
+INGRESS_KINDS = ("IngressClass", "Ingress")
+GATEWAY_KINDS = (
+    "GatewayClass",
+    "Gateway",
+    "Secret",
+    "ConfigMap",
+    "Namespace",
+    "BackendTLSPolicy",
+    *INGRESS_KINDS,
+)
 WATCHED_KINDS = (
     *("Service", "EndpointSlice", "Pod", "Node", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND),
     *GATEWAY_KINDS,
@@ -177,6 +186,7 @@ class Index:
         keys = [ObjectKey("GatewayClass", "", name) for name in index.classes]
         keys += [ObjectKey("Gateway", key.namespace, key.name) for key in index.gateways]
         keys += [ObjectKey("BackendTLSPolicy", key.namespace, key.name) for key in index.backend_tls]
+        keys += [ObjectKey("Ingress", key.namespace, key.name) for key in index.ingresses]
         attached = (
             route for key in index.gateways for route in self.registry.routes.attached_to_gateway(key)
         )
@@ -222,11 +232,14 @@ class Index:
         served = self._gateways_served(old)
         return Change(own | _of_services(self.registry.remove_workload(key)), served)
 
-    @staticmethod
-    def _gateways_served(*pods: Workload | None) -> frozenset[ObjectKey]:
-        """Gateways whose addresses may be others now."""
+    def _gateways_served(self, *pods: Workload | None) -> frozenset[ObjectKey]:
+        """Gateways, and Ingresses, whose addresses may be others now."""
         named = [(pod.key.namespace, dict(pod.labels).get(GATEWAY_LABEL)) for pod in pods if pod is not None]
-        return frozenset(ObjectKey("Gateway", namespace, name) for namespace, name in named if name)
+        served = [ObjectKey("Gateway", namespace, name) for namespace, name in named if name]
+        if served:
+            ingresses = self.registry.gateways.ingresses
+            served += [ObjectKey("Ingress", key.namespace, key.name) for key in ingresses]
+        return frozenset(served)
 
     def _put_route(self, route: Route) -> Change:
         routes = self.registry.routes

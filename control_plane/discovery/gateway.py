@@ -13,11 +13,18 @@ from typing import Final, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from control_plane.discovery.ingress import (
+    IngressClassObject,
+    IngressObject,
+    ingress_class_object,
+    ingress_object,
+)
 from control_plane.discovery.model import ObjectName
 from control_plane.resources.backend_tls_policy import BackendTlsPolicy, BackendTlsPolicySpec
 from control_plane.resources.config_map import ConfigMap
 from control_plane.resources.gateway import Gateway, GatewaySpec
 from control_plane.resources.gateway_class import GatewayClass, GatewayClassSpec
+from control_plane.resources.ingress import Ingress, IngressClass
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.secret import TLS_KEYS, TLS_TYPE, Secret
 
@@ -88,6 +95,8 @@ class GatewayIndex:
         """PEM of ConfigMaps with `ca.crt`."""
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.backend_tls: dict[ObjectName, BackendTls] = {}
+        self.ingresses: dict[ObjectName, IngressObject] = {}
+        self.ingress_classes: dict[str, IngressClassObject] = {}
 
     def is_ours(self, gateway: GatewayObject) -> bool:
         """Whether its class exists and names our controller."""
@@ -142,6 +151,14 @@ class GatewayIndex:
         key = ObjectName(meta.namespace, meta.name)
         made = BackendTls(key, meta.creation_timestamp, meta.generation, resource.spec)
         return self._put(self.backend_tls, key, made)
+
+    def put_ingress(self, resource: Ingress) -> bool:
+        made = ingress_object(resource)
+        return self._put(self.ingresses, made.key, made)
+
+    def put_ingress_class(self, resource: IngressClass) -> bool:
+        made = ingress_class_object(resource)
+        return self._put(self.ingress_classes, made.name, made)
 
     def _put(self, known: dict[K, V], key: K, value: V) -> bool:
         if known.get(key) == value:

@@ -8,11 +8,12 @@ from control_plane.resources.backend_tls_policy import BackendTlsPolicy
 from control_plane.resources.config_map import ConfigMap
 from control_plane.resources.gateway import Gateway
 from control_plane.resources.gateway_class import GatewayClass
+from control_plane.resources.ingress import Ingress, IngressClass
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.secret import Secret
 
-_WITH_STATUS = ("Gateway", "GatewayClass", "BackendTLSPolicy")
+_WITH_STATUS = ("Gateway", "GatewayClass", "BackendTLSPolicy", "Ingress")
 
 
 def put(index: GatewayIndex, manifest: Manifest) -> bool:
@@ -28,6 +29,10 @@ def put(index: GatewayIndex, manifest: Manifest) -> bool:
             return index.put_config_map(ConfigMap.parse(manifest))
         case "Namespace":
             return index.put_namespace(Namespace.parse(manifest))
+        case "Ingress":
+            return index.put_ingress(Ingress.parse(manifest))
+        case "IngressClass":
+            return index.put_ingress_class(IngressClass.parse(manifest))
         case _:
             return index.put_backend_tls(BackendTlsPolicy.parse(manifest))
 
@@ -45,6 +50,10 @@ def delete(index: GatewayIndex, kind: str, key: ObjectName) -> bool:
             return index.remove(index.authorities, key)
         case "Namespace":
             return index.remove(index.namespaces, key.name)
+        case "Ingress":
+            return index.remove(index.ingresses, key)
+        case "IngressClass":
+            return index.remove(index.ingress_classes, key.name)
         case _:
             return index.remove(index.backend_tls, key)
 

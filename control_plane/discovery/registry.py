@@ -100,6 +100,12 @@ class Registry:
         found = self.gateways.gateways.get(ObjectName(pod.namespace, name))
         return found if found is not None and self.gateways.is_ours(found) else None
 
+    def port_number(self, service: ObjectName, name: str) -> int | None:
+        """Of the Service's port called `name`."""
+        found = self._services.get(service)
+        ports = found.ports if found is not None else ()
+        return next((port.number for port in ports if port.name == name), None)
+
     def gateway_addresses(self, gateway: ObjectName) -> tuple[str, ...]:
         """Of the pods that serve a Gateway, sorted."""
         label = (GATEWAY_LABEL, gateway.name)

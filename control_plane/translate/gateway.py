@@ -38,6 +38,7 @@ from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import 
 )
 from control_plane.attachment.gateway_listener import ServedListener, served_listeners
 from control_plane.attachment.hostname import specificity
+from control_plane.attachment.ingress import with_ingresses
 from control_plane.discovery.gateway import PROXY_PROTOCOL, TRUSTED_HOPS, GatewayObject
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
@@ -63,7 +64,8 @@ def gateway_resources(
     gateway: GatewayObject, registry: Registry, client: Client
 ) -> Iterator[GatewayResource]:
     """Everything a pod of the Gateway has beside clusters and endpoints."""
-    usable = [one for one in served_listeners(gateway, registry) if one.is_served]
+    own = [one for one in served_listeners(gateway, registry) if one.is_served]
+    usable = with_ingresses(gateway, own, registry)
     ports = sorted({one.listener.port for one in usable})
     for port in ports:
         of_port = [one for one in usable if one.listener.port == port]

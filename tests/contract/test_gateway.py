@@ -252,3 +252,77 @@ async def test_a_new_secret_is_in_the_next_handshake():
         with pytest.raises(REFUSED):
             await ask(mesh, 443, "old.example", tls=gw.CA.client())
     await upstream.stop()
+
+
+INGRESS_CLASS: Manifest = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "IngressClass",
+    "metadata": {"name": "mesh"},
+    "spec": {
+        "controller": "meshproxy.io/ingress-controller",
+        "parameters": {
+            "apiGroup": "gateway.networking.k8s.io",
+            "kind": "Gateway",
+            "name": "gw",
+            "scope": "Namespace",
+            "namespace": "edge",
+        },
+    },
+}
+
+
+def ingress(name: str, *rules: Manifest, **spec: object) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": build.meta(name, "edge"),
+        "spec": {"ingressClassName": "mesh", "rules": list(rules), **spec},
+    }
+
+
+def to(service: str, port: int | str) -> Manifest:
+    return {"service": {"name": service, "port": {"number" if isinstance(port, int) else "name": port}}}
+
+
+def paths(host: str, *found: tuple[str, str, Manifest]) -> Manifest:
+    http = {"paths": [{"pathType": kind, "path": path, "backend": backend} for kind, path, backend in found]}
+    return {"host": host, "http": http} if host else {"http": http}
+
+
+@pytest.mark.parametrize("own", [(), (gw.listener("web", 80), gw.https("secure", 443, "a.example"))])
+async def test_ingresses_are_served_by_the_gateway_of_their_class(own):
+    a, rest = await upstream_of([], b"a"), await upstream_of([], b"r")
+    listeners = own or (gw.listener("other", 8080),)
+    rule = paths("a.example", ("Prefix", "/a", to("a", "http")), ("Exact", "/exact", to("a", 8080)))
+    tls = [{"hosts": ["a.example"], "secretName": "cert"}]
+    manifests = (
+        gw.gateway(*listeners),
+        gw.secret("cert", "a.example"),
+        *gw.app("a", a.port),
+        *gw.app("r", rest.port),
+        INGRESS_CLASS,
+        ingress("one", rule, tls=tls),
+        ingress("rest", paths("b.example"), defaultBackend=to("r", 8080))
+        | {"spec": {"ingressClassName": "mesh", "defaultBackend": to("r", 8080)}},
+    )
+    async with gw.running_gateway(*manifests) as mesh:
+        for host, path, status in (
+            ("a.example", "/a/x", 200),
+            ("a.example", "/exact", 200),
+            ("a.example", "/exact/x", 404),
+            ("c.example", "/any", 200),
+        ):
+            assert (await ask(mesh, 80, host, path)).startswith(f"HTTP/1.1 {status} "), (host, path)
+        assert (await ask(mesh, 443, "a.example", "/a", tls=gw.CA.client())).startswith("HTTP/1.1 200 ")
+    for upstream in (a, rest):
+        await upstream.stop()
+
+
+async def test_an_ingress_without_a_class_of_ours_is_nobodys():
+    manifests = (
+        gw.gateway(gw.listener("web", 80)),
+        {**INGRESS_CLASS, "spec": {"controller": "example.com/other"}},
+        ingress("one", paths("", ("Prefix", "/", to("a", 8080)))),
+    )
+    async with gw.running_gateway(*manifests) as mesh:
+        assert (await ask(mesh, 80, "a")).startswith("HTTP/1.1 404 ")

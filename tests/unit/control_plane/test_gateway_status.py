@@ -9,13 +9,14 @@ from control_plane.gateway_status import (
     backend_tls_status,
     class_status,
     gateway_status,
+    ingress_status,
     write_gateway_status,
 )
 from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.status import parent_statuses
 from control_plane.store.api import ObjectNotFound, VersionConflict
 from tests import gateway_mesh as gw
-from tests.contract.test_gateway import backend_tls
+from tests.contract.test_gateway import INGRESS_CLASS, backend_tls, ingress, paths, to
 from tests.unit.control_plane import manifest_builder as build
 
 KEY = ObjectName("edge", "gw")
@@ -320,3 +321,15 @@ async def test_what_other_controllers_say_of_a_policy_stays() -> None:
         "example.com/other",
         "meshproxy.io/gateway-controller",
     ]
+
+
+def test_an_ingress_is_told_the_addresses_of_its_gateway() -> None:
+    rule = paths("", ("Prefix", "/", to("app", 8080)))
+    index = gw.index_of(gw.gateway(gw.listener("web", 80)), INGRESS_CLASS, ingress("one", rule))
+    found = ingress_status(ObjectName("edge", "one"), index.registry)
+    assert found == (1, {"loadBalancer": {"ingress": [{"ip": "10.244.0.9"}]}})
+    assert ObjectKey("Ingress", "edge", "one") in index.delete("Pod", "edge", "gw-1").routes
+    index.delete("IngressClass", "", "mesh")
+    assert ingress_status(ObjectName("edge", "one"), index.registry) is None
+    index.delete("Ingress", "edge", "one")
+    assert ingress_status(ObjectName("edge", "one"), index.registry) is None
