@@ -34,6 +34,7 @@ from control_plane.resources.manifest import (
     uid_of,
 )
 from control_plane.resources.namespace import Namespace
+from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
 from control_plane.resources.service_account import ServiceAccount
@@ -41,8 +42,9 @@ from injector.errors import InjectionError
 from injector.patch import inject
 from lab.deployment_plan import deployment_status, is_owned, plan_pods, pod_manifest, template_hash
 from lab.endpoint_plan import MANAGED_BY_LABEL, MANAGER, endpoint_slices
-from lab.kubelet import NODE_NAME, run_until
+from lab.kubelet import run_until
 from lab.paths import LabPaths
+from lab.zone import LabNode, node_for, nodes_of
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,15 @@ _RETRY = 0.5
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """As Kubernetes: no vowels, so that no words are formed."""
 _SUFFIX_LENGTH = 5
-_MODELS: tuple[type[Resource], ...] = (Namespace, ServiceAccount, Deployment, Pod, Service, EndpointSlice)
+_MODELS: tuple[type[Resource], ...] = (
+    Namespace,
+    ServiceAccount,
+    Deployment,
+    Pod,
+    Service,
+    EndpointSlice,
+    Node,
+)
 
 Kind = TypeVar("Kind", bound=Resource)
 
@@ -105,7 +115,9 @@ class ObjectCache:
 class Controller:
     """All controllers of the lab."""
 
-    def __init__(self, client: ApiClient, rng: random.Random) -> None:
+    def __init__(self, client: ApiClient, rng: random.Random, zones: str = "") -> None:
+        """`zones`: as `nodes_of` takes them."""
+        self._nodes = nodes_of(zones)
         self._client = client
         self._rng = rng
         self._cache = ObjectCache()
@@ -153,7 +165,8 @@ class Controller:
 
     async def round(self) -> bool:
         """False when something was refused; the rest was done, and the round is to be repeated."""
-        steps = [("service accounts", self._keep_service_accounts())]
+        steps = [(f"Node {node.name}", self._keep_node(node)) for node in self._nodes]
+        steps += [("service accounts", self._keep_service_accounts())]
         steps += [(f"Service {_name(s)}", self._keep_slices(s)) for s in self._cache.all(Service)]
         steps += [(f"Pod {_name(p)}", self._admit(p)) for p in self._cache.all(Pod) if not p.spec.node_name]
         steps += [(f"Deployment {_name(d)}", self._keep_deployment(d)) for d in self._cache.all(Deployment)]
@@ -164,6 +177,10 @@ class Controller:
         return is_complete
 
     # Admission
+
+    async def _keep_node(self, node: LabNode) -> None:
+        if node.topology and self._cache.get("Node", "", node.name) is None:
+            self._cache.put(await self._client.create(node.manifest))
 
     async def _keep_service_accounts(self) -> None:
         """Each ServiceAccount a Pod names: manifests for the lab may leave them out."""
@@ -187,8 +204,17 @@ class Controller:
         except InjectionError as error:
             await self._refuse(manifest, str(error))
             return
-        spec = {**section(patched, "spec"), "nodeName": NODE_NAME}
-        self._cache.put(await self._client.update({**patched, "spec": spec}))
+        bound = (other.spec.node_name for other in self._cache.all(Pod))
+        node = node_for(pod.spec.node_selector, self._nodes, bound)
+        if node is None:
+            names = ", ".join(one.name for one in self._nodes)
+            await self._refuse(manifest, f"spec.nodeSelector: no node has these labels; there is {names}")
+            return
+        meta = section(patched, "metadata")
+        labels = {**section(meta, "labels"), **node.topology}
+        spec = {**section(patched, "spec"), "nodeName": node.name}
+        bound_pod = {**patched, "metadata": {**meta, "labels": labels}, "spec": spec}
+        self._cache.put(await self._client.update(bound_pod))
 
     async def _refuse(self, manifest: Manifest, message: str) -> None:
         """Say in the Pod's status why it is not started."""
@@ -274,13 +300,13 @@ def _unversioned(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": meta}
 
 
-async def run(paths: LabPaths) -> None:
+async def run(paths: LabPaths, zones: str) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
-        controller = Controller(client, random.Random())
+        controller = Controller(client, random.Random(), zones)
         await run_until(stop, [controller.run(), *controller.watches()])
 
 
@@ -288,11 +314,12 @@ def main() -> None:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="lab.controller")
     parser.add_argument("--root", type=Path, required=True, help="the lab's directory")
+    parser.add_argument("--zones", default="", help="names, or region/name, separated by commas")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(LabPaths(arguments.root)))
+        asyncio.run(run(LabPaths(arguments.root), arguments.zones))
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ from lab.pod_worker import NodeServices, PodWorker
 from lab.sandbox import runtime_paths, view_mounts
 from lab.service_table import dns_names, external_names, vip_ports
 from lab.service_vip import LocalPort, TransportProtocol, ruleset
+from lab.zone import is_node
 
 _log = logging.getLogger(__name__)
 
-NODE_NAME = "node"
 _LOG_CHECK_PERIOD = 10.0
 """Seconds between checks of the size of the container logs."""
 _DNS_PORT = 53
@@ -110,7 +110,7 @@ class Kubelet:
                 self._end(self._workers.pop(uid))
         elif worker is not None:
             worker.on_modified(event.object)
-        elif section(event.object, "spec").get("nodeName") == self._services.node_name:
+        elif is_node(str(section(event.object, "spec").get("nodeName", ""))):
             self._begin(uid, event)
 
     def _begin(self, uid: str, event: WatchEvent) -> None:
@@ -170,7 +170,7 @@ async def run(paths: LabPaths) -> None:
     await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, _DNS_PORT))
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         view = tuple(view_mounts(runtime_paths()))
-        kubelet = Kubelet(NodeServices(client, node, NODE_NAME, paths, view))
+        kubelet = Kubelet(NodeServices(client, node, paths, view))
         tables = ServiceTables(node, server)
         loops: list[Coroutine[Any, Any, None]] = [
             client.list_and_watch("Pod", kubelet.on_pod, on_synced=kubelet.on_synced),

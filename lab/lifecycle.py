@@ -78,6 +78,7 @@ def start(paths: LabPaths, options: LabOptions) -> "subprocess.Popen[bytes]":
         *("--mtls-mode", options.mtls_mode),
         *("--outbound-traffic-policy", options.outbound_traffic_policy),
         *("--leaf-ttl", str(options.leaf_ttl)),
+        *("--zones", options.zones),
     ]
     with open(paths.process_log("supervisor"), "ab") as log:
         return subprocess.Popen(

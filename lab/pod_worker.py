@@ -47,7 +47,6 @@ class NodeServices:
 
     client: ApiClient
     node: Node
-    node_name: str
     paths: LabPaths
     view: tuple[Mount, ...]
     """Mounts that make the interpreter reachable in every container."""
@@ -215,7 +214,8 @@ class PodWorker:
         )
 
     def _facts(self) -> PodFacts:
-        return PodFacts(self._pod, self._place.pod_ip, self._place.host_ip, self._services.node_name)
+        node_name = self._pod.spec.node_name
+        return PodFacts(self._pod, self._place.pod_ip, self._place.host_ip, node_name)
 
     async def _config_maps(self) -> dict[str, dict[str, str]]:
         found = {}

@@ -16,6 +16,8 @@ class LabOptions:
     outbound_traffic_policy: str = "ALLOW_ANY"
     leaf_ttl: int = 86400
     """Seconds a workload's certificate is valid."""
+    zones: str = ""
+    """As `lab.zone.nodes_of` takes them."""
 
 
 @dataclass(frozen=True, slots=True)

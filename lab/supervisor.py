@@ -169,8 +169,8 @@ class Supervisor:
         self._note(None, None)
         root = ["--root", str(self._paths.root)]
         async with asyncio.TaskGroup() as group:
-            for name in ("kubelet", "controller"):
-                command = [*_python(f"lab.{name}"), *root]
+            for name, more in {"kubelet": [], "controller": ["--zones", self._options.zones]}.items():
+                command = [*_python(f"lab.{name}"), *root, *more]
                 group.create_task(self._keep(name, functools.partial(list, command)))
 
     async def _register(self) -> None:
@@ -244,11 +244,12 @@ def main() -> None:
     parser.add_argument("--mtls-mode", default="STRICT")
     parser.add_argument("--outbound-traffic-policy", default="ALLOW_ANY")
     parser.add_argument("--leaf-ttl", type=int, default=86400, help="seconds")
+    parser.add_argument("--zones", default="")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     _compile_packages()
-    options = LabOptions(given.mtls_mode, given.outbound_traffic_policy, given.leaf_ttl)
+    options = LabOptions(given.mtls_mode, given.outbound_traffic_policy, given.leaf_ttl, given.zones)
     asyncio.run(_serve(LabPaths(given.root), options))
 
 

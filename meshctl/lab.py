@@ -25,6 +25,7 @@ from lab.pod_record import PodRecord, find_pod
 from lab.progress import Waiting, reason, waiting_for
 from lab.state import LabOptions, read_state
 from lab.topology import Declared
+from lab.zone import nodes_of
 from meshctl.manifest_files import files_option, read_manifests
 from meshctl.pod_command import command_beside
 
@@ -59,6 +60,11 @@ def lab() -> None:
     show_default=True,
     help="Seconds a certificate lives.",
 )
+@click.option(
+    "--zones",
+    default="",
+    help="Zones to spread pods over: names, or region/name, separated by commas.",
+)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every pod is ready.")
 @click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait.")
 def up(
@@ -67,6 +73,7 @@ def up(
     mtls_mode: str,
     outbound_traffic_policy: str,
     leaf_ttl: int,
+    zones: str,
     wait: bool,
     timeout: float,
 ) -> None:
@@ -75,7 +82,11 @@ def up(
     give_up_at = time.monotonic() + timeout
     declared = read_manifests(files)
     try:
-        daemon = lifecycle.start(paths, LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl))
+        nodes_of(zones)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--zones") from error
+    try:
+        daemon = lifecycle.start(paths, LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl, zones))
     except LabError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"starting lab {name} …")

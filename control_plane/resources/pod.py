@@ -57,7 +57,8 @@ class PodSpec(Model):
     scheduler_name: str = "default-scheduler"
     image_pull_secrets: Items[LocalObjectReference] = ()
     affinity: NotSupported = None
-    node_selector: NotSupported = None
+    node_selector: Labels = Field(default_factory=dict)
+    """Labels of the node that the lab binds it to."""
     tolerations: NotSupported = None
     topology_spread_constraints: NotSupported = None
     dns_config: NotSupported = None

@@ -18,7 +18,7 @@ from control_plane.resources.manifest import (
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.pod import Pod
 from lab.controller import Controller, ObjectCache
-from lab.kubelet import NODE_NAME
+from lab.zone import NODE_NAME
 from tests.unit.lab.builders import deployment_manifest, pod_manifest
 
 SERVICE: Manifest = {
@@ -87,9 +87,9 @@ class MemoryApi:
 class World:
     """The API and the controllers."""
 
-    def __init__(self, *applied: Manifest) -> None:
+    def __init__(self, *applied: Manifest, zones: str = "") -> None:
         self.api = MemoryApi()
-        self.controller = Controller(cast("ApiClient", self.api), random.Random(1))
+        self.controller = Controller(cast("ApiClient", self.api), random.Random(1), zones)
         for manifest in applied:
             self.api.put(manifest, "ADDED")
 
@@ -232,3 +232,27 @@ def test_the_cache_does_not_bring_back_what_was_deleted() -> None:
     cache.put(versioned(4, uid="another"))
     cache.drop(versioned(3))
     assert len(cache.all(Namespace)) == 1
+
+
+async def test_pods_are_spread_over_the_zones_and_carry_their_labels() -> None:
+    world = World(namespace(), deployment_manifest(4), zones="a,eu/b")
+    assert await world.settle()
+    zone, region = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+    placed = sorted((pod.spec.node_name, pod.metadata.labels.get(zone)) for pod in world.pods())
+    assert placed == [("node-a", "a")] * 2 + [("node-eu-b", "b")] * 2
+    assert {pod.metadata.labels.get(region, "") for pod in world.pods()} == {"", "eu"}
+    assert sorted(key.name for key in world.api.objects if key.kind == "Node") == ["node-a", "node-eu-b"]
+
+
+async def test_a_pod_may_ask_for_its_zone() -> None:
+    selector = {"topology.kubernetes.io/zone": "b"}
+    chosen, lost = (
+        pod_manifest("one", nodeSelector=selector),
+        pod_manifest("two", nodeSelector={"disk": "ssd"}),
+    )
+    world = World(namespace(), chosen, lost, zones="a,b")
+    await world.settle()
+    nodes = {pod.metadata.name: pod.spec.node_name for pod in world.pods()}
+    assert nodes == {"one": "node-b", "two": ""}
+    refused = next(pod for pod in world.pods() if pod.metadata.name == "two")
+    assert "no node has these labels; there is node-a, node-b" in refused.status.conditions[0].message
