@@ -18,7 +18,7 @@ import yaml
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.registry import BY_KIND
 from tests.parity.step import Step
-from tests.parity.upstream import HTTP_PORT, OK, TCP_PORT, Answer
+from tests.parity.upstream import HTTP_PORT, OK, TCP_PORT, TLS_PORT, Answer
 
 NAMESPACE = "shop"
 GATEWAY = "edge"
@@ -61,6 +61,8 @@ class Case:
     services: Mapping[str, tuple[Pod, ...]] = field(default_factory=lambda: {"a": ONE})
     protocol: str = "http"
     """`http`: the Services have one port, 8080; `tcp` and `tls`: 9000."""
+    upstream_tls: bool = False
+    """The endpoints speak TLS themselves."""
     at_gateway: bool = False
     """Clients are outside and call the Gateway `edge`; HTTPRoutes have the first Service's Host as their
     hostname unless they say another."""
@@ -78,6 +80,10 @@ class Case:
     @property
     def port(self) -> int:
         return HTTP_PORT if self.protocol == "http" else TCP_PORT
+
+    @property
+    def target_port(self) -> int:
+        return TLS_PORT if self.upstream_tls else self.port
 
     @property
     def first(self) -> str:
@@ -229,7 +235,7 @@ def _slices(case: Case, service: str, placed: Sequence[Placed]) -> Iterator[Mani
             "metadata": _meta(name + suffix, namespace, labels),
             "addressType": "IPv4",
             "endpoints": [_endpoint(case, one) for one in chosen],
-            "ports": [{"name": case.protocol, "port": case.port + 1 if refusing else case.port}],
+            "ports": [{"name": case.protocol, "port": case.target_port + refusing}],
         }
 
 

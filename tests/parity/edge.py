@@ -9,6 +9,7 @@ from functools import cache
 
 from control_plane.discovery.gateway import CONTROLLER
 from control_plane.resources.manifest import Manifest
+from meshproxy.identity.contexts import load_key_pair
 from tests.parity.case import GATEWAY
 from tests.unit.meshproxy.proxy.outside import Authority, authority
 
@@ -27,6 +28,15 @@ def client_tls() -> ssl.SSLContext:
     return _authority().client()
 
 
+@cache
+def backend_tls() -> ssl.SSLContext:
+    """Of upstream servers that speak TLS themselves, as `backend.example.com`."""
+    chain, key = _authority().issue("backend.example.com")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_key_pair(context, key + chain)
+    return context
+
+
 def manifests() -> Iterator[Manifest]:
     yield {
         "apiVersion": _API,
@@ -41,6 +51,12 @@ def manifests() -> Iterator[Manifest]:
         "metadata": {"name": "certificate", "namespace": "shop"},
         "type": "kubernetes.io/tls",
         "data": {"tls.crt": b64encode(chain).decode(), "tls.key": b64encode(key).decode()},
+    }
+    yield {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "authority", "namespace": "shop"},
+        "data": {"ca.crt": _authority().pem},
     }
     yield {
         "apiVersion": _API,

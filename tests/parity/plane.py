@@ -160,7 +160,7 @@ async def running_plane(name: str, *, is_gateway: bool) -> AsyncIterator[Plane]:
         stack.callback(control_plane.stop)
         ports = await asyncio.to_thread(control_plane.ready)
         upstreams = Upstreams()
-        await upstreams.start(network)
+        await upstreams.start(network, edge.backend_tls())
         stack.callback(upstreams.stop)
         api = await stack.enter_async_context(control_plane.client())
         for manifest in _foundation(is_gateway):

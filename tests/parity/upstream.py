@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.contract.network_namespace import NetworkNamespace
 
-HTTP_PORT, TCP_PORT = 8080, 9000
+HTTP_PORT, TCP_PORT, TLS_PORT = 8080, 9000, 9443
 NAMED = "x-upstream"
 """Response header with the endpoint's name."""
 
@@ -76,10 +77,12 @@ class Upstreams:
         self.arrived = asyncio.Condition()
         """Notified of every request."""
 
-    async def start(self, network: NetworkNamespace) -> None:
-        for port, handler in ((HTTP_PORT, self._serve_http), (TCP_PORT, self._greet)):
+    async def start(self, network: NetworkNamespace, tls: ssl.SSLContext) -> None:
+        """`tls`: of the port on which HTTP is served over TLS."""
+        serving = ((HTTP_PORT, self._serve_http, None), (TCP_PORT, self._greet, None))
+        for port, handler, context in (*serving, (TLS_PORT, self._serve_http, tls)):
             listening = network.listen("0.0.0.0", port)
-            self._servers.append(await asyncio.start_server(handler, sock=listening))
+            self._servers.append(await asyncio.start_server(handler, sock=listening, ssl=context))
 
     def stop(self) -> None:
         for server in self._servers:

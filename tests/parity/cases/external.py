@@ -188,6 +188,24 @@ _ENTRY_TLS = Case(
     protocol="tls",
 )
 
+_EXTERNAL_NAME = Case(
+    "external-name-of-a-service",
+    ("3.20",),
+    ("Service externalName",),
+    """
+    kind: Service
+    name: $case-alias
+    spec:
+      type: ExternalName
+      externalName: $a.shop.svc.cluster.local
+      ports: [{name: http, port: 8080}]
+    """,
+    (
+        ask("/x", at="a", host="external-name-of-a-service-alias.shop:8080"),
+        ask("/x", at="a", host="external-name-of-a-service-alias"),
+    ),
+)
+
 _INBOUND = Case(
     "mesh-tls-to-a-pod",
     ("3.4",),
@@ -220,5 +238,6 @@ CASES = (
     _DNS,
     _WILDCARD,
     _ENTRY_TLS,
+    _EXTERNAL_NAME,
     _INBOUND,
 )

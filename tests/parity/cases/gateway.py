@@ -316,6 +316,39 @@ _LIMITED = Case(
     at_gateway=True,
 )
 
+_BACKEND_TLS = Case(
+    "gateway-tls-to-backends",
+    _ROW,
+    ("BackendTLSPolicy validation.hostname", "BackendTLSPolicy validation.caCertificateRefs"),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - matches: [{path: {value: /wrong}}]
+        backendRefs: [{name: $b, port: 8080}]
+      - backendRefs: [{name: $a, port: 8080}]
+    ---
+    kind: BackendTLSPolicy
+    spec:
+      targetRefs: [{group: "", kind: Service, name: $a}]
+      validation:
+        hostname: backend.example.com
+        caCertificateRefs: [{group: "", kind: ConfigMap, name: authority}]
+    ---
+    kind: BackendTLSPolicy
+    name: $case-wrong
+    spec:
+      targetRefs: [{group: "", kind: Service, name: $b}]
+      validation:
+        hostname: other.example.com
+        caCertificateRefs: [{group: "", kind: ConfigMap, name: authority}]
+    """,
+    (ask("/x", at="a"), ask("/wrong", 503)),
+    _TWO,
+    upstream_tls=True,
+    at_gateway=True,
+)
+
 _PASSTHROUGH = Case(
     "gateway-tls-passthrough",
     ("3.21", "3.18"),
@@ -374,6 +407,7 @@ CASES = (
     _TIMEOUT,
     _FAULT,
     _LIMITED,
+    _BACKEND_TLS,
     _PASSTHROUGH,
     _TCP,
 )
