@@ -45,11 +45,11 @@ class DialTarget:
     """Seconds for TCP and TLS together."""
     tls: UpstreamTls | None = None
     """None: plaintext, or `origin`."""
-    origin: OriginTls | None = None
-    """TLS with a server that is not of the mesh; then `tls` is None."""
     spiffe_id: str = ""
     """The identity this endpoint must prove; empty: one of `tls.san_matchers`."""
     bind_address: str = ""
+    origin: OriginTls | None = None
+    """TLS with a server that is not of the mesh; then `tls` is None."""
 
     @property
     def security(self) -> Security:

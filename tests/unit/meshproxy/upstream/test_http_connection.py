@@ -16,6 +16,9 @@ class Transport:
     def get_extra_info(self, name):
         return None
 
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
     def close(self):
         self.is_closed = True
 
