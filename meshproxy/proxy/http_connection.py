@@ -267,7 +267,11 @@ class HttpServerConnection:
         if not transport.can_write_eof():
             transport.close()
             return
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # asyncio's own transport says so when the peer is gone already
+            transport.close()
+            return
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, transport.close)
 
     def abort(self) -> None:
