@@ -34,6 +34,7 @@ unit: venv
 
 test: lint
 	$(RUN) pytest -q
+	@bash .ci/compiled_tests
 
 test-parity: venv
 	@$(RUN) pytest -q tests/parity
