@@ -7,7 +7,7 @@ Everything else is nobody's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from control_plane.discovery import gateway_change, parse, parse_route
 from control_plane.discovery.entry import ServiceEntry as Entry
@@ -70,6 +70,20 @@ class Index:
 
     def apply(self, manifest: Manifest) -> Change:
         """An object was added or changed. Raises InvalidResource when it cannot be read."""
+        return self._with_services(self._apply(manifest))
+
+    def delete(self, kind: str, namespace: str, name: str) -> Change:
+        """An object is gone."""
+        return self._with_services(self._delete(kind, namespace, name))
+
+    def _with_services(self, change: Change) -> Change:
+        """With the Services that another one came or went beside."""
+        crowded = self.registry.take_crowded()
+        if not crowded:
+            return change
+        return replace(change, routes=change.routes | {ObjectKey("Service", *_parts(key)) for key in crowded})
+
+    def _apply(self, manifest: Manifest) -> Change:
         match manifest.get("kind"):
             case "Service":
                 return self._put_service(Service.parse(manifest))
@@ -97,8 +111,7 @@ class Index:
                 return self._put_of_gateways(manifest)
         return NO_CHANGE
 
-    def delete(self, kind: str, namespace: str, name: str) -> Change:
-        """An object is gone."""
+    def _delete(self, kind: str, namespace: str, name: str) -> Change:
         key = ObjectName(namespace, name)
         match kind:
             case "Service":
@@ -210,7 +223,7 @@ class Index:
     def _put_slice(self, resource: EndpointSlice) -> Change:
         endpoint_slice = parse.endpoint_slice(resource)
         if endpoint_slice is None:
-            return self.delete("EndpointSlice", resource.metadata.namespace, resource.metadata.name)
+            return self._delete("EndpointSlice", resource.metadata.namespace, resource.metadata.name)
         return Change(_of_services(self.registry.put_slice(endpoint_slice)))
 
     def _put_pod(self, resource: Pod) -> Change:
@@ -280,6 +293,10 @@ def _gateways_of(route: Route | None) -> frozenset[ObjectKey]:
     """Their status counts the routes."""
     parents = [ref.key for ref in route.parents if ref.is_gateway] if route else []
     return frozenset(ObjectKey("Gateway", key.namespace, key.name) for key in parents)
+
+
+def _parts(key: ObjectName) -> tuple[str, str]:
+    return key.namespace, key.name
 
 
 def _policy_key(name: PolicyName) -> ObjectKey:

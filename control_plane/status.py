@@ -19,7 +19,9 @@ from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, section
 from control_plane.resources.route_reference import MAX_PARENTS, ParentReference
+from control_plane.resources.service import Service
 from control_plane.resources.service_entry import ServiceEntry
+from control_plane.service_status import write_service_status
 from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 
 _log = logging.getLogger(__name__)
@@ -57,6 +59,10 @@ class StatusWriter:
         for key in sorted(routes):
             if key.kind in POLICY_KINDS:
                 if not await write_policy_status(key, registry, self._store, self._now):
+                    again.add(key)
+                continue
+            if key.kind == Service.KIND:
+                if not await write_service_status(key, registry, self._store, self._now):
                     again.add(key)
                 continue
             if key.kind == ServiceEntry.KIND:
