@@ -63,6 +63,6 @@ def service_with_status(stored: Manifest, registry: Registry, now: Callable[[], 
 def _told(conflict: PortConflict) -> str:
     return (
         f"spec.ports: port {conflict.port.number} declares {conflict.port.protocol.value}, but port "
-        f"{conflict.target} of its pods is {conflict.held_as.value} by Service {conflict.holder.key}, which is "
-        "older"
+        f"{conflict.target} of its pods is {conflict.held_as.value} by Service {conflict.holder.key}, "
+        "which is older"
     )

@@ -1,4 +1,4 @@
-"""Services that declare one port of a pod differently (pure): the oldest says what it is, the others are told.
+"""Services that declare one port of a pod differently (pure): the oldest holds, the others are told.
 
 A port that declares nothing claims nothing.
 """

@@ -35,8 +35,8 @@ def test_the_oldest_declaration_holds_and_the_younger_is_told() -> None:
         assert not {OLD, YOUNG} & index.apply(manifest).routes
     assert index.apply(_slice("young", "tcp")).routes == {OLD, YOUNG}
     assert _told(index, old) is None
-    text = "spec.ports: port 80 declares tcp, but port 8080 of its pods is http by Service shop/old, which is older"
-    assert _told(index, young) == text
+    text = "port 80 declares tcp, but port 8080 of its pods is http by Service shop/old, which is older"
+    assert _told(index, young) == f"spec.ports: {text}"
     told = service_with_status(young, index.registry, lambda: 0.0)
     assert told is not None
     assert YOUNG in index.delete("Service", "shop", "old").routes
