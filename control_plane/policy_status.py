@@ -22,9 +22,6 @@ from control_plane.store.api import ObjectNotFound, Store, VersionConflict
 
 CONTROLLER_NAME = "meshproxy.io/control-plane"
 
-GATEWAYS_KEEP_LIMITS = False
-"""Whether RateLimitPolicies of a Gateway's HTTPRoutes are translated; until then they are not accepted."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +42,7 @@ class KnownTargets:
         if not isinstance(route, HttpRoute):
             return None
         names = tuple(rule.name for rule in route.rules)
-        at_gateway = GATEWAYS_KEEP_LIMITS and any(ref.is_gateway for ref in route.parents)
+        at_gateway = any(ref.is_gateway for ref in route.parents)
         return TargetRoute(names, at_gateway=at_gateway)
 
 

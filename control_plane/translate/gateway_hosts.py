@@ -1,7 +1,7 @@
 """Virtual hosts of a Gateway's listeners (pure): HTTPRoutes by the hosts for which they are attached.
 
-Listeners are isolated: a host belongs to the most specific listener of the port that takes it, and to no other,
-also when that one has no route for it: it then answers 404.
+Listeners are isolated: a host belongs to the most specific listener of the port that takes it, and to no
+other, also when that one has no route for it: it then answers 404.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from control_plane.attachment.precedence import Entry, ordered_entries
 from control_plane.discovery.model import ObjectName, Service
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import GATEWAY_GROUP, HttpRoute, ObjectRef, ReferenceGrant
-from control_plane.translate.policy_routes import apply_to_rules
+from control_plane.policy import effective
+from control_plane.translate.policy_hooks import port_policies
+from control_plane.translate.policy_routes import apply_to_rules, backends_of
+from control_plane.translate.rate_limit import RATE_LIMIT_FILTER, rate_limit_config
 from control_plane.translate.route_action import fill_route
 from control_plane.translate.route_match import route_match
 from control_plane.translate.settings import Client
@@ -81,14 +84,26 @@ def _holder(host: str, listeners: list[ServedListener]) -> ServedListener | None
 def _host(
     host: str, one: ServedListener, routes: list[HttpRoute], registry: Registry, client: Client
 ) -> components.VirtualHost:
-    entries = ordered_entries(routes)
-    made = components.VirtualHost(
-        name=f"{one.listener.name}|{host or '*'}",
-        domains=[host or "*"],
-        routes=[_route(entry, one.listener.port, registry, client) for entry in entries],
-    )
-    if entries:
-        apply_to_rules(made, (), entries, registry, client)
+    made = components.VirtualHost(name=f"{one.listener.name}|{host or '*'}", domains=[host or "*"])
+    for entry in ordered_entries(routes):
+        route = _route(entry, one.listener.port, registry, client)
+        made.routes.append(_with_policies(route, entry, registry, client))
+    return made
+
+
+def _with_policies(
+    route: components.Route, entry: Entry, registry: Registry, client: Client
+) -> components.Route:
+    """Those of the rule and its route; where all goes to one Service, those of its port come after them."""
+    backends = list(backends_of(entry.rule, registry).values())
+    holding = port_policies(registry.policies, *backends[0]) if len(backends) == 1 else ()
+    alone = components.VirtualHost(routes=[route])
+    apply_to_rules(alone, holding, [entry], registry, client)
+    made = alone.routes[0]
+    of_rule = effective.for_rule(registry.policies, effective.RATE_LIMIT, entry.route.key, entry.rule.name)
+    limit = effective.rate_limit(of_rule)
+    if limit is not None:
+        made.typed_per_filter_config[RATE_LIMIT_FILTER].CopyFrom(rate_limit_config(limit))
     return made
 
 

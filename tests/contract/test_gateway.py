@@ -8,6 +8,7 @@ import ssl
 import pytest
 
 from control_plane.resources.manifest import Manifest
+from meshproxy.config.model import HttpConnectionManager
 from meshproxy.identity.contexts import load_key_pair
 from tests import gateway_mesh as gw
 from tests.unit.control_plane import manifest_builder as build
@@ -326,3 +327,46 @@ async def test_an_ingress_without_a_class_of_ours_is_nobodys():
     )
     async with gw.running_gateway(*manifests) as mesh:
         assert (await ask(mesh, 80, "a")).startswith("HTTP/1.1 404 ")
+
+
+def policy(kind: str, target: str, name: str, **spec: object) -> Manifest:
+    group = "" if target == "Service" else "gateway.networking.k8s.io"
+    return {
+        "apiVersion": "meshproxy.io/v1alpha1",
+        "kind": kind,
+        "metadata": build.meta("p", "edge"),
+        "spec": {"targetRefs": [{"group": group, "kind": target, "name": name}], **spec},
+    }
+
+
+async def test_limits_of_a_route_are_kept_at_the_gateway():
+    upstream = await upstream_of([])
+    limit = policy("RateLimitPolicy", "HTTPRoute", "app", total={"requests": 1, "unit": "1h"})
+    manifests = (
+        gw.gateway(gw.listener("web", 80)),
+        *gw.app("app", upstream.port),
+        gw.route("app", build.rule(build.backend("app"))),
+        limit,
+    )
+    index = gw.index_of(*manifests)
+    config = gw.on_free_ports(gw.accepted(gw.snapshot_of(index)))
+    [table] = [table for name, table in config.routes.items() if name == "edge/gw/http-80"]
+    [route] = table.virtual_hosts[0].routes
+    assert [name for name, _ in route.filter_configs] == ["envoy.filters.http.local_ratelimit"]
+    [chain] = config.listeners["edge/gw/80"].filter_chains
+    assert isinstance(chain.network, HttpConnectionManager)
+    assert [name for name, _ in chain.network.http_filters] == ["envoy.filters.http.local_ratelimit"]
+    await upstream.stop()
+
+
+async def test_faults_of_the_only_backend_are_made_at_the_gateway():
+    fault = policy("FaultPolicy", "Service", "app", abort={"httpStatus": 418})
+    manifests = (
+        gw.gateway(gw.listener("web", 80)),
+        *gw.app("app", 1),
+        gw.route("app", build.rule(build.backend("app"))),
+        fault,
+    )
+    config = gw.accepted(gw.snapshot_of(gw.index_of(*manifests)))
+    [route] = config.routes["edge/gw/http-80"].virtual_hosts[0].routes
+    assert [name for name, _ in route.filter_configs] == ["envoy.filters.http.fault"]
