@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
 
+from control_plane.discovery import ingress
 from control_plane.discovery.gateway import CONTROLLER
 from control_plane.resources.manifest import Manifest
 from meshproxy.identity.contexts import load_key_pair
@@ -51,6 +52,21 @@ def manifests() -> Iterator[Manifest]:
         "metadata": {"name": "certificate", "namespace": "shop"},
         "type": "kubernetes.io/tls",
         "data": {"tls.crt": b64encode(chain).decode(), "tls.key": b64encode(key).decode()},
+    }
+    yield {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": "mesh"},
+        "spec": {
+            "controller": ingress.CONTROLLER,
+            "parameters": {
+                "apiGroup": "gateway.networking.k8s.io",
+                "kind": "Gateway",
+                "name": GATEWAY,
+                "scope": "Namespace",
+                "namespace": "shop",
+            },
+        },
     }
     yield {
         "apiVersion": "v1",

@@ -261,6 +261,47 @@ def _key(reply: Reply, by: str) -> str:
 
 
 @dataclass(frozen=True)
+class AtMost:
+    """Many requests, of which one answer is not more than a share."""
+
+    request: Request
+    count: int
+    key: str
+    """An endpoint, or another status than 200."""
+    share: float
+
+    async def run(self, bench: Bench) -> Result:
+        found = await _tally(Shares(self.request, self.count, {}, "endpoint"), bench)
+        result = Result()
+        if found[self.key] > self.share * self.count:
+            limit = f"{self.share * self.count:g}"
+            result.wrong.append(f"{self.key}: {found[self.key]} of {self.count}, more than {limit}")
+        return result
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Many requests; what share of them is copied to another Service."""
+
+    request: Request
+    count: int
+    to: str
+    share: float
+
+    async def run(self, bench: Bench) -> Result:
+        connection = await bench.connect(self.request)
+        for _ in range(self.count):
+            await connection.exchange(bench.encoded(self.request))
+        connection.close()
+        copies = sum(one.endpoint == self.to for one in bench.take())
+        result = Result()
+        spread = _SIGMAS * math.sqrt(self.share * (1 - self.share) * self.count)
+        if abs(copies - self.share * self.count) > spread:
+            result.wrong.append(f"{copies} copies of {self.count}, not {self.share * self.count:g}")
+        return result
+
+
+@dataclass(frozen=True)
 class Sticky:
     """Each of several different requests always goes to the same endpoint, and not all of them to one."""
 

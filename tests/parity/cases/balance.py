@@ -1,8 +1,8 @@
 """Which endpoint of a Service gets a request (rows 3.19, 3.60 to 3.66)."""
 
 from tests.parity.case import Case, Pod, pods
-from tests.parity.step import Request, Session, SetReady, Shares, Sticky, Together, ask
-from tests.parity.upstream import HOLD, OK
+from tests.parity.step import AtMost, Request, Session, SetReady, Shares, Sticky, Together, ask
+from tests.parity.upstream import HOLD, OK, Answer
 
 _GET = Request("/")
 _THREE = {"a": pods(OK, OK, OK)}
@@ -100,6 +100,21 @@ _LEAST_BUSY = Case(
         ),
     ),
     {"a": pods(HOLD, HOLD)},
+)
+
+_ERRORS_COST = Case(
+    "peak-ewma-avoids-who-fails-fast",
+    ("3.61",),
+    ("TrafficPolicy loadBalancer.policy",),
+    """
+    kind: TrafficPolicy
+    spec:
+      retry: {attempts: 0}
+      outlierDetection: {consecutive5xx: 10000}
+      loadBalancer: {policy: PeakEWMA}
+    """,
+    (AtMost(_GET, 400, "500", 0.2),),
+    {"a": pods(Answer(500), OK, OK)},
 )
 
 _COOKIE = Case(
@@ -239,4 +254,14 @@ _SLOW_START = Case(
     _THREE,
 )
 
-CASES = (*_BALANCERS, _LEAST_BUSY, _COOKIE, _SESSION_HEADER, _AFFINITY, _SUBSET, *_ZONES, _SLOW_START)
+CASES = (
+    *_BALANCERS,
+    _LEAST_BUSY,
+    _ERRORS_COST,
+    _COOKIE,
+    _SESSION_HEADER,
+    _AFFINITY,
+    _SUBSET,
+    *_ZONES,
+    _SLOW_START,
+)

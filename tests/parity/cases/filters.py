@@ -1,7 +1,7 @@
 """What filters do to requests and responses (rows 3.7 to 3.11)."""
 
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Forwarded, Request, Shares, Step, ask
+from tests.parity.step import Ask, Copies, Forwarded, Request, Shares, Step, ask
 from tests.parity.upstream import HANG, RESET, Answer
 
 _TWO = {"a": ONE, "b": ONE}
@@ -329,6 +329,12 @@ _MIRRORS = (
         "{type: RequestMirror, requestMirror: {backendRef: {name: $b, port: 8080}, percent: 0}}",
         ask("/", at="a"),
         Shares(Request("/"), 20, {"a": 1.0}),
+    ),
+    _mirror(
+        "mirror-a-share",
+        "{type: RequestMirror, requestMirror: "
+        "{backendRef: {name: $b, port: 8080}, fraction: {numerator: 1, denominator: 4}}}",
+        Copies(Request("/"), 300, "b", 0.25),
     ),
     _mirror(
         "mirror-that-is-not-there",

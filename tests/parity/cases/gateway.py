@@ -349,6 +349,33 @@ _BACKEND_TLS = Case(
     at_gateway=True,
 )
 
+_INGRESS = Case(
+    "gateway-ingress",
+    _ROW,
+    ("Ingress rules[].host", "Ingress rules[].http.paths[].pathType"),
+    """
+    kind: Ingress
+    spec:
+      ingressClassName: mesh
+      rules:
+      - host: ingress.example.org
+        http:
+          paths:
+          - {path: /one, pathType: Prefix, backend: {service: {name: $a, port: {number: 8080}}}}
+          - {path: /exact, pathType: Exact, backend: {service: {name: $b, port: {name: http}}}}
+    """,
+    (
+        ask("/one", at="a", host="ingress.example.org"),
+        ask("/one/x?y", at="a", host="ingress.example.org"),
+        ask("/exact", at="b", host="ingress.example.org"),
+        ask("/exact/", 404, host="ingress.example.org"),
+        ask("/onex", 404, host="ingress.example.org"),
+        ask("/one", 404, host="other.example.org"),
+    ),
+    _TWO,
+    at_gateway=True,
+)
+
 _PASSTHROUGH = Case(
     "gateway-tls-passthrough",
     ("3.21", "3.18"),
@@ -408,6 +435,7 @@ CASES = (
     _FAULT,
     _LIMITED,
     _BACKEND_TLS,
+    _INGRESS,
     _PASSTHROUGH,
     _TCP,
 )

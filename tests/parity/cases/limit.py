@@ -170,6 +170,25 @@ _EJECTED_FOR_A_TIME = Case(
     {"a": pods((_BAD, _BAD, _BAD, OK), OK)},
 )
 
+_LOCAL_ORIGIN = Case(
+    "outlier-local-origin",
+    ("3.45",),
+    ("TrafficPolicy outlierDetection.consecutiveLocalOriginFailure",),
+    """
+    kind: TrafficPolicy
+    spec:
+      retry: {attempts: 0}
+      outlierDetection:
+        baseEjectionTime: 1m
+        consecutive5xx: 1000
+        splitExternalLocalOriginErrors: true
+        consecutiveLocalOriginFailure: 2
+        enforcingConsecutiveLocalOriginFailure: 100
+    """,
+    (_UNTIL_EJECTED,),
+    {"a": (*ONE, Pod(where="refusing"))},
+)
+
 _BREAKER = Case(
     "breaker-opens-and-probes",
     ("3.46",),
@@ -246,6 +265,13 @@ _HEALTH = (
         _HEALTHY_ONE,
         pods_=pods(Answer(404), OK),
     ),
+    _health(
+        "health-check-that-recovers",
+        "http",
+        "http: {path: /healthz}",
+        Until(Shares(_GET, 20, {"a": 0.5, "a1": 0.5}, "endpoint", drawn=False)),
+        pods_=pods((_BAD, _BAD, OK), OK),
+    ),
     _health("health-check-tcp", "tcp", "tcp: {}", _HEALTHY_ONE, pods_=(Pod(where="refusing"), *ONE)),
 )
 
@@ -274,6 +300,7 @@ CASES = (
     _IDLE,
     *_OUTLIERS,
     _EJECTED_FOR_A_TIME,
+    _LOCAL_ORIGIN,
     _BREAKER,
     _PANIC,
     _NO_PANIC,

@@ -282,6 +282,20 @@ _HEADLESS = Case(
     headless=True,
 )
 
+_HOSTNAMES = Case(
+    "hostnames-mean-nothing-in-the-mesh",
+    ("3.6",),
+    ("HTTPRoute hostnames",),
+    """
+    kind: HTTPRoute
+    spec:
+      hostnames: [else.example.com]
+      rules: [{backendRefs: [{name: $b, port: 8080}]}]
+    """,
+    (ask("/", at="b"),),
+    _TWO,
+)
+
 _CONSUMER = Case(
     "consumer-and-producer-routes",
     ("3.6",),
@@ -365,6 +379,7 @@ CASES = (
     _BY_ADDRESS,
     _UNKNOWN_HOST,
     _HEADLESS,
+    _HOSTNAMES,
     _CONSUMER,
     _ELSEWHERE,
     _PARENTS,
