@@ -67,7 +67,7 @@ class Upstream:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> Upstream:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 

@@ -190,8 +190,36 @@ async def test_requests_beyond_the_pending_limit_are_answered_503_at_once(monkey
         reader, writer = await mesh.connect()
         assert (await exchange(reader, writer, GET)).startswith(b"HTTP/1.1 503")
         assert mesh.metric("istio_requests_total", response_flags="UO") == 1
+        assert mesh.metric("meshproxy_upstream_overflowed_total", cluster="a", limit="pending") == 1
+        assert mesh.metric("meshproxy_upstream_overflowed_total") == 1
         for _, other in [*pairs, (reader, writer)]:
             other.close()
+
+
+async def test_requests_beyond_the_request_limit_are_answered_503_at_once():
+    never = asyncio.Event()
+
+    async def holds(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await never.wait()
+
+    async with serving(holds) as upstream:
+        cluster = static_cluster("a", upstream.endpoint, max_requests=1)
+        async with running(snapshot(http_listener(A), cluster)) as mesh:
+            first = await mesh.connect()
+            first[1].write(GET)
+            await settled(lambda: upstream.connections == 1)
+            for refused in (1, 2):
+                reader, writer = await mesh.connect()
+                assert (await exchange(reader, writer, GET)).startswith(b"HTTP/1.1 503")
+                assert (
+                    mesh.metric("meshproxy_upstream_overflowed_total", cluster="a", limit="requests")
+                    == mesh.metric("meshproxy_upstream_overflowed_total")
+                    == mesh.metric("istio_requests_total", response_flags="UO")
+                    == refused
+                )
+                writer.close()
+            assert upstream.connections == 1
+            first[1].close()
 
 
 async def test_requests_beyond_the_connection_limit_are_answered_503_at_once():

@@ -125,3 +125,20 @@ def test_overflows_are_reported_once() -> None:
     for _ in range(2):
         _report(sender, receiver)
     assert receiver.overflowed == 2
+
+
+def test_what_clusters_refused_is_the_sum_of_the_workers_by_cluster_and_limit() -> None:
+    sums = MeshMetrics()
+    for refused in (1, 2):
+        worker = MeshMetrics()
+        for limit in ("connections", "pending", "requests"):
+            worker.counter("meshproxy_upstream_overflowed_total", cluster="a", limit=limit).add(refused)
+        worker.counter("meshproxy_upstream_retries_overflowed_total", cluster="a").add(refused)
+        _report(MetricsSender(worker), MetricsReceiver(sums))
+    assert [line for line in _counts(sums) if "overflowed" in line] == [
+        *(
+            f'meshproxy_upstream_overflowed_total{{cluster="a",limit="{limit}"}} 3'
+            for limit in ("connections", "pending", "requests")
+        ),
+        'meshproxy_upstream_retries_overflowed_total{cluster="a"} 3',
+    ]
