@@ -56,7 +56,12 @@ class HttpManager:
 
     def forwarded_client_cert(self, facts: ConnectionFacts) -> bytes:
         """`x-forwarded-client-cert` line for the app (SANITIZE_SET), or nothing (SANITIZE)."""
-        if not self.config.forward_client_cert or not facts.peer_principal:
+        if not self.config.forward_client_cert:
+            return b""
+        if facts.client is not None:
+            value = facts.client.forwarded(self.config.client_cert_details)
+            return b"x-forwarded-client-cert: %b\r\n" % value.encode("ascii")
+        if not facts.peer_principal:
             return b""
         return f"x-forwarded-client-cert: By={facts.local_principal};URI={facts.peer_principal}\r\n".encode()
 
