@@ -8,6 +8,7 @@ import pytest
 from meshproxy.config.model import Cluster, ClusterType, Endpoint
 from meshproxy.config.route import RouteTable
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import TlsCertificate
 from meshproxy.workers.config_change import ConfigChange
 from meshproxy.workers.frame import FrameReader, encode
 
@@ -31,7 +32,7 @@ def _mutated(rng: random.Random, before: ConfigSnapshot) -> ConfigSnapshot:
     else:
         for resources in (clusters, routes, endpoints):
             resources.pop(name, None)
-    return ConfigSnapshot({}, routes, clusters, endpoints, {"cds": str(rng.random())})
+    return ConfigSnapshot({}, routes, clusters, endpoints, versions={"cds": str(rng.random())})
 
 
 def _is_same(name: str, one: Mapping[str, object], other: Mapping[str, object]) -> bool:
@@ -50,6 +51,14 @@ def test_a_chain_of_changes_arrives_equal(seed: int) -> None:
             if ours.clusters.get(name) is cluster:
                 assert _is_same(name, theirs.clusters, received.clusters)
         ours, theirs = after, received
+
+
+def test_secrets_arrive_whole_and_are_taken_back() -> None:
+    before = ConfigSnapshot()
+    after = ConfigSnapshot(secrets={"s": TlsCertificate("s", b"chain", b"key")})
+    received = _other_process(ConfigChange.between(before, after)).applied_to(before)
+    assert received == after
+    assert _other_process(ConfigChange.between(after, before)).applied_to(received) == before
 
 
 def test_a_kind_without_change_stays_the_same_mapping() -> None:

@@ -20,6 +20,7 @@ from meshproxy.clock import SystemClock
 from meshproxy.config.model import DownstreamTls, FilterChainMatch
 from meshproxy.config.route import RouteTable, VirtualHost, WeightedCluster
 from meshproxy.config.snapshot import ConfigSnapshot
+from meshproxy.config.tls import EdgeTls
 from meshproxy.errors import ConfigError
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
@@ -27,6 +28,7 @@ from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.workers.message import Begin
 from meshproxy.workers.pool import WorkerPool
 from tests.unit.meshproxy.identity.mesh import issue, new_authority
+from tests.unit.meshproxy.proxy import outside
 from tests.unit.meshproxy.proxy.harness import (
     OWN,
     Upstream,
@@ -74,9 +76,9 @@ class Pool:
 
 
 @contextlib.asynccontextmanager
-async def _running() -> AsyncIterator[Pool]:
+async def _running(codec: str = "scan") -> AsyncIterator[Pool]:
     metrics = MeshMetrics()
-    begin = Begin(OWN, str(WEB), "info")
+    begin = Begin(OWN, str(WEB), "info", downstream_codec=codec)
     pool = WorkerPool(2, begin, metrics, clock=SystemClock(), rng=random.Random(1))
     pool.start()
     try:
@@ -163,6 +165,30 @@ async def test_two_workers_share_an_address_and_their_counts_are_added_up(port: 
         assert listener["bound_ports"] == [port]
         for client in clients.values():
             client.close()
+    await upstream.stop()
+
+
+async def test_workers_of_a_gateway_end_tls_with_its_certificate(port: int) -> None:
+    upstream = await Upstream(answering(ok())).start()
+    authority = outside.authority("world")
+    secret = authority.secret("cert", "a.example")
+    config = _serving(upstream, port)
+    listener = config.listeners["listener"]
+    chain = replace(listener.filter_chains[0], tls=EdgeTls(secret.name, ("http/1.1",)))
+    config = replace(
+        config,
+        listeners={"listener": replace(listener, filter_chains=(chain,))},
+        secrets={secret.name: secret},
+    )
+    async with _running("strict") as running:
+        await running.pool.apply(config)
+        for _ in range(4):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=authority.client(), server_hostname="a.example"
+            )
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
+            writer.close()
     await upstream.stop()
 
 
