@@ -1,11 +1,13 @@
 """How many of a cluster's requests may be retries (pure).
 
 Retries multiply the load on what is already failing: with a limit of two per request an outage triples the
-traffic. A budget bounds them by the traffic there is. Two ways to count, and a retry needs both:
+traffic. A budget bounds them by the traffic there is. Two ways to count:
 
-- what is under way: Envoy's `RetryBudget`, a percentage of active requests, and a least number;
-- what a window of seconds held: Linkerd's budget, a percentage of its requests, and a rate beside it. It
-  bounds the number of retries where they are so short that few are ever under way.
+- what a window of seconds held, where a rate is given: Linkerd's budget, a percentage of its requests and that
+  rate beside it. When a pod dies, everything that was under way with it fails at one moment and is repeated at
+  one moment: that is what retries are for, and the window has room for it;
+- what is under way, where none is given: Envoy's `RetryBudget`, a percentage of active requests and a least
+  number.
 
 Cold start: the least number, and the rate for one window at once. There is no recovery to wait for: both
 counts only look at what is in force.
@@ -53,8 +55,11 @@ class RetryBudget:
         """
         self.tick(now)
         settings = self.settings
-        allowed = max(active_requests * settings.budget_percent / 100, settings.min_concurrency)
-        if active_retries >= int(allowed) or not self._has_window_room():
+        if settings.min_per_second is None:
+            allowed = max(active_requests * settings.budget_percent / 100, settings.min_concurrency)
+            if active_retries >= int(allowed):
+                return False
+        elif not self._has_window_room():
             return False
         self._add(self._window_retries, 1)
         return True
@@ -73,8 +78,6 @@ class RetryBudget:
         _forget(self._window_retries, self._slot - _SLOTS)
 
     def _has_window_room(self) -> bool:
-        if self.settings.min_per_second is None:
-            return True
         requests = sum(count for _, count in self._window_requests)
         retries = sum(count for _, count in self._window_retries)
         return retries + 1 <= requests * self.settings.budget_percent / 100 + self._floor
