@@ -316,6 +316,40 @@ _LIMITED = Case(
     at_gateway=True,
 )
 
+_RATE = Case(
+    "gateway-rate-limit",
+    ("3.21", "3.50"),
+    ("RateLimitPolicy perKey[].header",),
+    """
+    kind: HTTPRoute
+    spec: {rules: [{backendRefs: [{name: $a, port: 8080}]}]}
+    ---
+    kind: RateLimitPolicy
+    target: {group: gateway.networking.k8s.io, kind: HTTPRoute, name: $case}
+    spec:
+      headers: false
+      perKey: [{requests: 2, unit: 1h, header: {name: x-user}}]
+    """,
+    tuple(Ask(Request("/", headers=(("x-user", "me"),)), status) for status in (200, 200, 429)),
+    at_gateway=True,
+)
+
+_SERVICE_POLICY = Case(
+    "gateway-policy-of-the-service",
+    ("3.21", "3.35"),
+    ("TrafficPolicy retry.codes",),
+    """
+    kind: HTTPRoute
+    spec: {rules: [{backendRefs: [{name: $a, port: 8080}]}]}
+    ---
+    kind: TrafficPolicy
+    spec: {retry: {attempts: 2, codes: [503], backoff: {base: 1ms}}}
+    """,
+    (Ask(Request("/"), 200, attempts=3),),
+    {"a": pods((Answer(503), Answer(503), OK))},
+    at_gateway=True,
+)
+
 _BACKEND_TLS = Case(
     "gateway-tls-to-backends",
     _ROW,
@@ -434,6 +468,8 @@ CASES = (
     _TIMEOUT,
     _FAULT,
     _LIMITED,
+    _RATE,
+    _SERVICE_POLICY,
     _BACKEND_TLS,
     _INGRESS,
     _PASSTHROUGH,
