@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.certificate import server_certificate
+from tests.contract.certificate import TlsClient, server_certificate
 from tests.contract.one_pod_mesh import (
     DATA_PLANES,
     PLAIN_IP,
@@ -97,14 +97,10 @@ def _certificate(mesh: Mesh, server_name: str | None) -> str:
     """Whose certificate a TLS client that asks for `server_name` is shown; empty when it is closed."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with (
-        contextlib.suppress(ConnectionError, ssl.SSLEOFError),
-        mesh.network.connect(STORE_VIP, TLS_PORT) as connection,
-        context.wrap_socket(connection, server_hostname=server_name) as secure,
-    ):
-        shown = secure.getpeercert(binary_form=True) or b""
-        assert secure.recv(100) in shown, "the server at the other end has the certificate"
-        return "one" if b"one" in shown else "two"
+    with contextlib.suppress(ConnectionError), mesh.network.connect(STORE_VIP, TLS_PORT) as connection:
+        client = TlsClient(connection, context, server_name)
+        assert client.receive() in client.certificate, "the server at the other end has the certificate"
+        return "one" if b"one" in client.certificate else "two"
     return ""
 
 
