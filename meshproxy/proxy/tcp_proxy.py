@@ -170,9 +170,9 @@ class TcpRelay:
         downstream, upstream = self.downstream, self.upstream
         downstream.other, upstream.other = upstream, downstream
         self._series = self._services.reporter.tcp_opened(self)
+        downstream.resume_reading()  # first: what is released may pause it
         self._release(downstream, upstream)
         self._release(upstream, downstream)
-        downstream.resume_reading()
 
     def _release(self, source: _Side, target: _Side) -> None:
         """Pass on what `source` said before they were joined."""
@@ -188,7 +188,9 @@ class TcpRelay:
     def forward(self, side: _Side, data: bytes) -> None:
         other = side.other
         if other is None:
-            side.held.append(data)  # little: the client's reading is paused, and the join follows the connect
+            side.held.append(data)
+            if side is self.downstream:
+                side.pause_reading()  # one read is all; uvloop undoes a pause made in `connection_made`
             return
         self._last_progress = self._services.clock.monotonic()
         transport = other.transport

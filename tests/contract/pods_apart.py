@@ -29,7 +29,8 @@ VIP = "10.96.0.10"
 LOAD_IP = "10.244.0.1"
 SERVER_IPS = {"c-1": "10.244.1.2", "c-2": "10.244.2.2"}
 ADMIN_PORT = 15000
-TIMEOUT = 20.0
+TIMEOUT = 60.0
+"""Seconds: four programs have to start, on a machine that may be busy."""
 
 
 @dataclass

@@ -79,6 +79,55 @@ async def test_what_a_server_says_while_it_is_joined_goes_to_the_client_only(mon
     await upstream.stop()
 
 
+async def test_a_client_that_sends_much_is_held_back_while_its_upstream_is_dialled_and_does_not_read(
+    monkeypatch,
+):
+    size, connect_tcp = 32 << 20, Connector._connect_tcp
+    may_connect, may_read = asyncio.Event(), asyncio.Event()
+
+    async def connect_late(connector, target, protocol):
+        await may_connect.wait()
+        await connect_tcp(connector, target, protocol)
+
+    async def reads_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # its own buffer would take 128 KiB
+        await may_read.wait()
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        got = 0
+        while data := await reader.read(1 << 20):
+            got += len(data)
+        writer.write(b"got %d" % got)
+
+    async def turns() -> None:
+        for _ in range(300):
+            await asyncio.sleep(0)
+
+    async def settled(condition) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(Connector, "_connect_tcp", connect_late)
+    upstream = await Upstream(reads_late).start()
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        writer.write(bytes(size))
+        writer.write_eof()
+        await settled(lambda: len(mesh.worker._relays) == 1)
+        (relay,) = mesh.worker._relays
+        await turns()
+        assert sum(map(len, relay.downstream.held)) <= 262_144
+        may_connect.set()
+        await settled(lambda: upstream.connections == 1 and not relay.downstream.held)
+        await turns()
+        assert relay.upstream.transport is not None
+        assert relay.upstream.transport.get_write_buffer_size() <= 2 * 262_144
+        may_read.set()
+        assert await asyncio.wait_for(reader.read(), 20) == b"got %d" % size
+        writer.close()
+    await upstream.stop()
+
+
 async def test_a_half_close_arrives_and_the_answer_still_comes_back():
     async def after_eof(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         everything = await reader.read()
