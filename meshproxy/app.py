@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 
 from meshproxy.admin import pages
@@ -34,6 +35,9 @@ from meshproxy.xds.node import node_of
 from meshproxy.xds.stream import mtls_connections
 
 _log = logging.getLogger(__name__)
+
+APPLY_PATIENCE = 10.0
+"""Seconds for which an ACK waits for its configuration to be in force."""
 
 
 class Sidecar:
@@ -71,10 +75,14 @@ class Sidecar:
             self._on_snapshot,
             clock=self._clock,
             rng=self._rng,
+            until_in_force=self._until_in_force,
         )
         self._agent.on_change(lambda identity: self._xds.rotate())
         self._pending: ConfigSnapshot | None = None
         self._has_pending = asyncio.Event()
+        self._has_applied = asyncio.Event()
+        """Nothing is waiting to be applied, nor being applied."""
+        self._has_applied.set()
 
     # --- assembly ---
 
@@ -111,6 +119,14 @@ class Sidecar:
         """The newest wins: one that was not applied yet when the next comes is never applied."""
         self._pending = snapshot
         self._has_pending.set()
+        self._has_applied.clear()
+
+    async def _until_in_force(self) -> None:
+        """Until what was published last is in force, or cannot be. A worker that hangs is not waited for
+        longer than `APPLY_PATIENCE`: the control plane's next word may be the cure."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(APPLY_PATIENCE):
+                await self._has_applied.wait()
 
     async def _apply_snapshots(self) -> None:
         """Put what the control plane sent in force; what cannot be leaves the last good configuration."""
@@ -126,6 +142,9 @@ class Sidecar:
                 self._config_error = f"configuration not in force: {error}"
                 _log.error("%s", self._config_error)
                 continue
+            finally:
+                if self._pending is None:
+                    self._has_applied.set()
             self._config_error = ""
             if not self._is_configured:
                 self._is_configured = True

@@ -69,11 +69,16 @@ class XdsClient:
         *,
         clock: Clock,
         rng: Random,
+        until_in_force: Callable[[], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`on_snapshot` is called on the loop with the first complete set and with each change after it."""
+        """`on_snapshot` is called on the loop with the first complete set and with each change after it;
+        `until_in_force` is awaited before a response is acknowledged: whoever withdraws an endpoint may take
+        the ACK as a promise that nothing new goes there.
+        """
         self._open_connection = open_connection
         self._on_snapshot = on_snapshot
+        self._until_in_force = until_in_force
         self._clock = clock
         self._rng = rng
         self._sleep = sleep
@@ -233,6 +238,8 @@ class XdsClient:
             return self._state.reject(cursor, response, str(error))
         answers = self._state.accept(cursor, response, resources)
         self._publish()
+        if self._until_in_force is not None:
+            await self._until_in_force()
         return answers
 
     def _publish(self) -> None:

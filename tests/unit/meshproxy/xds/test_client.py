@@ -85,8 +85,16 @@ class Sidecar:
             self.snapshots.append,
             clock=clock or SystemClock(),
             rng=Random(1),
+            until_in_force=self._until_in_force,
             sleep=self._sleep,
         )
+        self.is_applying = asyncio.Event()
+        self.may_apply = asyncio.Event()
+        self.may_apply.set()
+
+    async def _until_in_force(self) -> None:
+        self.is_applying.set()
+        await self.may_apply.wait()
 
     async def _open(self) -> GrpcCall:
         self.opened += 1
@@ -140,6 +148,20 @@ async def test_a_change_is_published_with_the_untouched_objects_kept() -> None:
         before, after = sidecar.snapshots[0], sidecar.snapshots[-1]
         assert after.clusters["catalog"] is before.clusters["catalog"]
         assert after.listeners["0.0.0.0_80"] is before.listeners["0.0.0.0_80"]
+
+
+async def test_nothing_is_acknowledged_before_it_is_in_force() -> None:
+    async with running(*message.shop("catalog")) as (plane, sidecar):
+        await until(lambda: bool(sidecar.snapshots))
+        await until(lambda: set(plane.states().values()) == {SyncState.SYNCED})
+        sidecar.may_apply.clear()
+        sidecar.is_applying.clear()
+        plane.publish(*message.shop("catalog", port=9090))
+        await sidecar.is_applying.wait()
+        assert sidecar.snapshots[-1].endpoints["catalog"][0].port == 9090
+        assert plane.states()["eds"] is SyncState.STALE
+        sidecar.may_apply.set()
+        await until(lambda: set(plane.states().values()) == {SyncState.SYNCED})
 
 
 async def test_what_is_refused_is_named_and_the_last_good_configuration_stays() -> None:
