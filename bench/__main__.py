@@ -78,6 +78,7 @@ def _run(chosen: Options, context: Context) -> None:
         for name in chosen.only or WORKLOADS:
             say(f"{name}: {WORKLOADS[name].title}")
             done.add(WORKLOADS[name].run(context))
+            done.conditions["data path"] = " and ".join(sorted(context.data_paths)) or "no sidecar of ours"
         is_whole = not chosen.only
     finally:
         if done.measurements:

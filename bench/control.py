@@ -18,6 +18,7 @@ from typing import Final
 from bench import dataset
 from bench.network import Network
 from bench.process import LOAD_CORE, Process, until
+from bench.route_table import Rules
 from bench.shape import NAMESPACE
 from control_plane.client import ApiClient
 from control_plane.resources.manifest import Manifest, kind_of, uid_of
@@ -77,11 +78,11 @@ class Seeds:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def copy(self, destination: Path, services: int, *, meshed: bool) -> Path:
+    def copy(self, destination: Path, services: int, *, meshed: bool, rules: Rules = Rules.TWO) -> Path:
         """The state of a mesh with that many Services, at `destination`, which is replaced."""
-        seed = self._folder / f"{services}-{'meshed' if meshed else 'plain'}"
+        seed = self._folder / f"{services}-{'meshed' if meshed else 'plain'}-{rules.value}"
         if not seed.exists():
-            self._make(seed, services, meshed=meshed)
+            self._make(seed, services, rules, meshed=meshed)
         shutil.rmtree(destination, ignore_errors=True)
         shutil.copytree(seed, destination)
         return destination
@@ -92,11 +93,11 @@ class Seeds:
         self._load(destination, [], list(dataset.services(first, total - first, total)))
         return destination
 
-    def _make(self, seed: Path, services: int, *, meshed: bool) -> None:
+    def _make(self, seed: Path, services: int, rules: Rules, *, meshed: bool) -> None:
         unfinished = seed.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         foundation = list(dataset.foundation(meshed=meshed))
-        self._load(unfinished, foundation, list(dataset.services(0, services, services)))
+        self._load(unfinished, foundation, list(dataset.services(0, services, services, rules)))
         unfinished.rename(seed)
 
     def _load(self, data_dir: Path, first: list[Manifest], rest: list[Manifest]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from bench import route_table
+from bench.route_table import Rules
 from bench.shape import NAMESPACE, SERVICE_PORT, service_name
 from control_plane.resources.manifest import Manifest
 
@@ -51,31 +53,49 @@ def foundation(*, meshed: bool) -> Iterator[Manifest]:
     yield _endpoints("relay", ports)
 
 
-def services(first: int, count: int, total: int) -> Iterator[Manifest]:
+def services(first: int, count: int, total: int, rules: Rules = Rules.TWO) -> Iterator[Manifest]:
     """Services `first` to `first + count - 1` of `total`, with endpoints and routes."""
     for index in range(first, first + count):
         name, ports = service_name(index), {"http": (SERVICE_PORT, SERVICE_PORT)}
         yield _service(name, service_address(index), ports)
         yield _endpoints(name, ports)
-        yield route(index, total)
+        if rules is Rules.TWO:
+            yield route(index, total)
+        else:
+            yield from many_routes(index, total)
 
 
 def route(index: int, total: int, marker: str = "/admin") -> Manifest:
     """The HTTPRoute of a Service: two rules, two weighted backends. `marker`: the path of the first rule."""
-    others = (service_name(index), service_name((index + 1) % total))
-    backends = [
+    backends = _backends(index, total)
+    admin: Manifest = {"backendRefs": backends[:1], "matches": [_path(marker)]}
+    rest: Manifest = {"backendRefs": backends, "matches": [_path("/")]}
+    return _route(service_name(index), index, [admin, rest])
+
+
+def many_routes(index: int, total: int) -> Iterator[Manifest]:
+    """50 rules of a Service, in HTTPRoutes of as many as one may have; each rule has the two backends."""
+    for number, rules in enumerate(route_table.parts()):
+        whole = [{**rule, "backendRefs": _backends(index, total)} for rule in rules]
+        yield _route(f"{service_name(index)}-{number}", index, whole)
+
+
+def _backends(index: int, total: int) -> list[Manifest]:
+    names = (service_name(index), service_name((index + 1) % total))
+    return [
         {"name": name, "port": SERVICE_PORT, "weight": weight}
-        for name, weight in zip(others, _WEIGHTS, strict=True)
+        for name, weight in zip(names, _WEIGHTS, strict=True)
     ]
-    admin = {"backendRefs": backends[:1], "matches": [_path(marker)]}
-    rest = {"backendRefs": backends, "matches": [_path("/")]}
+
+
+def _route(name: str, index: int, rules: list[Manifest]) -> Manifest:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": _meta(service_name(index)),
+        "metadata": _meta(name),
         "spec": {
             "parentRefs": [{"group": "", "kind": "Service", "name": service_name(index)}],
-            "rules": [admin, rest],
+            "rules": rules,
         },
     }
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from bench import packages
 from bench.options import Pace
 
+_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+"""Of the machine: new namespaces take it over."""
+
 
 def conditions(pace: Pace) -> dict[str, str]:
     """Machine, versions, settings and commit, as text."""
@@ -20,6 +23,7 @@ def conditions(pace: Pace) -> dict[str, str]:
         "commit": _commit(),
         "cpu": f"{_cpu_model()}, {os.cpu_count()} cores",
         "kernel": platform.release(),
+        "congestion control": _CONGESTION_CONTROL.read_text().strip(),
         "load average at start": load,
         "sample": f"{pace.rounds} of {pace.seconds} s for each side in turn, {pace.warm_up} s warm-up",
         **packages.versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import yaml
 
 from bench import dataset, packages
 from bench.control import SIGNING_ADDRESS, XDS_ADDRESS, ControlPlane
+from bench.errors import BenchError
 from bench.network import http_get
 from bench.process import PROXY_CORE, Process, until
 from bench.result import Side
@@ -128,6 +130,23 @@ def wait_ready(side: Side, process: Process, namespace: Path) -> float:
 
     until(is_ready, f"{process.name} of {side.value} not ready", _READY_SECONDS, [process])
     return time.monotonic() - process.started_at
+
+
+def data_path(process: Process, namespace: Path) -> str:
+    """Whether one of ours serves with compiled modules or from its sources. Raises BenchError where compiled
+    ones were left out because they are outdated: nobody means to measure that."""
+    answer = http_get(namespace, ADMIN_PORT, "/server_info")
+    if answer is None or answer[0] != 200:
+        raise BenchError(f"{process.name}: /server_info does not answer: {answer and answer[0]}")
+    return data_path_of(answer[1], process.name)
+
+
+def data_path_of(page: bytes, name: str) -> str:
+    """The same of the page `/server_info` (pure)."""
+    info = json.loads(page)
+    if str(info["compiled_modules"]).startswith("outdated"):
+        raise BenchError(f"{name}: compiled modules are {info['compiled_modules']}")
+    return str(info["data_path"])
 
 
 @dataclass(frozen=True, slots=True)

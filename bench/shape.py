@@ -27,6 +27,8 @@ class Shape:
     """Every request has a path, a traceparent and a host of its own."""
     small: bool = True
     """Counts for the worst of the small bodies."""
+    response_headers: tuple[tuple[str, str | None], ...] = ()
+    """What the judge looks for in the answer; None: not there."""
 
     def request(self, host: str, number: int = 0) -> bytes:
         """The bytes of request `number`; not unique ones are all the same."""

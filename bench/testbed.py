@@ -21,7 +21,8 @@ from bench.network import Network, http_get
 from bench.process import PROXY_CORE, Process
 from bench.proxies import CLIENT, SERVER, Surroundings
 from bench.result import MESHES, Side
-from bench.shape import SERVICE_PORT
+from bench.route_table import ROUTED_SHAPES, Rules
+from bench.shape import SERVICE_PORT, SHAPES
 from bench.upstream import start_upstream
 
 SERVICES = 100
@@ -63,6 +64,8 @@ class Plan:
     side: Side
     layout: Layout
     services: int = SERVICES
+    rules: Rules = Rules.TWO
+    """Of each Service."""
     workers: int = 1
     """Of each sidecar."""
     sidecar_module: str = "meshproxy"
@@ -89,6 +92,8 @@ class Testbed:
         """By pod name: `client`, `server-a`."""
         self.ready_seconds: dict[str, float] = {}
         """From the start of a proxy until it was ready."""
+        self.data_paths: set[str] = set()
+        """Of ours: `compiled`, `sources`."""
 
     def __enter__(self) -> Self:
         try:
@@ -125,7 +130,9 @@ class Testbed:
 
     def _build_mesh(self) -> None:
         plan, network = self.plan, self.network
-        data_dir = self._seeds.copy(self.folder / "control", plan.services, meshed=plan.layout.is_meshed)
+        data_dir = self._seeds.copy(
+            self.folder / "control", plan.services, meshed=plan.layout.is_meshed, rules=plan.rules
+        )
         self.control = ControlPlane(data_dir, network.control, self.folder / "control-plane.log")
         self._stack.callback(self._stop_control)
         if not (plan.layout.has_client_proxy and plan.layout.has_server_proxy) and plan.layout.is_meshed:
@@ -169,6 +176,8 @@ class Testbed:
             process = proxies.start_envoy(who, where, workers=self.plan.workers)
         self.proxies[who.pod] = self._keep(process)
         self.ready_seconds[who.pod] = proxies.wait_ready(self.plan.side, process, namespace)
+        if self.plan.side is Side.MESHPROXY:
+            self.data_paths.add(proxies.data_path(process, namespace))
         return process
 
     def _keep(self, process: Process) -> Process:
@@ -177,7 +186,8 @@ class Testbed:
 
     def checker(self) -> Checker:
         """Asks every Service as a client does, and judges the answers."""
-        return Checker(self.network.client, self.plan.services)
+        shapes = SHAPES if self.plan.rules is Rules.TWO else (*ROUTED_SHAPES, *SHAPES)
+        return Checker(self.network.client, self.plan.services, shapes)
 
     # --- what a workload needs ---
 

@@ -8,6 +8,7 @@ from typing import Final
 from bench.dataset import CONNECTION_TARGET
 from bench.network import DIRECT_PORT
 from bench.process import LOAD_CORE, Process
+from bench.route_table import PATH
 from bench.shape import RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
 
 RESET_LOG: Final = "resets.log"
@@ -15,7 +16,8 @@ RESET_LOG: Final = "resets.log"
 
 
 def start_upstream(namespace: Path, folder: Path) -> Process:
-    """Serves `/small`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the proxies.
+    """Serves `/small`, `/routed`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the
+    proxies.
 
     `/closing` ends its connection after each answer, `/resetting` ends it instead of 1 % of the answers.
     """
@@ -61,6 +63,12 @@ http {{
     # the static handler refuses POST, which is turned into the small answer.
     location = /post {{ mirror /nowhere; error_page 405 =200 /small; }}
     location /closing {{ keepalive_timeout 0; return 200 "{SMALL_BODY.decode()}"; }}
+    # What the proxy added, changed and left out of the request, told to whoever judges.
+    location {PATH} {{
+      add_header X-Echo "$http_x_team,$http_x_hop,$http_x_internal";
+      add_header X-Removed yes;
+      return 200 "{SMALL_BODY.decode()}";
+    }}
     location /resetting {{
       access_log {folder}/{RESET_LOG} fault if=$fault;
       if ($fault) {{ return 444; }}

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
+from meshproxy._speedups.finder import Speedups
 from meshproxy.admin import pages
 from meshproxy.admin.server import AdminSources, admin_server, prometheus_server, readiness_server
 from meshproxy.bootstrap import GATEWAY, Bootstrap
@@ -43,8 +44,9 @@ APPLY_PATIENCE = 10.0
 class Sidecar:
     """One sidecar process. `run()` lasts until SIGTERM or SIGINT and a drain."""
 
-    def __init__(self, bootstrap: Bootstrap) -> None:
+    def __init__(self, bootstrap: Bootstrap, speedups: Speedups) -> None:
         self._bootstrap = bootstrap
+        self._speedups = speedups
         self._clock = SystemClock()
         self._rng = random.Random()
         self._tasks = TaskGroupRegistry()
@@ -297,5 +299,7 @@ class Sidecar:
             "configuration_error": self._config_error,
             "uptime_seconds": int(time.time() - self._started_at),
             "pid": os.getpid(),
+            "data_path": self._speedups.data_path,
+            "compiled_modules": self._speedups.value,
             **self._data_path.info(),
         }

@@ -19,8 +19,8 @@ from meshproxy.transport.connection_limit import raise_file_limit
 _log = logging.getLogger(__name__)
 
 
-async def _run(bootstrap: Bootstrap) -> None:
-    await Sidecar(bootstrap).run()
+async def _run(bootstrap: Bootstrap, speedups: Speedups) -> None:
+    await Sidecar(bootstrap, speedups).run()
 
 
 def main(speedups: Speedups) -> int:
@@ -43,5 +43,5 @@ def main(speedups: Speedups) -> int:
     tune_allocator()
     collect_only_what_is_new()
     raise_file_limit()
-    uvloop.run(_run(bootstrap))
+    uvloop.run(_run(bootstrap, speedups))
     return 0

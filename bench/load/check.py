@@ -11,14 +11,14 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bench.dataset import service_address
 from bench.errors import WrongAnswer
 from bench.network import connect
 from bench.process import Process
-from bench.shape import SERVICE_PORT, SHAPES, SMALL, Shape, host_name
+from bench.shape import SERVICE_PORT, SHAPES, Shape, host_name
 
 _READY_SECONDS = 60.0
 _PERIOD = 0.2
@@ -28,9 +28,11 @@ _PERIOD = 0.2
 class Checker:
     """Judges one side."""
 
-    def __init__(self, namespace: Path, services: int) -> None:
+    def __init__(self, namespace: Path, services: int, shapes: Sequence[Shape] = SHAPES) -> None:
+        """`shapes`: what it asks everybody for, the first one of every Service."""
         self._namespace = namespace
         self._services = services
+        self._shapes = shapes
         self._rng = random.Random(7)
 
     def ask(self, shape: Shape, index: int) -> None:
@@ -46,14 +48,17 @@ class Checker:
                 f"{shape.key} of {host_name(index)}: {response.status} with {len(body)} bytes "
                 f"({body[:80]!r}), expected 200 with {len(shape.response_body)}"
             )
+        for name, value in shape.response_headers:
+            if (found := response.getheader(name)) != value:
+                raise WrongAnswer(f"{shape.key} of {host_name(index)}: {name}: {found!r}, expected {value!r}")
 
     def ask_everything(self) -> None:
         """Every shape of one Service, and every Service once. Raises WrongAnswer."""
         try:
-            for shape in SHAPES:
+            for shape in self._shapes:
                 self.ask(shape, 0)
             for index in range(self._services):
-                self.ask(SMALL, index)
+                self.ask(self._shapes[0], index)
         except (OSError, http.client.HTTPException) as error:
             raise WrongAnswer(f"no answer: {error!r}") from error
 

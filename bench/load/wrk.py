@@ -34,7 +34,7 @@ function request()
   number = number + 1
   local n = string.format("%08x", number)
   return "GET {path}/" .. salt .. n .. " HTTP/1.1\\r\\nHost: " ..
-    string.format("svc-%03d", number % {services}) .. ".{domain}\\r\\ntraceparent: 00-" ..
+    string.format("svc-%03d", number % {services}) .. ".{domain}\\r\\n{headers}traceparent: 00-" ..
     salt .. "0000000000000000" .. n .. "-" .. salt .. n .. "-01\\r\\n\\r\\n"
 end
 """
@@ -79,7 +79,9 @@ def script(shape: Shape, *, services: int, keep_alive: bool) -> str:
     """Lua for a shape (pure). Fixed requests are built once by wrk; unique ones for each request."""
     if shape.unique:
         domain = f"{NAMESPACE}:{SERVICE_PORT}"
-        return _UNIQUE.format(path=shape.path, services=services, domain=domain) + _DONE
+        fixed = "".join(f"{name}: {value}\\r\\n" for name, value in shape.headers)
+        lua = _UNIQUE.format(path=shape.path, services=services, domain=domain, headers=fixed)
+        return lua + _DONE
     headers = dict(shape.headers)
     headers["Host"] = host_name(0)
     if not keep_alive:

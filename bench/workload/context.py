@@ -27,6 +27,8 @@ class Context:
     """Temporary, outside of any side."""
     profiler: Profiler | None = None
     """Looks at our sidecars while they are up."""
+    data_paths: set[str] = field(default_factory=set)
+    """What our sidecars ran on so far: `compiled`, `sources`."""
     salt: int = field(default_factory=lambda: int.from_bytes(os.urandom(3)) << 8)
     """No two loads with unique heads may ever send the same one."""
 
@@ -39,6 +41,7 @@ class Context:
         """One side, ready."""
         say(f"  starting {plan.side.value}: {plan.layout.value}, {plan.services} services")
         with Testbed(plan, self.seeds) as testbed, ExitStack() as stack:
+            self.data_paths |= testbed.data_paths
             if self.profiler is not None and plan.side is Side.MESHPROXY:
                 for pod, process in testbed.proxies.items():
                     stack.enter_context(self.profiler.watching(pod, process))

@@ -54,10 +54,10 @@ def faults(context: Context) -> Outcome:
     """Raises WrongAnswer when the arithmetic does not hold."""
     outcome = Outcome()
     with context.testbeds([Plan(side, Layout.ONE_HOP) for side in MESHES]) as testbeds:
-        for side, testbed in testbeds.items():
-            _refused(context, side, testbed, outcome)
-        for side, testbed in testbeds.items():
-            _reset(context, side, testbed, outcome)
+        for inject in (_refused, _reset):
+            for side, testbed in testbeds.items():
+                with testbed.judged():
+                    inject(context, side, testbed, outcome)
     return outcome
 
 

@@ -1,4 +1,5 @@
-"""HTTP/1.1 over kept-alive connections, every request shape: (1) one hop, (2) two hops with mTLS.
+"""HTTP/1.1 over kept-alive connections, every request shape: (1) one hop, (2) two hops with mTLS; small ones
+also through 50 rules a host, of which a late one matches, with filters that edit both heads.
 
 The ratios compare requests for each second that the proxies' core was busy. Where that core was busy all the
 time this is the rate; where the other core, with the load and the upstream, was the slower one (big bodies,
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from bench.load import wrk
 from bench.process import LOAD_CORE, PROXY_CORE, core_busy_seconds
 from bench.result import MESHES, Measurement, Outcome, Side
+from bench.route_table import ROUTED_SHAPES, Rules
 from bench.shape import SHAPES, Shape
 from bench.statistic import ratio, spread
 from bench.testbed import Layout, Plan, Testbed
@@ -33,15 +35,32 @@ def two_hops_mtls(context: Context) -> Outcome:
     return _run(context, "http1_two_hops_mtls", Layout.TWO_HOPS, MESHES)
 
 
-def _run(context: Context, name: str, layout: Layout, sides: Sequence[Side]) -> Outcome:
+def one_hop_routes(context: Context) -> Outcome:
+    """(1) through 50 rules."""
+    return _run(context, "http1_one_hop_routes", Layout.ONE_HOP, MESHES, Rules.FIFTY, ROUTED_SHAPES)
+
+
+def two_hops_mtls_routes(context: Context) -> Outcome:
+    """(2) through 50 rules."""
+    return _run(context, "http1_two_hops_mtls_routes", Layout.TWO_HOPS, MESHES, Rules.FIFTY, ROUTED_SHAPES)
+
+
+def _run(
+    context: Context,
+    name: str,
+    layout: Layout,
+    sides: Sequence[Side],
+    rules: Rules = Rules.TWO,
+    shapes: Sequence[Shape] = SHAPES,
+) -> Outcome:
     outcome = Outcome()
-    with context.testbeds([Plan(side, layout) for side in sides]) as testbeds:
-        for shape in SHAPES:
+    with context.testbeds([Plan(side, layout, rules=rules) for side in sides]) as testbeds:
+        for shape in shapes:
             _measure_shape(context, name, shape, testbeds, outcome)
-    for shape in SHAPES:
+    for shape in shapes:
         ours, theirs = (outcome.samples(shape.key, side, _PER_CORE) for side in MESHES)
         outcome.ratios[f"{name}_{shape.key}"] = ratio(ours, theirs)
-    outcome.ratios[name] = min(outcome.ratios[f"{name}_{shape.key}"] for shape in SHAPES if shape.small)
+    outcome.ratios[name] = min(outcome.ratios[f"{name}_{shape.key}"] for shape in shapes if shape.small)
     if Side.HAPROXY in sides:
         _compare_with_haproxy(name, outcome)
     return outcome

@@ -35,6 +35,12 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         fault.NAME: Workload("proof of the features: faults are found again in the counters", fault.faults),
         "http1_one_hop": Workload("HTTP/1.1 keep-alive, one hop", http1.one_hop),
         "http1_two_hops_mtls": Workload("HTTP/1.1 keep-alive, two hops, mTLS", http1.two_hops_mtls),
+        "http1_one_hop_routes": Workload(
+            "HTTP/1.1, one hop, 50 rules a host and edited heads", http1.one_hop_routes
+        ),
+        "http1_two_hops_mtls_routes": Workload(
+            "HTTP/1.1, two hops, mTLS, 50 rules a host and edited heads", http1.two_hops_mtls_routes
+        ),
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
         connections.NAME: Workload("a new connection for each request", connections.new_connections),
         propagation.NAME: Workload("a rule, from REST to 100 sidecars", propagation.propagation),

@@ -30,6 +30,11 @@ class Speedups(Enum):
     OUTDATED = "outdated: the sources have changed since; run `make venv`"
     TURNED_OFF = "turned off"
 
+    @property
+    def data_path(self) -> str:
+        """What requests run through: `compiled` or `sources`."""
+        return "compiled" if self is Speedups.COMPILED else "sources"
+
 
 class _CompiledFinder(MetaPathFinder):
     def __init__(self, files: Mapping[str, Path]) -> None:

@@ -6,6 +6,7 @@ import h11
 import pytest
 
 from bench.load import wrk
+from bench.route_table import ROUTED_SHAPES
 from bench.shape import SHAPES, SMALL, host_name
 
 
@@ -21,7 +22,7 @@ def parsed(data: bytes) -> tuple[h11.Request, bytes]:
     return request, body
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.key)
+@pytest.mark.parametrize("shape", [*SHAPES, *ROUTED_SHAPES], ids=lambda shape: shape.key)
 def test_a_request_is_valid_http(shape):
     request, body = parsed(shape.request(host_name(3), 7))
     assert request.method.decode() == shape.method
@@ -57,3 +58,12 @@ def test_lua_of_a_unique_shape_takes_a_salt():
     text = wrk.script(unique, services=7, keep_alive=True)
     assert "number % 7" in text
     assert "args[1]" in text
+
+
+def test_lua_of_a_unique_shape_sends_its_headers():
+    routed = next(shape for shape in ROUTED_SHAPES if shape.unique)
+    text = wrk.script(routed, services=7, keep_alive=True)
+    assert (
+        '.bench:8080\\r\\nx-variant: late\\r\\nx-internal: secret\\r\\nx-team: client\\r\\ntraceparent: 00-"'
+        in text
+    )

@@ -74,3 +74,8 @@ def test_what_building_lacks_is_named(monkeypatch):
 
 def test_the_folder_is_with_the_installed_packages():
     assert modules.folder().name == "meshproxy_compiled"
+
+
+@pytest.mark.parametrize("state", Speedups)
+def test_requests_run_through_the_sources_unless_modules_were_taken(state):
+    assert state.data_path == ("compiled" if state is Speedups.COMPILED else "sources")
