@@ -91,6 +91,11 @@ _indexes: dict[int, _PrefixIndex] = {}
 """By identity of the prefixes: to hash a thousand of them would take longer than the rest of the choice."""
 
 
+def forget_prefixes() -> None:
+    """Those of a configuration that is replaced: there may be one for each pod that came or went."""
+    _indexes.clear()
+
+
 def _index_of(prefixes: tuple[str, ...]) -> _PrefixIndex:
     known = _indexes.get(id(prefixes))
     if known is None:

@@ -25,7 +25,13 @@ from meshproxy.transport.connection_limit import (
     highest_file,
 )
 from meshproxy.transport.detect import Detected, DetectedKind, detect
-from meshproxy.transport.filter_chain import ConnectionFacts, candidates, needs_detection, select
+from meshproxy.transport.filter_chain import (
+    ConnectionFacts,
+    candidates,
+    forget_prefixes,
+    needs_detection,
+    select,
+)
 from meshproxy.transport.handshake_gate import Admission, HandshakeGate
 from meshproxy.transport.outside_peer import OutsidePeer, is_any, outside_peer
 from meshproxy.transport.proxy_protocol import ProxyProtocolError, read_proxy_header
@@ -125,6 +131,7 @@ class ListenerSet:
         self, listeners: Mapping[str, Listener], opened: dict[str, list[asyncio.Server]]
     ) -> list[asyncio.Server]:
         """Make exactly `listeners` the ones in force; returns the servers that the caller starts."""
+        forget_prefixes()
         self._by_name = dict(listeners)
         self._virtual = {
             (listener.address, listener.port): listener
