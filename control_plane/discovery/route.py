@@ -1,6 +1,6 @@
 """Routes as the mesh understands them, whatever kind of object they came from (pure, frozen values).
 
-Built by `parse_route.py`, judged by `control_plane/attachment/`, turned into xDS by `control_plane/translate`.
+Built by `parse_route.py`, judged by `attachment/`, turned into xDS by `control_plane/translate`.
 Durations are milliseconds, header names lower-case.
 """
 

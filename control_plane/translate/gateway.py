@@ -1,8 +1,8 @@
 """Listeners, routes and secrets of one Gateway (pure).
 
-One listener for each port, with real sockets: `<namespace>/<gateway>/<port>`. HTTP listeners of a port share a
-chain and a table; HTTPS and TLS listeners have a chain each, told by server name. Certificates are named only,
-and delivered by SDS.
+One listener for each port, with real sockets: `<namespace>/<gateway>/<port>`. HTTP listeners of a port share
+a chain and a table; HTTPS and TLS listeners have a chain each, told by server name. Certificates are named
+only, and delivered by SDS.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from meshproxy.transport.filter_chain import (
     select,
 )
 from meshproxy.transport.handshake_gate import Admission, HandshakeGate
-from meshproxy.transport.outside_peer import OutsidePeer, is_any, outside_peer
+from meshproxy.transport.outside_peer import OutsidePeer, may_enter, outside_peer
 from meshproxy.transport.proxy_protocol import ProxyProtocolError, read_proxy_header
 from meshproxy.transport.tls import TlsConnection
 
@@ -407,7 +407,7 @@ class _Accepting(asyncio.Protocol):
                 is_allowed = _is_allowed(tls, principal)
             else:
                 client = outside_peer(connection.ssl_object, self._services.wall())
-                is_allowed = _is_client_allowed(tls, client)
+                is_allowed = may_enter(client, tls.client)
             if not is_allowed:
                 self._leave_seat()
                 self._services.on_refused(self._name, "identity_not_allowed")
@@ -489,15 +489,6 @@ def _is_allowed(tls: DownstreamTls, principal: str) -> bool:
     if not tls.san_matchers and not tls.san_prefixes:
         return True
     return principal in tls.san_matchers or principal.startswith(tls.san_prefixes)
-
-
-def _is_client_allowed(tls: EdgeTls, client: OutsidePeer | None) -> bool:
-    wanted = tls.client
-    if wanted is None:
-        return True
-    if client is None:
-        return not wanted.is_required
-    return not wanted.sans or is_any(client, wanted.sans)
 
 
 def _plain_address(address: str) -> str:

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import quote
 
-from meshproxy.config.tls import SanKind, SanMatch
+from meshproxy.config.tls import ClientValidation, SanKind, SanMatch
 
 _SHORT_NAMES: Final = {
     "commonName": "CN",
@@ -86,6 +86,15 @@ def outside_peer(ssl_object: ssl.SSLObject, now: float) -> OutsidePeer | None:
 def is_any(peer: OutsidePeer, matches: Iterable[SanMatch]) -> bool:
     """Whether one of the peer's names is one of those wanted."""
     return any(_is(name, match) for match in matches for name in peer.of_kind(match.kind))
+
+
+def may_enter(peer: OutsidePeer | None, wanted: ClientValidation | None) -> bool:
+    """Whether a client may come in; None of `wanted`: it is not asked who it is."""
+    if wanted is None:
+        return True
+    if peer is None:
+        return not wanted.is_required
+    return not wanted.sans or is_any(peer, wanted.sans)
 
 
 def _is(name: str, match: SanMatch) -> bool:
