@@ -370,3 +370,41 @@ async def test_faults_of_the_only_backend_are_made_at_the_gateway():
     config = gw.accepted(gw.snapshot_of(gw.index_of(*manifests)))
     [route] = config.routes["edge/gw/http-80"].virtual_hosts[0].routes
     assert [name for name, _ in route.filter_configs] == ["envoy.filters.http.fault"]
+
+
+async def test_connections_go_to_the_backends_of_stream_routes():
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"speaks first\n")
+        writer.write(await reader.readline())
+        await writer.drain()
+
+    upstream = await Upstream(greet).start()
+    tcp: Manifest = {
+        **gw.tls_route("raw", "db"),
+        "kind": "TCPRoute",
+        "spec": {
+            "parentRefs": [{"name": "gw", "namespace": "edge", "sectionName": "raw"}],
+            "rules": [{"backendRefs": [build.backend("db")]}],
+        },
+    }
+    ended = gw.listener(
+        "ended", 443, "TLS", "db.example", tls={"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}
+    )
+    manifests = (
+        gw.gateway(gw.listener("raw", 9000, "TCP"), ended),
+        gw.secret("cert", "db.example"),
+        *gw.app("db", upstream.port, declared=False),
+        tcp,
+        gw.tls_route("ended", "db", "db.example"),
+    )
+    async with gw.running_gateway(*manifests) as mesh:
+        for port, tls in ((9000, None), (443, gw.CA.client())):
+            [bound] = mesh.worker.listeners.bound_ports(f"edge/gw/{port}")
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", bound, ssl=tls, server_hostname="db.example" if tls else None
+            )
+            assert await asyncio.wait_for(reader.readline(), 5) == b"speaks first\n"
+            writer.write(b"and hears\n")
+            assert await asyncio.wait_for(reader.readline(), 5) == b"and hears\n"
+            writer.close()
+    await upstream.stop()
