@@ -1,23 +1,23 @@
 """A coarse timing wheel (pure): very many timers that are nearly always cancelled.
 
 Deadlines fall into ticks; a timer fires at the first `advance` in a tick after its deadline's, so never
-early and, when `advance` is called every tick, at most one tick late. Scheduling and cancelling are one
-dictionary write each, which is why the data path uses it instead of a loop timer per request (a heap push,
-and a heap that keeps cancelled entries). Ticks are sparse: an hour-long idle timeout costs as much as a
-short one, and empty ticks are forgotten.
+early and, when `advance` is called every tick or whenever `rest` says, at most one tick late. Scheduling and
+cancelling are one dictionary write each, which is why the data path uses it instead of a loop timer per
+request (a heap push, and a heap that keeps cancelled entries). Ticks are sparse: an hour-long idle timeout
+costs as much as a short one, and empty ticks are forgotten.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from math import isfinite
+from collections.abc import Callable, Iterator
+from math import inf, isfinite
 from typing import Generic, TypeVar
 
 from meshproxy.errors import ConfigError
 
 DEFAULT_TICK = 0.05
-"""Seconds: 20 wake-ups per second, and a 5 s connect timeout is at most 1 % late."""
+"""Seconds: at most 20 wake-ups per second, and a 5 s connect timeout is at most 1 % late."""
 
 T = TypeVar("T")
 
@@ -54,6 +54,9 @@ class TimeoutWheel(Generic[T]):
         """Ticks up to this one are due or gone."""
         self._buckets: dict[int, dict[Timer[T], None]] = {}
         self._due: deque[dict[Timer[T], None]] = deque()
+        self._rests_before = 0
+        """The driver rests, and wants to be woken for timers of earlier ticks; 0: it does not rest."""
+        self._wake: Callable[[], None] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -70,6 +73,8 @@ class TimeoutWheel(Generic[T]):
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = {}
+            if tick < self._rests_before:
+                self._rouse()
         timer = Timer(deadline_at, token, tick, bucket)
         bucket[timer] = None
         return timer
@@ -101,6 +106,24 @@ class TimeoutWheel(Generic[T]):
         if any(self._due):
             return self._current * self.tick
         return min(self._buckets) * self.tick if self._buckets else None
+
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """`wake` is called, once a rest, when a timer is scheduled for before its end."""
+        self._wake = wake
+
+    def rest(self, at_most: float) -> float:
+        """Until when the driver may leave the wheel alone: the first timer's time, `at_most` at the latest.
+        A timer that is scheduled for an earlier tick meanwhile wakes it.
+        """
+        first = self.next_deadline()
+        until = min(at_most, inf if first is None else first)
+        self._rests_before = int(until / self.tick) + 1
+        return until
+
+    def _rouse(self) -> None:
+        self._rests_before = 0
+        if self._wake is not None:
+            self._wake()
 
     def _collect(self, current: int) -> None:
         """Move the buckets of the ticks up to `current` to the due ones."""

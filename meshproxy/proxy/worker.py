@@ -52,6 +52,9 @@ WARMING_TIMEOUT = 1.0
 SWEEP_INTERVAL = 1.0
 """Seconds between looks at idle connections and byte counters."""
 
+LEAST_REST = 0.001
+"""Seconds between looks at timers: an event loop that rounds down must not spin until the time has come."""
+
 
 _Managers = dict[int, tuple[HttpConnectionManager, HttpManager]]
 _Choices = dict[int, tuple[TcpProxy, ClusterChoice]]
@@ -271,11 +274,12 @@ class Worker:
     # --- upkeep ---
 
     async def run(self) -> None:
-        """Advance timers and sweep idle connections until cancelled."""
-        timers, clock = self._services.timers, self._services.clock
+        """Advance timers and sweep idle connections until cancelled; in between nothing wakes the process."""
+        timers, clock, woken = self._services.timers, self._services.clock, asyncio.Event()
+        timers.wake_with(woken.set)
         next_sweep = clock.monotonic() + SWEEP_INTERVAL
         while True:
-            await asyncio.sleep(timers.tick)
+            await _rested(timers.rest(next_sweep) - clock.monotonic(), woken)
             now = clock.monotonic()
             self._expire(now)
             if now >= next_sweep:
@@ -347,6 +351,16 @@ async def _warmed(clusters: Iterable[ClusterRuntime]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(WARMING_TIMEOUT):
                 await asyncio.gather(*waiting)
+
+
+async def _rested(seconds: float, woken: asyncio.Event) -> None:
+    """Wait so long, or until woken."""
+    alarm = asyncio.get_running_loop().call_later(max(seconds, LEAST_REST), woken.set)
+    try:
+        await woken.wait()
+    finally:
+        alarm.cancel()
+    woken.clear()
 
 
 def _retiring(clusters: list[ClusterRuntime]) -> Steps[None]:

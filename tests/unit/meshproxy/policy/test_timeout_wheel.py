@@ -1,5 +1,7 @@
 """The wheel as a trace of schedule, cancel and advance; tick 1 s for readability."""
 
+from random import Random
+
 import pytest
 
 from meshproxy.errors import ConfigError
@@ -114,3 +116,65 @@ def test_next_deadline_is_the_first_tick_in_use() -> None:
 def test_a_senseless_tick_is_refused(tick: float) -> None:
     with pytest.raises(ConfigError, match="tick"):
         TimeoutWheel[str](tick=tick)
+
+
+def test_a_driver_rests_until_the_first_timer_or_as_long_as_it_wants() -> None:
+    wheel = _wheel()
+    assert wheel.rest(10.0) == 10.0
+    wheel.schedule(4.2, "a")
+    assert wheel.rest(10.0) == 5.0
+    assert wheel.rest(3.0) == 3.0
+
+
+def test_a_driver_that_left_timers_over_does_not_rest() -> None:
+    wheel = _wheel()
+    for token in "ab":
+        wheel.schedule(1.0, token)
+    assert next(wheel.advance(2.0)) == "a"
+    assert wheel.rest(10.0) == 2.0
+
+
+def test_only_a_timer_that_comes_before_the_end_of_the_rest_wakes_and_once() -> None:
+    wheel, woken = _wheel(), list[str]()
+    wheel.schedule(0.5, "nobody rests, and nobody listens")
+    wheel.rest(10.0)
+    wheel.schedule(0.1, "the same tick as the first")
+    assert list(wheel.advance(2.0)) == ["nobody rests, and nobody listens", "the same tick as the first"]
+    wheel.rest(10.0)
+    wheel.schedule(5.0, "nobody listens")
+    wheel.wake_with(lambda: woken.append("woken"))
+    wheel.rest(10.0)
+    wheel.schedule(7.0, "later than the first")
+    wheel.schedule(20.0, "later than the rest")
+    assert woken == []
+    wheel.schedule(3.0, "earlier")
+    wheel.schedule(2.0, "earlier still")
+    assert woken == ["woken"]
+    assert wheel.rest(10.0) == 3.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_in_simulated_time_nothing_is_early_or_more_than_a_tick_late_and_an_idle_driver_rests(
+    seed: int,
+) -> None:
+    rng, tick, sweep = Random(seed), 0.05, 1.0
+    wheel: TimeoutWheel[float] = TimeoutWheel(0.0, tick)
+    woken = list[bool]()
+    wheel.wake_with(lambda: woken.append(True))
+    events = sorted((rng.uniform(0.0, 60.0), rng.choice([0.0, 0.02, 0.3, 5.0, 15.0])) for _ in range(40))
+    now, wakes, fired, next_sweep = 0.0, 0, 0, sweep
+    while now < 80.0:
+        until = wheel.rest(next_sweep)
+        woken.clear()
+        while events and events[0][0] < until and not woken:
+            now, delay = events.pop(0)
+            wheel.schedule(now + delay, now + delay)
+        now = now if woken else max(until, now)
+        wakes += 1
+        for deadline in wheel.advance(now + 1e-9):
+            fired += 1
+            assert deadline < now + 2e-9 <= deadline + 2 * tick
+        while next_sweep <= now:
+            next_sweep += sweep
+    assert fired == 40
+    assert wakes < 80 + 3 * 40  # 20 a second would be 1,600
