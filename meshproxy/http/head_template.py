@@ -19,7 +19,7 @@ from meshproxy.http.bounded_memory import MAX_KEPT_HEAD, BoundedMemory, ParsedMe
 from meshproxy.http.events import Headers, RequestHead
 from meshproxy.http.field_line import REQUEST_KINDS, Field
 from meshproxy.http.limits import HeadLimits
-from meshproxy.http.syntax import FIELD_VALUE, TARGET
+from meshproxy.http.syntax import FIELD_VALUE, TARGET, is_token
 
 PLAIN_METHODS: Final = frozenset(
     {b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"TRACE"}
@@ -96,6 +96,7 @@ class VaryingNames:
         lower = name.lower()
         if (
             not colon
+            or not is_token(name)  # `name:value: rest` is the field `name`, whatever that means
             or (lower in REQUEST_KINDS and lower != REQUEST_ID)
             or b"_" in lower
             or lower == b"close"
