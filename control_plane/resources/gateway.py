@@ -16,7 +16,7 @@ from control_plane.resources.field import (
     Port,
 )
 from control_plane.resources.gateway_field import AnyName, Group, Hostname, Kind, invalid, is_ip_address
-from control_plane.resources.gateway_listener import Listeners, RouteGroupKind, SecretReference
+from control_plane.resources.gateway_listener import Listeners, RouteGroupKind
 
 _MAX_ADDRESSES = 16
 _MAX_CONDITIONS = 8
@@ -96,12 +96,9 @@ class GatewayFrontend(Model):
     ] = ()
 
 
-class GatewayBackendTls(Model):
-    client_certificate_ref: SecretReference | None = None
-
-
 class GatewayTls(Model):
-    backend: GatewayBackendTls | None = None
+    backend: NotSupported = None
+    """A client certificate towards backends: to the mesh's own the Gateway shows its SPIFFE identity."""
     frontend: GatewayFrontend | None = None
     """Certificates of clients (GEP-91)."""
 

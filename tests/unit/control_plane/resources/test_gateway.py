@@ -136,6 +136,7 @@ def test_refuses_listeners(listener: Manifest, message: str) -> None:
             "listed twice",
         ),
         (GATEWAY, {"allowedListeners": {}}, "not supported"),
+        (GATEWAY, {"tls": {"backend": {"clientCertificateRef": {"name": "a"}}}}, "not supported"),
         (CLASS, {"controllerName": "meshproxy"}, "a domain and a path"),
         (BACKEND_TLS, {"validation": {"hostname": "a.b"}}, "exactly one of caCertificateRefs"),
         (
