@@ -261,6 +261,35 @@ def _key(reply: Reply, by: str) -> str:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """An endpoint that fails gets nothing for a while, and then answers again."""
+
+    request: Request
+    endpoint: str
+    at_least: int = 5
+    """Requests in a row that others get meanwhile: without an ejection they take turns."""
+
+    async def run(self, bench: Bench) -> Result:
+        deadline = time.monotonic() + TIMEOUT
+        in_a_row = longest = 0
+        has_answered = False
+        connection = await bench.connect(self.request)
+        while not has_answered and time.monotonic() < deadline:
+            reply = await connection.exchange(bench.encoded(self.request))
+            is_other = reply.field(NAMED) != self.endpoint
+            in_a_row = in_a_row + 1 if is_other else 0
+            longest = max(longest, in_a_row)
+            has_answered = not is_other and reply.status == 200
+        connection.close()
+        bench.take()
+        result = Result()
+        result.expect(f"{self.endpoint} answers again", has_answered, True)
+        if longest < self.at_least:
+            result.wrong.append(f"{self.endpoint} was spared {longest} requests in a row at most")
+        return result
+
+
+@dataclass(frozen=True)
 class AtMost:
     """Many requests, of which one answer is not more than a share."""
 
