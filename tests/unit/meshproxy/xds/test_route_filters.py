@@ -303,7 +303,11 @@ def test_places_stay_when_other_routes_come() -> None:
     configs = {LIMIT: box(_TYPES[LIMIT], **limit())}
     shown = {"match": {"prefix": "/"}, "route": {"cluster": "c"}, "typed_per_filter_config": configs}
     before: list[Fields] = [{**shown, "name": "a"}, {**shown, "name": "b"}]
-    after: list[Fields] = [{"match": {"path": "/x"}, "route": {"cluster": "c"}, "name": "new"}, *before, before[0]]
+    after: list[Fields] = [
+        {"match": {"path": "/x"}, "route": {"cluster": "c"}, "name": "new"},
+        *before,
+        before[0],
+    ]
 
     def settings(routes: list[Fields]) -> list[FilterConfigs]:
         hosts = [{"name": "h", "domains": ["*"], "routes": routes}]
