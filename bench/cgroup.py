@@ -46,6 +46,10 @@ class Cgroup:
         else:
             (self.path / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
 
+    def add(self, pid: int) -> None:
+        """A process that runs already, with its threads."""
+        (self.path / "cgroup.procs").write_text(str(pid))
+
     def memory_mb(self) -> float:
         """Anonymous memory charged to the group, in 10^6 bytes; the file cache is left out."""
         stat = dict(line.split() for line in (self.path / "memory.stat").read_text().splitlines())

@@ -135,10 +135,25 @@ def wait_ready(side: Side, process: Process, namespace: Path) -> float:
 def data_path(process: Process, namespace: Path) -> str:
     """Whether one of ours serves with compiled modules or from its sources. Raises BenchError where compiled
     ones were left out because they are outdated: nobody means to measure that."""
+    return data_path_of(_server_info(process, namespace), process.name)
+
+
+def worker_pids(process: Process, namespace: Path) -> list[int]:
+    """The processes of one of ours that carry traffic: it alone, or its workers."""
+    return worker_pids_of(_server_info(process, namespace))
+
+
+def worker_pids_of(page: bytes) -> list[int]:
+    """The same of the page `/server_info` (pure)."""
+    info = json.loads(page)
+    return [int(one["pid"]) for one in info["workers"]] if "workers" in info else [int(info["pid"])]
+
+
+def _server_info(process: Process, namespace: Path) -> bytes:
     answer = http_get(namespace, ADMIN_PORT, "/server_info")
     if answer is None or answer[0] != 200:
         raise BenchError(f"{process.name}: /server_info does not answer: {answer and answer[0]}")
-    return data_path_of(answer[1], process.name)
+    return answer[1]
 
 
 def data_path_of(page: bytes, name: str) -> str:

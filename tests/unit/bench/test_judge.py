@@ -11,7 +11,7 @@ import pytest
 from bench.errors import BenchError, WrongAnswer
 from bench.load import check
 from bench.load.check import Checker
-from bench.proxies import data_path_of
+from bench.proxies import data_path_of, worker_pids_of
 from bench.shape import SMALL_BODY, Shape
 
 SHAPE = Shape("edited", "", "/", response_headers=(("x-rule", "late"), ("x-removed", None)))
@@ -46,3 +46,8 @@ def test_a_sidecar_with_outdated_modules_is_not_measured():
     page = json.dumps({"data_path": "sources", "compiled_modules": "outdated: …"}).encode()
     with pytest.raises(BenchError, match="client: compiled modules are outdated"):
         data_path_of(page, "client")
+
+
+def test_the_processes_that_carry_traffic_are_the_sidecar_or_its_workers():
+    assert worker_pids_of(b'{"pid": 7}') == [7]
+    assert worker_pids_of(b'{"pid": 7, "workers": [{"pid": 8}, {"pid": 9}]}') == [8, 9]
