@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from meshproxy.filters.message_field import with_field
 from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, ResponseHead, Trailers
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response
 from meshproxy.policy.timeout_wheel import Timer
@@ -37,6 +38,7 @@ _UNTIL_CLOSE: Final = Framing.UNTIL_CLOSE
 CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 _CLOSE_LINE: Final = b"connection: close\r\n"
 _KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
+_ATTEMPT_COUNT: Final = b"x-envoy-attempt-count"
 
 
 class HttpExchange:
@@ -238,6 +240,8 @@ class HttpExchange:
         forward = head.forward
         if target is not None and target.response_edit is not None:
             forward = target.response_edit.apply(forward)
+        if self._route is not None and self._route.attempt_count_in_response:
+            forward = with_attempt_count(forward, self._attempts)
         if self._filters is not None and self._endpoint is not None:
             address = address_of(self._endpoint.endpoint)
             forward = self._filters.show(head.status, forward, address, is_local=False)
@@ -372,6 +376,11 @@ class HttpExchange:
     def on_downstream_write_resumed(self) -> None:
         if self._upstream is not None:
             self._upstream.resume_reading()
+
+
+def with_attempt_count(forward: bytes, attempts: int) -> bytes:
+    """As in Envoy, what the peer says of itself under this name gives way."""
+    return with_field(forward, _ATTEMPT_COUNT, b"%d" % attempts)
 
 
 def _joined(first: str, second: str) -> str:

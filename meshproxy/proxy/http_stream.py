@@ -19,7 +19,13 @@ from meshproxy.proxy import unserved
 from meshproxy.proxy.counted_retry import CountedRetry
 from meshproxy.proxy.direction import pick_context
 from meshproxy.proxy.filter_run import FilterRun
-from meshproxy.proxy.http_exchange import CHUNKED_LINE, HttpExchange, is_reusable, is_whole
+from meshproxy.proxy.http_exchange import (
+    CHUNKED_LINE,
+    HttpExchange,
+    is_reusable,
+    is_whole,
+    with_attempt_count,
+)
 from meshproxy.proxy.mirror import Mirror, with_shadow_host
 from meshproxy.proxy.outcome import RULES, Outcome
 from meshproxy.proxy.services import PAUSED_BY_BODY
@@ -31,7 +37,6 @@ from meshproxy.upstream.http_connection import HttpUpstreamConnection
 _REFUSED_RETRY_FLAGS: Final = {RetryVerdict.LIMIT_REACHED: ",URX", RetryVerdict.OVERFLOW: ",UO"}
 """What Envoy's users look for beside the failure's own flag."""
 _HTTP_11: Final = (1, 1)
-_ATTEMPT_COUNT: Final = b"x-envoy-attempt-count: %d\r\n"
 
 
 class HttpStream(HttpExchange):
@@ -98,9 +103,13 @@ class HttpStream(HttpExchange):
             self._direct(route, target)
         if self._request_done and route.timeout:
             self._start_timeout(route.timeout)
-        self._attempt()
-        if route.action.mirrors and not self.is_done:
-            self._start_mirrors(route)
+        if route.action.mirrors:
+            held = self._body.held if self._body is not None else b""  # the attempt may let go of it
+            self._attempt()
+            if not self.is_done:
+                self._start_mirrors(route, held)
+        else:
+            self._attempt()
 
     def _answer_here(self, route: CompiledRoute) -> None:
         if route.direct_response is not None:
@@ -189,7 +198,7 @@ class HttpStream(HttpExchange):
         if target.request_edit is not None:
             forward = target.request_edit.apply(forward)
         if route.attempt_count_in_request:
-            forward += _ATTEMPT_COUNT % max(1, self._attempts)
+            forward = with_attempt_count(forward, max(1, self._attempts))
         return b"%b%b%b%bx-request-id: %b\r\n\r\n" % (
             forward,
             CHUNKED_LINE if head.chunked else b"",
@@ -208,7 +217,8 @@ class HttpStream(HttpExchange):
         if route.attempt_limits is not None and self._endpoint is not None:
             self._start_attempt_timer(route.attempt_limits)
 
-    def _start_mirrors(self, route: CompiledRoute) -> None:
+    def _start_mirrors(self, route: CompiledRoute, held: bytes) -> None:
+        """`held` is the body as far as it is here."""
         services, head = self._services, self._head
         assert route.action is not None
         for policy in route.action.mirrors:
@@ -222,8 +232,8 @@ class HttpStream(HttpExchange):
             self._mirrors = (*self._mirrors, mirror)
             deadline = self._now() + route.timeout if route.timeout else None
             mirror.start(self._connection.facts.original_dst, deadline)
-            if self._body is not None:
-                mirror.on_data(self._body.held)
+            if held:
+                mirror.on_data(held)
             if self._request_done:
                 mirror.on_end()
 
@@ -252,8 +262,6 @@ class HttpStream(HttpExchange):
                 self._retry.end()
             if self._attempt_timer is not None:
                 self._stop_attempt_timer()
-        if route.attempt_count_in_response:
-            self._answer_lines += _ATTEMPT_COUNT % self._attempts
         return self._accept(response)
 
     def _is_unserved(self, response: Response) -> bool:

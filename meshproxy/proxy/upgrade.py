@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meshproxy.errors import RemoteProtocolError
-from meshproxy.http.events import Event, Request, Response
+from meshproxy.http.events import Event, Request, Response, ResponseHead
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.outcome import RULES, Outcome
@@ -47,9 +47,23 @@ class UpgradeStream(HttpStream):
         if head.upgrade.lower() != self._head.upgrade.lower():
             self.on_upstream_lost(RemoteProtocolError("upstream switched to a protocol nobody asked for"))
             return None
+        self._tell_of_switch(head)
         self._response = response
         self._is_switched = True
         return self._shown(head.forward) + self._answer_lines + self._lines + b"\r\n"
+
+    def _tell_of_switch(self, head: ResponseHead) -> None:
+        """To the endpoint's policies the 101 is an answer like any other, and the attempt ends with it:
+        the relay may last for days, and must be neither a breaker's probe nor a retry for so long."""
+        endpoint, cluster = self._endpoint, self._cluster
+        assert endpoint is not None
+        assert cluster is not None
+        if endpoint.is_watched:
+            cluster.on_answer(endpoint, head, self._now() - self._attempted_at, self)
+        if self._retry is not None:
+            self._retry.end()
+        if self._attempt_timer is not None:
+            self._stop_attempt_timer()
 
     def _shown(self, forward: bytes) -> bytes:
         """The 101 is an answer like any other to routes and filters: a session may begin with it."""
