@@ -131,9 +131,9 @@ def _escaped(value: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Inside double quotes, in one line of visible ASCII."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return quote(escaped, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
+    """Inside double quotes, in one line of visible ASCII; RFC 2253 has escaped what must be, and Envoy
+    does it no second time."""
+    return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 def _plain(text: str) -> str:
