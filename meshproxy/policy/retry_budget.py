@@ -3,9 +3,9 @@
 Retries multiply the load on what is already failing: with a limit of two per request an outage triples the
 traffic. A budget bounds them by the traffic there is. Two ways to count:
 
-- what a window of seconds held, where a rate is given: Linkerd's budget, a percentage of its requests and that
-  rate beside it. When a pod dies, everything that was under way with it fails at one moment and is repeated at
-  one moment: that is what retries are for, and the window has room for it;
+- what a window of seconds held, where a rate is given: Linkerd's budget, a percentage of its requests and
+  that rate beside it. When a pod dies, everything that was under way with it fails at one moment and is
+  repeated at one moment: that is what retries are for, and the window has room for it;
 - what is under way, where none is given: Envoy's `RetryBudget`, a percentage of active requests and a least
   number.
 
