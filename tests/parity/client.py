@@ -41,7 +41,7 @@ class Connection:
         try:
             async with asyncio.timeout(TIMEOUT):
                 return await _read_reply(self.reader, method)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             return Reply(0, {})
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from meshproxy.identity.contexts import load_key_pair
 from tests.parity.case import GATEWAY
 from tests.unit.meshproxy.proxy.outside import Authority, authority
 
-HTTP_PORT, HTTPS_PORT, TLS_PORT, TCP_PORT = 80, 443, 8443, 9100
+HTTP_PORT, HTTPS_PORT, TLS_PORT, MUTUAL_PORT, TCP_PORT = 80, 443, 8443, 8444, 9100
 _API = "gateway.networking.k8s.io/v1"
 _DOMAIN = "secure.example.com"
 
@@ -25,8 +25,12 @@ def _authority() -> Authority:
 
 
 @cache
-def client_tls() -> ssl.SSLContext:
-    return _authority().client()
+def client_tls(proves_itself: bool) -> ssl.SSLContext:
+    context = _authority().client()
+    if proves_itself:
+        chain, key = _authority().issue("client.example.com", common_name="me")
+        load_key_pair(context, key + chain)
+    return context
 
 
 @cache
@@ -78,7 +82,7 @@ def manifests() -> Iterator[Manifest]:
         "apiVersion": _API,
         "kind": "Gateway",
         "metadata": {"name": GATEWAY, "namespace": "shop"},
-        "spec": {"gatewayClassName": "mesh", "listeners": list(_listeners())},
+        "spec": {"gatewayClassName": "mesh", "listeners": list(_listeners()), "tls": _client_validation()},
     }
 
 
@@ -87,8 +91,16 @@ def _listeners() -> Iterator[Manifest]:
     yield _listener("isolated", HTTP_PORT, "HTTP", hostname="*.isolated.example.com")
     certificate = {"certificateRefs": [{"name": "certificate"}]}
     yield _listener("https", HTTPS_PORT, "HTTPS", hostname=f"*.{_DOMAIN}", tls=certificate)
+    yield _listener("mutual", MUTUAL_PORT, "HTTPS", hostname=f"*.{_DOMAIN}", tls=certificate)
     yield _listener("tls", TLS_PORT, "TLS", tls={"mode": "Passthrough"})
     yield _listener("tcp", TCP_PORT, "TCP")
+
+
+def _client_validation() -> Manifest:
+    """Clients of one port must prove themselves."""
+    authorities = [{"group": "", "kind": "ConfigMap", "name": "authority"}]
+    of_port = {"port": MUTUAL_PORT, "tls": {"validation": {"caCertificateRefs": authorities}}}
+    return {"frontend": {"default": {}, "perPort": [of_port]}}
 
 
 def _listener(name: str, port: int, protocol: str, **fields: object) -> Manifest:

@@ -244,7 +244,7 @@ class CaseBench:
     async def connect(self, request: Request) -> Connection:
         default = MESHED_ADDRESS if self._case.at_gateway else "$vip"
         address = self._address(request.address or default, request)
-        tls = Tls(edge.client_tls(), self._host(request)) if request.tls else None
+        tls = Tls(edge.client_tls(request.proves_itself), self._host(request)) if request.tls else None
         return await connect(
             self._plane.network, address, self._port(request), request.source or _CLIENT, tls
         )

@@ -19,6 +19,11 @@ def test_every_row_has_a_case_or_a_reason() -> None:
     assert ROWS.keys() - covered - ABSENT.keys() - ELSEWHERE.keys() == set()
 
 
+def test_other_places_of_tests_exist() -> None:
+    root = document.PATH.parents[1]
+    assert [place for place in ELSEWHERE.values() if not (root / place).exists()] == []
+
+
 def test_names_are_unique() -> None:
     names = [case.name for case in CASES]
     assert sorted(set(names)) == sorted(names)

@@ -1,15 +1,19 @@
 """Which endpoint of a Service gets a request (rows 3.19, 3.60 to 3.66)."""
 
+from tests.parity.ask import ask
 from tests.parity.case import Case, Pod, pods
-from tests.parity.step import AtMost, Request, Session, SetReady, Shares, Sticky, Together, ask
+from tests.parity.share import AtMost, Shares
+from tests.parity.step import Request, SetReady, Step
+from tests.parity.sticky import Session, Sticky
 from tests.parity.upstream import HOLD, OK, Answer
+from tests.parity.wait import Together
 
 _GET = Request("/")
 _THREE = {"a": pods(OK, OK, OK)}
 _THIRDS = {"a": 1 / 3, "a1": 1 / 3, "a2": 1 / 3}
 
 
-def _policy(name: str, balancer: str, *steps: object, row: str = "3.60", exercises: str = "policy") -> Case:
+def _policy(name: str, balancer: str, *steps: Step, row: str = "3.60", exercises: str = "policy") -> Case:
     return Case(
         name,
         (row,),
@@ -18,7 +22,7 @@ def _policy(name: str, balancer: str, *steps: object, row: str = "3.60", exercis
         kind: TrafficPolicy
         spec: {{loadBalancer: {{{balancer}}}}}
         """,
-        tuple(steps),  # type: ignore[arg-type]
+        steps,
         {"a": pods(OK, OK, OK, OK) if "hashOn" in balancer else pods(OK, OK, OK)},
     )
 
@@ -162,6 +166,18 @@ _AFFINITY = Case(
     _THREE,
 )
 
+_AFFINITY_HEADER = Case(
+    "session-affinity-by-header",
+    ("3.64",),
+    ("TrafficPolicy sessionAffinity.header",),
+    """
+    kind: TrafficPolicy
+    spec: {sessionAffinity: {header: {name: x-session}}}
+    """,
+    (Session(_GET, header="x-session"),),
+    _THREE,
+)
+
 _SUBSET = Case(
     "subsets",
     ("3.19",),
@@ -209,7 +225,7 @@ _SUBSET = Case(
 )
 
 
-def _zones(name: str, locality: str, *steps: object) -> Case:
+def _zones(name: str, locality: str, *steps: Step) -> Case:
     """The client is in the zone `home`."""
     return Case(
         name,
@@ -220,7 +236,7 @@ def _zones(name: str, locality: str, *steps: object) -> Case:
         spec:
           loadBalancer: {{locality: {{{locality}}}}}
         """,
-        tuple(steps),  # type: ignore[arg-type]
+        steps,
         {"a": tuple(Pod(zone=zone) for zone in ("home", "home", "away", "away"))},
     )
 
@@ -261,6 +277,7 @@ CASES = (
     _COOKIE,
     _SESSION_HEADER,
     _AFFINITY,
+    _AFFINITY_HEADER,
     _SUBSET,
     *_ZONES,
     _SLOW_START,

@@ -1,7 +1,8 @@
 """What browsers may do from other origins (row 3.11)."""
 
+from tests.parity.ask import Ask, Forwarded
 from tests.parity.case import Case
-from tests.parity.step import Ask, Forwarded, Request
+from tests.parity.step import Request
 
 _ORIGIN = ("Origin", "https://www.example.com")
 _PREFLIGHT = (_ORIGIN, ("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "x-a"))
@@ -79,4 +80,40 @@ _CORS = Case(
     ),
 )
 
-CASES = (_CORS,)
+_PER_BACKEND = Case(
+    "cors-per-backend",
+    ("3.11",),
+    ("HTTPRoute rules[].backendRefs[].filters[].cors",),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - matches: [{path: {value: /a}}]
+        backendRefs:
+        - name: $a
+          port: 8080
+          filters:
+          - {type: CORS, cors: {allowOrigins: ["https://www.example.com"], allowMethods: [PUT], maxAge: 7}}
+      - matches: [{path: {value: /b}}]
+        backendRefs: [{name: $a, port: 8080}]
+    """,
+    (
+        Ask(
+            Request("/a", "OPTIONS", _PREFLIGHT),
+            headers={"access-control-allow-origin": _ORIGIN[1], "access-control-max-age": "7"},
+            forwarded=(),
+        ),
+        Ask(
+            Request("/a", headers=(_ORIGIN,)),
+            headers={"access-control-allow-origin": _ORIGIN[1]},
+            forwarded=(Forwarded("a"),),
+        ),
+        Ask(
+            Request("/b", headers=(_ORIGIN,)),
+            headers={"access-control-allow-origin": None},
+            forwarded=(Forwarded("a"),),
+        ),
+    ),
+)
+
+CASES = (_CORS, _PER_BACKEND)

@@ -3,8 +3,10 @@
 import contextlib
 import ssl
 
+from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import ONE, Case, Pod
-from tests.parity.step import Ask, Forwarded, Greeting, Request, Shares, ask
+from tests.parity.share import Greeting, Shares
+from tests.parity.step import Request
 
 _TCP = Case(
     "tcp-service",

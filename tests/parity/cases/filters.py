@@ -1,7 +1,9 @@
 """What filters do to requests and responses (rows 3.7 to 3.11)."""
 
+from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Copies, Forwarded, Request, Shares, Step, ask
+from tests.parity.share import Copies, Shares
+from tests.parity.step import Request, Step
 from tests.parity.upstream import HANG, RESET, Answer
 
 _TWO = {"a": ONE, "b": ONE}
@@ -343,8 +345,27 @@ _MIRRORS = (
     ),
 )
 
+_MIRROR_PER_BACKEND = Case(
+    "mirror-per-backend",
+    ("3.7",),
+    ("HTTPRoute rules[].backendRefs[].filters[].requestMirror",),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - backendRefs:
+        - name: $a
+          port: 8080
+          filters:
+          - {type: RequestMirror, requestMirror: {backendRef: {name: $b, port: 8080}}}
+    """,
+    (Ask(Request("/"), forwarded=(Forwarded("a"), Forwarded("b"))),),
+    _TWO,
+)
+
 CASES = (
     *_MIRRORS,
+    _MIRROR_PER_BACKEND,
     *_REDIRECTS,
     *_REWRITES,
     _REQUEST_HEADERS,

@@ -1,9 +1,14 @@
 """Clients outside, at a Gateway (row 3.21)."""
 
+from dataclasses import replace
+
+from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import ONE, Case, pods
 from tests.parity.cases.external import hello
-from tests.parity.step import Ask, Forwarded, Greeting, Request, Shares, Together, Until, ask
+from tests.parity.share import Greeting, Shares
+from tests.parity.step import Request
 from tests.parity.upstream import HANG, HOLD, OK, Answer
+from tests.parity.wait import Together, Until
 
 _ROW = ("3.21",)
 _TWO = {"a": ONE, "b": ONE}
@@ -117,6 +122,25 @@ _HTTPS = Case(
             301,
             {"location": "~https://one.secure.example.com(:443)?/x[?]y"},
         ),
+    ),
+    at_gateway=True,
+)
+
+_MUTUAL_URL = Request("/x", host="one.secure.example.com", port=8444, tls=True)
+_MUTUAL = Case(
+    "gateway-client-certificates",
+    _ROW,
+    ("HTTPRoute parentRefs[].sectionName",),
+    """
+    kind: HTTPRoute
+    spec:
+      parentRefs: [{name: edge, sectionName: mutual}]
+      hostnames: [one.secure.example.com]
+      rules: [{backendRefs: [{name: $a, port: 8080}]}]
+    """,
+    (
+        Ask(replace(_MUTUAL_URL, proves_itself=True), forwarded=(Forwarded("a", "/x"),)),
+        Ask(_MUTUAL_URL, 0, forwarded=()),
     ),
     at_gateway=True,
 )
@@ -461,6 +485,7 @@ CASES = (
     _HOSTNAMES,
     _ISOLATED,
     _HTTPS,
+    _MUTUAL,
     _FORWARDED,
     _WEIGHTS,
     _GRANTED,

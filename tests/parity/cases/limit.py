@@ -1,8 +1,11 @@
 """Limits of a Service, broken endpoints, health checks, panic (rows 3.43 to 3.48, 3.53)."""
 
+from tests.parity.ask import Ask, ask
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Connections, Pause, Request, SetReady, Shares, Together, Until, ask
+from tests.parity.share import Pause, Shares
+from tests.parity.step import Request, SetReady, Step
 from tests.parity.upstream import HOLD, OK, Answer
+from tests.parity.wait import Connections, Together, Until
 
 _GET, _HELD = Request("/"), Request("/hold")
 _BAD = Answer(500)
@@ -77,7 +80,7 @@ _IDLE = Case(
 )
 
 
-def _outlier(name: str, row: str, setting: str, detection: str, *steps: object, bad: Answer = _BAD) -> Case:
+def _outlier(name: str, row: str, setting: str, detection: str, *steps: Step, bad: Answer = _BAD) -> Case:
     return Case(
         name,
         (row,),
@@ -88,7 +91,7 @@ def _outlier(name: str, row: str, setting: str, detection: str, *steps: object, 
           retry: {{attempts: 0}}
           outlierDetection: {{baseEjectionTime: 1m, interval: 100ms, {detection}}}
         """,
-        tuple(steps),  # type: ignore[arg-type]
+        steps,
         {"a": pods(bad, OK, OK)},
     )
 
@@ -234,7 +237,7 @@ _NO_PANIC = Case(
 )
 
 
-def _health(name: str, setting: str, check: str, *steps: object, pods_: tuple[Pod, ...]) -> Case:
+def _health(name: str, setting: str, check: str, *steps: Step, pods_: tuple[Pod, ...]) -> Case:
     return Case(
         name,
         ("3.48",),
@@ -247,7 +250,7 @@ def _health(name: str, setting: str, check: str, *steps: object, pods_: tuple[Po
             {{{check}, interval: 100ms, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1,
               noTrafficInterval: 100ms}}
         """,
-        tuple(steps),  # type: ignore[arg-type]
+        steps,
         {"a": pods_},
     )
 

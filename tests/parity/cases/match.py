@@ -1,7 +1,9 @@
 """Matches by method, headers and query; what no rule or no backend covers; parents (rows 3.2, 3.4, 3.6)."""
 
+from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Forwarded, Request, Shares, ask
+from tests.parity.share import Shares
+from tests.parity.step import Request
 from tests.parity.upstream import OK
 
 _TWO = {"a": ONE, "b": ONE}

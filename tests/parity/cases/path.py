@@ -1,7 +1,9 @@
 """Which rule a request gets, by its path and by precedence (rows 3.1, 3.3, 3.13)."""
 
+from tests.parity.ask import ask
 from tests.parity.case import ONE, Case
-from tests.parity.step import Request, Shares, ask
+from tests.parity.share import Shares
+from tests.parity.step import Request
 
 _PATH = ("HTTPRoute rules[].matches[].path",)
 _TWO = {"a": ONE, "b": ONE}

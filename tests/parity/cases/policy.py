@@ -1,12 +1,14 @@
 """Faults on purpose and rate limits (rows 3.42, 3.50)."""
 
+from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import Case, Pod
-from tests.parity.step import Ask, Delete, Forwarded, Request, Shares, ask
+from tests.parity.share import Shares
+from tests.parity.step import Delete, Request, Step
 
 _GET = Request("/")
 
 
-def _fault(name: str, spec: str, *steps: object, exercises: tuple[str, ...]) -> Case:
+def _fault(name: str, spec: str, *steps: Step, exercises: tuple[str, ...]) -> Case:
     return Case(
         name,
         ("3.42",),
@@ -15,7 +17,7 @@ def _fault(name: str, spec: str, *steps: object, exercises: tuple[str, ...]) -> 
         kind: FaultPolicy
         spec: {{{spec}}}
         """,
-        tuple(steps),  # type: ignore[arg-type]
+        steps,
     )
 
 
@@ -79,7 +81,7 @@ _FAULT_OF_A_RULE = Case(
 )
 
 
-def _rate(name: str, spec: str, *steps: object, exercises: tuple[str, ...]) -> Case:
+def _rate(name: str, spec: str, *steps: Step, exercises: tuple[str, ...]) -> Case:
     return Case(
         name,
         ("3.50",),
@@ -88,7 +90,7 @@ def _rate(name: str, spec: str, *steps: object, exercises: tuple[str, ...]) -> C
         kind: RateLimitPolicy
         spec: {{{spec}}}
         """,
-        tuple(steps),  # type: ignore[arg-type]
+        steps,
         {"a": (Pod(where="meshed"),)},
     )
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from tests.parity.ask import Ask, Forwarded
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Forwarded, Request
+from tests.parity.step import Request
 from tests.parity.upstream import OK, RESET, Answer
 
 _CODE_503 = Answer(503)

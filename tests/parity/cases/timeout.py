@@ -1,7 +1,8 @@
 """Timeouts (rows 3.30 to 3.34)."""
 
+from tests.parity.ask import Ask, Forwarded
 from tests.parity.case import ONE, Case, Pod, pods
-from tests.parity.step import Ask, Forwarded, Request
+from tests.parity.step import Request
 from tests.parity.upstream import HANG, OK, TRICKLE
 
 _REQUEST = Case(
