@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from random import Random
 from typing import Final
 
@@ -30,6 +31,8 @@ from meshproxy.policy.token_bucket import KeyedBuckets, TokenBucket
 _BODY: Final = b"local_rate_limited"
 _RETRY_AFTER: Final = b"retry-after"
 _LIMITED: Final = (b"x-envoy-ratelimited", b"true")
+_LONG_VALUE: Final = 256
+"""Characters of a value kept as it is."""
 
 
 class Buckets:
@@ -55,7 +58,7 @@ class Buckets:
             return bucket
         for pattern, table in self._wild:
             if _meets(descriptor, pattern):
-                return table.bucket(descriptor, now)
+                return table.bucket(_shortened(descriptor), now)
         return None
 
     def is_full(self, now: float) -> bool:
@@ -75,6 +78,17 @@ def _meets(descriptor: Descriptor, pattern: Descriptor) -> bool:
     return len(descriptor) == len(pattern) and all(
         key == wanted and (not value or text == value)
         for (key, text), (wanted, value) in zip(descriptor, pattern, strict=True)
+    )
+
+
+def _shortened(descriptor: Descriptor) -> Descriptor:
+    """A client chooses the values, so a table that is bounded in keys has to bound their length, too: of a
+    long one its digest is kept. No field value has a NUL in it."""
+    if all(len(value) <= _LONG_VALUE for _, value in descriptor):
+        return descriptor
+    return tuple(
+        (key, value if len(value) <= _LONG_VALUE else f"\0{sha256(value.encode()).hexdigest()}")
+        for key, value in descriptor
     )
 
 

@@ -19,6 +19,7 @@ from meshproxy.upstream.endpoint import EndpointRuntime
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 
 _SHADOW: Final = b"-shadow"
+_SWITCHED: Final = 101
 
 
 class Mirror:
@@ -116,7 +117,9 @@ class Mirror:
 
     def on_response(self, events: list[Event]) -> None:
         last = events[-1]
-        if last is END or (isinstance(last, Response) and last.end_stream and last.head.status >= 200):
+        if isinstance(last, Response) and last.head.status == _SWITCHED:
+            self._abandon()  # what came from now on would be kept for somebody who takes it
+        elif last is END or (isinstance(last, Response) and last.end_stream and last.head.status >= 200):
             upstream, self._upstream = self._upstream, None
             assert upstream is not None
             upstream.finish(False)

@@ -17,6 +17,7 @@ from control_plane.api.envoy.extensions.http.stateful_session.header.v3.header_p
 from control_plane.api.envoy.type.http.v3.cookie_pb2 import Cookie
 from meshproxy.config.http_filter import CookieSession, HeaderSession, SessionSettings
 from meshproxy.http.syntax import is_token
+from meshproxy.xds.head_edit import field_name
 from meshproxy.xds.strict import require, seconds, type_name, unpack
 
 _HEADER: Final = HeaderBasedSessionState.DESCRIPTOR.full_name
@@ -42,8 +43,7 @@ def translate_session(session: StatefulSession, path: str, place: str) -> Sessio
     path = f"{path}.session_state.typed_config"
     if type_name(packed) == _HEADER:
         name = unpack(packed, HeaderBasedSessionState, path).name
-        require(is_token(name.encode()), f"{path}.name", f"{name!r} is no header name")
-        return SessionSettings(HeaderSession(name.lower()), session.strict)
+        return SessionSettings(HeaderSession(field_name(name, f"{path}.name")), session.strict)
     cookie = unpack(packed, CookieBasedSessionState, path).cookie
     return SessionSettings(_cookie(cookie, f"{path}.cookie"), session.strict)
 

@@ -76,7 +76,7 @@ def _mutations(add: Iterable[HeaderValueOption], remove: Iterable[str], path: st
     require(len(options) <= _MAX_OPTIONS, f"{path}_to_add", f"more than {_MAX_OPTIONS} fields")
     return HeaderMutations(
         tuple(option for option in options if option is not None),
-        tuple(_name(name, f"{path}_to_remove[{index}]") for index, name in enumerate(remove)),
+        tuple(field_name(name, f"{path}_to_remove[{index}]") for index, name in enumerate(remove)),
     )
 
 
@@ -96,7 +96,7 @@ def translate_options(
 
 def _option(option: HeaderValueOption, path: str) -> HeaderOption | None:
     """None for an empty value that is not to be kept: Envoy drops such a field."""
-    name = _name(option.header.key, f"{path}.header.key")
+    name = field_name(option.header.key, f"{path}.header.key")
     value = _value(option.header.value, f"{path}.header.value")
     if not value and not option.keep_empty_value:
         return None
@@ -114,7 +114,8 @@ def _action(option: HeaderValueOption, path: str) -> AppendAction:
     )
 
 
-def _name(name: str, path: str) -> str:
+def field_name(name: str, path: str) -> str:
+    """In lower case, when it is one that may be changed. Raises ConfigError."""
     lower = name.lower()
     require(is_token(lower.encode()), path, f"{name!r} is not a header name")
     require(lower not in _PROTECTED, path, f"{name!r} must not be changed: the proxy writes it itself")

@@ -21,6 +21,7 @@ from meshproxy.config.route import (
 )
 from meshproxy.errors import ConfigError
 from meshproxy.http.syntax import is_token
+from meshproxy.routing.regex import Substitution
 from meshproxy.xds.head_edit import (
     check_host,
     check_target,
@@ -167,6 +168,8 @@ def _hash_header(policy: _Hash, path: str) -> HashPolicy:
         if header.HasField("regex_rewrite")
         else None
     )
+    if rewrite is not None:
+        Substitution(rewrite)  # here it can still be refused
     return HashHeader(header.header_name.lower(), rewrite, policy.terminal)
 
 

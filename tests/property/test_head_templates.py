@@ -10,7 +10,7 @@ from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.request_head import RequestHeads
 
-LIMITS = HeadLimits(max_fields=8, max_target_bytes=64)
+LIMITS = HeadLimits(max_fields=5, max_target_bytes=64)
 
 NAMES = (
     *(b"X-Trace", b"x-trace", b"X-Request-Id", b"x-request-id", b"X-REQUEST-ID", b"Cookie", b"Close"),

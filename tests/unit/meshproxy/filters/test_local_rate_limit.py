@@ -1,5 +1,6 @@
 """Limits for all, per header, per client: by simulated time."""
 
+import tracemalloc
 from dataclasses import replace
 from random import Random
 
@@ -205,6 +206,22 @@ def test_a_flood_of_keys_renews_no_bucket() -> None:
     for number in range(100):
         ask(one, f"x-key: {number}")
     assert ask(one, "x-key: me") is not None
+
+
+def test_long_values_are_told_apart_and_not_kept() -> None:
+    settings = per_key()
+    buckets = Buckets(settings, NOW)
+    one = LocalRateLimit(settings, buckets, Random(1))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            value = f"{number}" + "x" * 50_000
+            for allowed in (True, True, False):
+                assert (ask(one, f"x-key: {value}") is None) is allowed
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 500_000
 
 
 @pytest.mark.parametrize("lines", [(), ("x-key: a",)])

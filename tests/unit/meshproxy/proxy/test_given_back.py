@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from meshproxy.config.model import Endpoint
+from meshproxy.config.model import Endpoint, HttpConnectionManager
 from meshproxy.config.resilience import CircuitBreakerSettings
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import MirrorPolicy
@@ -142,3 +142,40 @@ async def test_the_attempt_count_is_ours_alone() -> None:
         answered = await ask(mesh, told)
     for head in (seen[0].lower(), answered.lower()):
         assert head.count(b"x-envoy-attempt-count:") == head.count(b"x-envoy-attempt-count: 1\r\n") == 1
+
+
+async def test_a_copy_of_an_upgrade_ends_when_its_server_agrees() -> None:
+    """It would be kept open, and what its server sends kept for nobody, as long as the server likes."""
+    ended = asyncio.Event()
+
+    async def agrees(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(SWITCH + b"x" * 1000)
+        try:
+            await reader.read()
+        finally:
+            ended.set()
+
+    async def chat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(SWITCH)
+        await reader.read()
+
+    mirrored = to_a(mirrors=(MirrorPolicy("b"),), timeout=0.0)
+    async with serving(chat) as upstream, serving(agrees) as other:
+        plain = listener(route(mirrored))
+        chain = plain.filter_chains[0]
+        assert isinstance(chain.network, HttpConnectionManager)
+        network = replace(chain.network, upgrade_types=("websocket",))
+        config = snapshot(
+            replace(plain, filter_chains=(replace(chain, network=network),)),
+            static_cluster("a", upstream.endpoint),
+            static_cluster("b", other.endpoint),
+        )
+        async with running(config) as mesh:
+            one = await mesh.connect()
+            assert (await exchange(*one, ASK)).startswith(b"HTTP/1.1 101")
+            await asyncio.wait_for(ended.wait(), 5)
+            assert mesh.live.clusters["b"].active_requests == 0
+            one[1].close()
+            await settled(lambda: is_idle(mesh))

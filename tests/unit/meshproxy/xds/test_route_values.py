@@ -396,6 +396,19 @@ def test_refused_in_a_route(fields: dict[str, object], message: str) -> None:
         ),
         ({"hash_policy": [{}]}, "hash_policy[0]: one of header"),
         ({"hash_policy": [{"header": {"header_name": ""}}]}, "hash_policy[0].header.header_name"),
+        (
+            {
+                "hash_policy": [
+                    {
+                        "header": {
+                            "header_name": "a",
+                            "regex_rewrite": {"pattern": {"regex": "("}, "substitution": ""},
+                        }
+                    }
+                ]
+            },
+            "regular expression '('",
+        ),
         ({"hash_policy": [{"cookie": {"name": "a b"}}]}, "cookie.name: 'a b' is not a cookie name"),
         ({"hash_policy": [{"cookie": {"name": "a", "path": "/;b"}}]}, "cookie.path: '/;b' has a semicolon"),
         (
