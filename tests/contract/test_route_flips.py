@@ -1,9 +1,10 @@
 """Routes and endpoints change all the time under load: what changed holds from its ACK on, and nothing fails.
 
-A real control plane, a real sidecar, and clients on kept connections. Each request carries the number of the
-state that was acknowledged when it was sent; each server writes down what it was asked. A request may be
-served by whoever belongs to that state, or to one that came into force while it was under way; by nobody
-else, and exactly once. `MESHPROXY_ROUTE_FLIPS` sets the number of changes.
+Weights change, backends come and go (one with its Service), endpoints are withdrawn. A real control plane, a
+real sidecar, and clients on kept connections. Each request carries the number of the state that was
+acknowledged when it was sent; each server writes down what it was asked. A request may be served by whoever
+belongs to that state, or to one that came into force while it was under way; by nobody else, and exactly once.
+`MESHPROXY_ROUTE_FLIPS` sets the number of changes.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -28,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 FLIPS = int(os.environ.get("MESHPROXY_ROUTE_FLIPS", "200"))
 CLIENTS = 8
-VIPS = {"flip": "10.96.0.30", "red": "10.96.0.31", "blue": "10.96.0.32"}
-BLUE_IPS = {"blue-a": "10.244.0.22", "blue-b": "10.244.0.23"}
-ADDRESSES = {"v1-1": POD_IP, **BLUE_IPS}
+VIPS = {"flip": "10.96.0.30", "red": "10.96.0.31", "blue": "10.96.0.32", "green": "10.96.0.33"}
+PLAIN_IPS = {"blue-a": "10.244.0.22", "blue-b": "10.244.0.23", "green-a": "10.244.0.24"}
+ADDRESSES = {"v1-1": POD_IP, **PLAIN_IPS}
 """`v1-1`, which serves `red`, is behind mutual TLS and its own sidecar; the others are plain."""
 PORT = 8081
 ACK_TIMEOUT = 10.0
@@ -43,11 +44,14 @@ class State:
     red: int | None
     blue: int | None
     ready: tuple[str, ...]
+    has_green: bool = False
+    """There is a Service `green`, which takes a share of its own."""
 
     @property
     def servers(self) -> frozenset[str]:
         """Who may be asked."""
-        return frozenset((("v1-1",) if self.red else ()) + (self.ready if self.blue else ()))
+        green = ("green-a",) if self.has_green else ()
+        return frozenset((("v1-1",) if self.red else ()) + (self.ready if self.blue else ()) + green)
 
 
 WEIGHTS = ((100, 0), (0, 100), (50, 50), (90, 10), (1, None), (None, 1))
@@ -130,13 +134,13 @@ async def _serve(mesh: Mesh, ledger: Ledger, server: str) -> asyncio.Server:
 @contextlib.asynccontextmanager
 async def _flipping_mesh(ledger: Ledger) -> AsyncIterator[Mesh]:
     async with running_mesh(data_plane="meshproxy") as mesh, contextlib.AsyncExitStack() as stack:
-        for address in BLUE_IPS.values():
+        for address in PLAIN_IPS.values():
             mesh.network.run("ip", "address", "add", f"{address}/32", "dev", "lo")
         for server in ADDRESSES:
             stack.callback((await _serve(mesh, ledger, server)).close)
-        for name, vip in VIPS.items():
-            await create(mesh.api, build.service(name, vip=vip, selector={}))
-        for name, address in BLUE_IPS.items():
+        for name in ("flip", "red", "blue"):
+            await create(mesh.api, build.service(name, vip=VIPS[name], selector={}))
+        for name, address in PLAIN_IPS.items():
             await create(mesh.api, build.pod(name, ip=address, meshed=False))
         await create(mesh.api, _slice("red", "v1-1"))
         await create(mesh.api, _slice("blue", *ledger.states[0].ready))
@@ -150,17 +154,20 @@ def _slice(service: str, *pods: str) -> dict[str, object]:
 
 
 def _route(state: State) -> dict[str, object]:
-    weights = {"red": state.red, "blue": state.blue}
+    weights = {"red": state.red, "blue": state.blue, "green": 50 if state.has_green else None}
     named = [build.backend(name, weight=weight) for name, weight in weights.items() if weight is not None]
     return build.route("flip", build.rule(*named), parent="flip")
 
 
 def _next_state(state: State, rng: random.Random) -> State:
     """Another one, which differs in the route or in the endpoints."""
-    if rng.random() < 0.6:
+    chance = rng.random()
+    if chance < 0.15:
+        return replace(state, has_green=not state.has_green)
+    if chance < 0.6:
         red, blue = rng.choice([pair for pair in WEIGHTS if pair != (state.red, state.blue)])
-        return State(red, blue, state.ready)
-    return State(state.red, state.blue, rng.choice([ready for ready in READY if ready != state.ready]))
+        return replace(state, red=red, blue=blue)
+    return replace(state, ready=rng.choice([ready for ready in READY if ready != state.ready]))
 
 
 async def _versions(mesh: Mesh) -> dict[str, tuple[str, str]]:
@@ -168,18 +175,37 @@ async def _versions(mesh: Mesh) -> dict[str, tuple[str, str]]:
     return {short: (one["state"], one["ackedVersion"]) for short, one in node["types"].items()}  # type: ignore[index]
 
 
-async def _flip(mesh: Mesh, before: State, state: State) -> None:
-    """Write the object that changed, and wait until the sidecar has acknowledged what became of it."""
-    is_route = before.ready == state.ready
-    kind = "rds" if is_route else "eds"
+@contextlib.asynccontextmanager
+async def _acknowledged(mesh: Mesh, kind: str) -> AsyncIterator[None]:
+    """Until the sidecar has acknowledged what the body changed of resources of a kind, and all the rest."""
     known = (await _versions(mesh))[kind][1]
-    await mesh.api.apply(_route(state) if is_route else _slice("blue", *state.ready))
+    yield
     async with asyncio.timeout(ACK_TIMEOUT):
         while True:
             versions = await _versions(mesh)
             if versions[kind][1] != known and {one for one, _ in versions.values()} == {"SYNCED"}:
                 return
             await asyncio.sleep(0.002)
+
+
+async def _flip(mesh: Mesh, before: State, state: State) -> None:
+    """Write what changed, and wait until it is acknowledged. `green` goes while it is still routed to, as far
+    as the sidecar knows: the order is the control plane's business."""
+    if before.ready != state.ready:
+        async with _acknowledged(mesh, "eds"):
+            await mesh.api.apply(_slice("blue", *state.ready))
+    elif before.has_green and not state.has_green:
+        async with _acknowledged(mesh, "cds"):
+            await mesh.api.apply(_route(state))
+            await mesh.api.delete("Service", "green", "shop")
+        await mesh.api.delete("EndpointSlice", "green-1", "shop")
+    else:
+        if state.has_green and not before.has_green:
+            async with _acknowledged(mesh, "cds"):
+                await create(mesh.api, _slice("green", "green-a"))
+                await create(mesh.api, build.service("green", vip=VIPS["green"], selector={}))
+        async with _acknowledged(mesh, "rds"):
+            await mesh.api.apply(_route(state))
 
 
 async def test_what_is_acknowledged_holds_and_nothing_fails() -> None:
