@@ -24,6 +24,7 @@ from control_plane.discovery.model import (
     Workload,
 )
 from control_plane.discovery.parse import locality as parse_locality
+from control_plane.discovery.port_claim import PortClaims
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import RouteIndex, discard
 from control_plane.policy.attachment import Policy, PolicyName, PolicySet
@@ -42,8 +43,7 @@ class Registry:
         self._nodes: dict[str, Locality] = {}
         self._clients: Mapping[Locality, int] = {}
         self._clients_at = -1
-        self._by_address: defaultdict[str, set[ObjectName]] = defaultdict(set)
-        self._crowded: set[ObjectName] = set()
+        self._claims = PortClaims()
         self._by_ip: dict[str, Workload] = {}
         self._by_ip_of: tuple[MeshPod, ...] | None = None
         self.routes = RouteIndex(self._advance)
@@ -191,7 +191,7 @@ class Registry:
             if view == self._views.get(key):
                 continue
             changed.add(key)
-            self._note_addresses(self._views.get(key), view)
+            self._claims.note(self._views.get(key), view)
             if view is None:
                 del self._views[key]
             else:
@@ -199,29 +199,13 @@ class Registry:
         self._revision += bool(changed)
         return frozenset(changed)
 
-    def _note_addresses(self, old: ServiceView | None, new: ServiceView | None) -> None:
-        """Services with a common address are looked at again together: they may declare it differently."""
-        for view in (old, new):
-            for address in _addresses(view):
-                here = self._by_address[address]
-                if view is old and old is not None:
-                    here.discard(old.service.key)
-                if view is new and new is not None:
-                    here.add(new.service.key)
-                if len(here | ({old.service.key} if old else set())) > 1:
-                    self._crowded |= here
-                if not here:
-                    del self._by_address[address]
-
     def take_crowded(self) -> frozenset[ObjectName]:
-        """Services beside which another came, changed or went since the last time."""
-        crowded, self._crowded = frozenset(self._crowded), set()
-        return crowded
+        """Services that share a port with one that declares it differently, where something changed."""
+        return self._claims.take_to_tell()
 
     def beside(self, view: ServiceView) -> tuple[ServiceView, ...]:
-        """Other Services with endpoints at the same addresses."""
-        keys = {key for address in _addresses(view) for key in self._by_address.get(address, ())}
-        return tuple(self._views[key] for key in sorted(keys - {view.service.key}) if key in self._views)
+        """Other Services that declare a port of the same pods, where not all declare the same."""
+        return tuple(self._views[key] for key in sorted(self._claims.rivals(view)) if key in self._views)
 
     def _join(self, service: Service) -> ServiceView:
         slices = [self._slices[key] for key in sorted(self._slices_by_service.get(service.key, ()))]
@@ -330,9 +314,3 @@ class Registry:
     def _counted(self, changed: bool) -> bool:
         self._revision += changed
         return changed
-
-
-def _addresses(view: ServiceView | None) -> frozenset[str]:
-    if view is None:
-        return frozenset()
-    return frozenset(endpoint.address for of_port in view.endpoints for endpoint in of_port)
