@@ -33,7 +33,7 @@ class Pace:
 
 
 QUICK = Pace(seconds=2, rounds=3, warm_up=1)
-"""`make bench`: about ten minutes."""
+"""`make bench`: about a quarter of an hour."""
 FULL = Pace(seconds=8, rounds=5, warm_up=2)
 """`make bench FULL=1`."""
 
