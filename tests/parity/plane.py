@@ -24,7 +24,7 @@ from tests.parity import edge
 from tests.parity.case import BLACKHOLE, CALLABLE, GATEWAY, MESHED_ADDRESS, Case, Placed, documents, manifests
 from tests.parity.client import TIMEOUT, Connection, Tls, connect
 from tests.parity.step import Request
-from tests.parity.upstream import Endpoint, Seen, Upstreams
+from tests.parity.upstream import OK, Endpoint, Seen, Upstreams
 from tests.unit.control_plane import manifest_builder as build
 
 DATA_PLANES = ("meshproxy", "envoy")
@@ -295,6 +295,11 @@ class CaseBench:
     def release(self) -> None:
         for endpoint in self._endpoints.values():
             endpoint.released.set()
+
+    def mend(self, endpoint: str) -> None:
+        for one in self._endpoints.values():
+            if one.name == endpoint:
+                one.script = (OK,)
 
     async def apply(self, resources: str) -> None:
         for manifest in documents(self._case, self._placed, resources):

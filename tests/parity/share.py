@@ -68,7 +68,7 @@ def key_of(reply: Reply, by: str) -> str:
 
 @dataclass(frozen=True)
 class Pause:
-    """An endpoint that fails gets nothing for a while, and then answers again."""
+    """An endpoint that fails gets nothing for a while; mended then, it answers again."""
 
     request: Request
     endpoint: str
@@ -85,6 +85,8 @@ class Pause:
             is_other = reply.field(NAMED) != self.endpoint
             in_a_row = in_a_row + 1 if is_other else 0
             longest = max(longest, in_a_row)
+            if in_a_row == self.at_least:
+                bench.mend(self.endpoint)
             has_answered = not is_other and reply.status == 200
         connection.close()
         bench.take()
