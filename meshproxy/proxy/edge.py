@@ -71,8 +71,11 @@ class EdgeRules:
         addresses = b",".join(given).split(b",")
         if len(addresses) < hops:
             return None
+        address = addresses[-hops].strip(b" \t")
+        if b"%" in address:
+            return None  # a zone, in which anything may stand
         try:
-            return str(ip_address(addresses[-hops].strip(b" \t").decode("ascii"))).encode()
+            return str(ip_address(address.decode("ascii"))).encode()
         except ValueError:
             return None
 

@@ -47,7 +47,7 @@ def _decode(value: bytes) -> WorkloadIdentity | None:
         decoded = json.loads(
             base64.b64decode(value + b"=" * (-len(value) % 4), altchars=b"-_", validate=True)
         )
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):  # the last: a thousand brackets fit into 2 KiB
         return None
     if not isinstance(decoded, dict) or not decoded.keys() <= _FIELDS:
         return None

@@ -60,6 +60,8 @@ def _read_v1(data: bytes) -> ProxyHeader | None:
         return ProxyHeader("", end + 2)
     if len(fields) != 6 or fields[1] not in ("TCP4", "TCP6"):
         raise ProxyProtocolError("version 1: not `PROXY TCP4|TCP6 source destination port port`")
+    if "%" in fields[2] + fields[3]:  # Python reads a zone, and takes whatever stands in it
+        raise ProxyProtocolError("version 1: an address with a zone")
     kind = IPv4Address if fields[1] == "TCP4" else IPv6Address
     for port in fields[4:]:
         if not port.isdecimal() or (port != "0" and port[0] == "0") or int(port) > 65535:

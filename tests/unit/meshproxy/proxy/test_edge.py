@@ -70,6 +70,7 @@ def test_what_an_untrusted_peer_forwards_is_kept_but_not_believed():
         (b"2001:db8::7", 1, b"2001:db8::7"),
         (b"203.0.113.7", 2, b"192.0.2.9"),  # the second hop says nothing
         (b"unknown", 1, b"192.0.2.9"),
+        (b"fe80::1%what ever", 1, b"192.0.2.9"),
     ],
 )
 def test_with_trusted_hops_the_client_is_who_they_saw(forwarded, hops, client):

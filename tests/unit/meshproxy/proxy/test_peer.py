@@ -42,6 +42,7 @@ def test_a_claim_counts_only_when_the_proved_identity_bears_it_out():
         encoded({"workload": "a\nb"}),
         encoded({"workload": "a" * 300}),
         encoded({"unheard-of": "x"}),
+        base64.urlsafe_b64encode(b"[" * 1500),
     ],
 )
 def test_what_is_no_claim_of_ours_is_nothing(value):

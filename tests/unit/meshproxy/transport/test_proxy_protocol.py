@@ -52,6 +52,8 @@ def test_a_header_is_read_byte_by_byte_and_with_what_follows(header, source):
     [
         b"GET / HTTP/1.1\r\n",
         b"PROXX",
+        b"PROXY TCP6 fe80::1%eth0 2001:db8::1 1000 443\r\n",
+        b"PROXY TCP6 ::1%a\nx-forwarded-proto:https 2001:db8::1 1000 443\r\n",
         b"PROXY TCP4 203.0.113.7 192.0.2.1 1000\r\n",
         b"PROXY TCP4 203.0.113.7 192.0.2.1 1000 443 1\r\n",
         b"PROXY TCP4 2001:db8::7 192.0.2.1 1000 443\r\n",
