@@ -38,6 +38,7 @@ _RULE = (
     f"INPUT -p tcp --syn --dport {SERVICE_PORT} -m statistic --mode random --probability {_PROBABILITY} "
     "-j REJECT --reject-with tcp-reset"
 ).split()
+_PASS = ["INPUT", "-j", "ACCEPT"]
 _RETRIES = {
     Side.MESHPROXY: r"^meshproxy_upstream_retries_total\{.*\}: (\d+)$",
     Side.ENVOY: r"^cluster\..*\.upstream_rq_retry: (\d+)$",
@@ -117,9 +118,12 @@ def _refusing(testbed: Testbed, seconds: int, report: Callable[[int], None]) -> 
 
 
 def _remove(testbed: Testbed) -> int:
-    """Take the rule away; how often it refused."""
-    listed = netns.run(testbed.network.server, ["iptables", "-nvxL", "INPUT"])
-    netns.run(testbed.network.server, ["iptables", "-D", *_RULE])
+    """Take the rule away; how often it refused. Nothing reaches it any more when it is asked."""
+    server = testbed.network.server
+    netns.run(server, ["iptables", "-I", *_PASS])
+    listed = netns.run(server, ["iptables", "-nvxL", "INPUT"])
+    for rule in (_RULE, _PASS):
+        netns.run(server, ["iptables", "-D", *rule])
     return sum(int(line.split()[0]) for line in listed.splitlines() if "statistic" in line)
 
 
