@@ -47,7 +47,9 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         memory.NAME: Workload("memory by number of services", memory.memory),
         start.NAME: Workload("start to ready with half a core", start.start),
         stall.NAME: Workload("longest stall of the event loop", stall.stall),
-        concurrency.NAME: Workload("two workers and one, each with a part of a core", concurrency.concurrency),
+        concurrency.NAME: Workload(
+            "two workers and one, each with a part of a core", concurrency.concurrency
+        ),
         relay.NAME: Workload("TCP relay, plain and mTLS", relay.relay),
     }
 )
