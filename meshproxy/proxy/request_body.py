@@ -9,6 +9,8 @@ from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk
 
 MAX_HELD_BODY: Final = 65536
 """Bytes of request body held for a retry or until a connection is there; Linkerd's limit too."""
+_LEAST_PART: Final = 1024
+"""Bytes; smaller parts are held as one, and sent as one chunk."""
 
 
 class HeldBody:
@@ -26,9 +28,14 @@ class HeldBody:
 
     def add(self, data: bytes) -> None:
         """`data` came. Kept unless the body is too large already to be kept."""
-        if self.is_replayable:
-            self._parts.append(data)
-            self.size += len(data)
+        if not self.is_replayable:
+            return
+        self.size += len(data)
+        parts = self._parts
+        if parts and len(parts[-1]) < _LEAST_PART:
+            parts[-1] += data  # a body in chunks of a byte or two would take many times its size
+        else:
+            parts.append(data)
 
     @property
     def held(self) -> bytes:
