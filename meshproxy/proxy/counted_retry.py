@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from random import Random
 
 from meshproxy.http.events import RequestHead, ResponseHead
@@ -12,12 +14,13 @@ from meshproxy.upstream.cluster import ClusterRuntime
 class CountedRetry:
     """`RetryState` under the cluster's circuit limit `max_retries`. Made at the first failure."""
 
-    __slots__ = ("_cluster", "_is_counted", "_state")
+    __slots__ = ("_cluster", "_is_counted", "_state", "_wait")
 
     def __init__(self, policy: RetryPolicy, head: RequestHead, cluster: ClusterRuntime) -> None:
         self._state = RetryState(policy, head.method, head.headers)
         self._cluster = cluster
         self._is_counted = False
+        self._wait: asyncio.TimerHandle | None = None
 
     def decide(self, failure: AttemptFailure, *, body_replayable: bool) -> RetryVerdict:
         """See `RetryState.decide`. RETRY counts among the cluster's retries until `end` or the next
@@ -43,11 +46,19 @@ class CountedRetry:
         return verdict if self._is_counted else RetryVerdict.OVERFLOW
 
     def end(self) -> None:
-        """The retry under way, if any, was answered or came to nothing."""
+        """The retry under way, if any, was answered or came to nothing; one that waits is not made."""
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
         if self._is_counted:
             self._is_counted = False
             self._cluster.release_retry()
 
-    def delay(self, rng: Random) -> float:
-        """Seconds to wait before the retry just granted."""
-        return self._state.delay(rng)
+    def wait(self, rng: Random, then: Callable[[], None]) -> None:
+        """Call `then` when it is time for the retry just granted. A peer may ask for minutes, so an exchange
+        that is over must not be held by it."""
+        self._wait = asyncio.get_running_loop().call_later(self._state.delay(rng), then)
+
+    def on_waited(self) -> None:
+        """`then` was called: its handle must not go on holding what holds this."""
+        self._wait = None

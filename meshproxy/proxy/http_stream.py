@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from meshproxy.config.model import UpstreamTls
@@ -350,12 +349,13 @@ class HttpStream(HttpExchange):
         if self._attempt_timer is not None:
             self._stop_attempt_timer()
         self._services.reporter.retried(cluster.cluster.name, reason)
-        asyncio.get_running_loop().call_later(retry.delay(self._services.rng), self._attempt_again)
+        retry.wait(self._services.rng, self._attempt_again)
 
     def _attempt_again(self) -> None:
-        if not self.is_done:
-            self._attempted_at = self._now()
-            self._attempt()
+        assert self._retry is not None
+        self._retry.on_waited()
+        self._attempted_at = self._now()
+        self._attempt()
 
     def _count_failure(self) -> None:
         """The endpoint failed: no answer, or a broken one. For outlier detection and the like."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 
 from meshproxy.config.model import Endpoint, HttpConnectionManager
 from meshproxy.config.resilience import CircuitBreakerSettings
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import MirrorPolicy
+from meshproxy.proxy.http_stream import HttpStream
 from tests.unit.meshproxy.proxy.harness import (
     Mesh,
     answering,
@@ -97,6 +99,7 @@ async def test_a_client_that_leaves_while_a_retry_waits_leaves_nothing_behind() 
             await settled(lambda: mesh.live.clusters["a"].active_retries == 1)
             writer.close()
             await settled(lambda: is_idle(mesh))
+            assert [one for one in gc.get_objects() if isinstance(one, HttpStream)] == []  # the wait is over
 
 
 async def test_a_copy_of_a_body_that_came_at_once_is_whole() -> None:
