@@ -39,9 +39,8 @@ async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
         server = await asyncio.start_server(_echo, sock=running.network.listen(POD_IP, UNDECLARED))
         for manifest in _headless():
             await create(running.api, manifest)
-        await running.until(
-            lambda: get(running, POD_IP, 8080, "set.shop")[0] == 200, "the headless Service is not there"
-        )
+        # Not just any answer: until the Service is in force, that address alone answers.
+        await running.until(lambda: _answering(running) == {"v1", "v2"}, "the headless Service is not there")
         yield running
         server.close()
 
@@ -58,6 +57,12 @@ def _headless() -> list[dict[str, object]]:
         build.service("set", *ports, vip="None", selector={"set": "yes"}),
         build.endpoint_slice("set", *pods, ports=numbers),
     ]
+
+
+def _answering(mesh: Mesh) -> set[str]:
+    """Who answers to the headless Service's name."""
+    answers = [get(mesh, POD_IP, 8080, "set.shop") for _ in range(8)]
+    return {str(json.loads(body)["name"]) for status, body in answers if status == 200}
 
 
 def _name(mesh: Mesh, address: str, host: str, path: str = "/") -> str:
@@ -95,11 +100,11 @@ async def test_no_route_holds_for_requests_to_a_pods_address(mesh: Mesh) -> None
 
 async def test_tcp_to_a_pod_of_a_headless_service_is_mesh_tls_to_that_pod(mesh: Mesh) -> None:
     assert await asyncio.to_thread(answer, mesh, POD_IP, 3306) == b"hello from the database\n"
-    assert await asyncio.to_thread(answer, mesh, POD_IP, UNDECLARED, b"opaque") == b"opaque"
+    assert await asyncio.to_thread(answer, mesh, POD_IP, UNDECLARED, b"\0opaque") == b"\0opaque"
     assert await asyncio.to_thread(get, mesh, POD_IP, UNDECLARED, "set.shop") == (200, "named")
     await mesh.api.delete("Service", "set", "shop")
     await mesh.until(
-        lambda: answer(mesh, POD_IP, UNDECLARED, b"direct") == b"direct", "any port of a pod of the mesh"
+        lambda: answer(mesh, POD_IP, UNDECLARED, b"\0direct") == b"\0direct", "any port of a pod of the mesh"
     )
     await settled(mesh)
 
