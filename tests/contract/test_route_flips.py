@@ -3,7 +3,7 @@
 Weights change, backends come and go (one with its Service), endpoints are withdrawn. A real control plane, a
 real sidecar, and clients on kept connections. Each request carries the number of the state that was
 acknowledged when it was sent; each server writes down what it was asked. A request may be served by whoever
-belongs to that state, or to one that came into force while it was under way; by nobody else, and exactly once.
+belongs to that state, or to one that came into force while it was under way; by nobody else, and only once.
 `MESHPROXY_ROUTE_FLIPS` sets the number of changes.
 """
 
