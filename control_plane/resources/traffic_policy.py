@@ -63,8 +63,11 @@ class TrafficPolicySpec(TargetedSpec):
     @field_validator("retry")
     @classmethod
     def _check_retry(cls, value: Retry | None, info: ValidationInfo) -> Retry | None:
-        if value is not None and value.budget is not None and targets_a_route(info):
-            raise _only("Services", "budget")
+        if value is not None and targets_a_route(info):
+            if value.budget is not None:
+                raise _only("Services", "budget")
+            if value.attempt_count:  # Envoy counts for whole virtual hosts
+                raise _only("Services", "attemptCount")
         return value
 
     @field_validator("limits")

@@ -99,3 +99,5 @@ class Retry(Model):
     budget: RetryBudget | None = None
     other_hosts: bool = True
     """A retry goes to an endpoint that was not tried, if there is one."""
+    attempt_count: bool = False
+    """`x-envoy-attempt-count` in every attempt, from 1, and in the answer."""

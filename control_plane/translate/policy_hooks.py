@@ -46,8 +46,18 @@ NOTHING_SAID = Said()
 
 def apply_to_host(host: components.VirtualHost, holding: Iterable[Policy], *, is_envoy: bool) -> None:
     """What the policies of a Service's port (`port_policies`) say, on every route of its virtual host."""
+    found = tuple(holding)
     for route in host.routes:
-        apply_to_route(route, holding, NOTHING_SAID, is_envoy=is_envoy)
+        apply_to_route(route, found, NOTHING_SAID, is_envoy=is_envoy)
+    count_attempts(host, found)
+
+
+def count_attempts(host: components.VirtualHost, holding: Iterable[Policy]) -> None:
+    """Attempts are counted in heads where the port's policies say so."""
+    spec = effective.merged(holding)
+    if spec is not None and spec.retry is not None and spec.retry.attempt_count:
+        host.include_request_attempt_count = True
+        host.include_attempt_count_in_response = True
 
 
 def apply_to_route(route: components.Route, holding: Iterable[Policy], said: Said, *, is_envoy: bool) -> None:

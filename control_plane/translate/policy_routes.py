@@ -12,7 +12,13 @@ from control_plane.discovery.route import HttpRoute, RouteRule
 from control_plane.policy import effective
 from control_plane.policy.attachment import Policy, PolicySet
 from control_plane.translate import names
-from control_plane.translate.policy_hooks import Said, apply_to_host, apply_to_route, rule_policies
+from control_plane.translate.policy_hooks import (
+    Said,
+    apply_to_host,
+    apply_to_route,
+    count_attempts,
+    rule_policies,
+)
 from control_plane.translate.settings import Client
 from control_plane.translate.traffic_policy import hash_policies, subset_match
 
@@ -57,6 +63,7 @@ def apply_to_rules(
     if not entries:
         apply_to_host(host, holding, is_envoy=client.is_envoy)
         return
+    count_attempts(host, holding)
     for route, entry in zip(host.routes, entries, strict=True):
         of_rule = rule_policies(registry.policies, entry.route.key, entry.rule.name)
         apply_to_route(route, (*of_rule, *holding), said_by(entry.rule), is_envoy=client.is_envoy)

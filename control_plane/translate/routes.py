@@ -23,6 +23,8 @@ from control_plane.translate.route_match import route_match
 from control_plane.translate.settings import Client, OutboundTrafficPolicy
 
 _NO_TIMEOUT = Duration(seconds=0)
+BY_DESTINATION = "by_destination"
+"""Key in a table's metadata."""
 
 
 def virtual_host(
@@ -44,10 +46,17 @@ def virtual_host(
 
 
 def route_configuration(
-    port: int, hosts: Iterable[components.VirtualHost], policy: OutboundTrafficPolicy
+    port: int, hosts: Iterable[components.VirtualHost], policy: OutboundTrafficPolicy, *, is_envoy: bool
 ) -> RouteConfiguration:
-    """All virtual hosts of one port number, and the catch-all for hosts that no Service stands for."""
-    return table_of(names.route_table(port), (*hosts, _catch_all(policy)))
+    """All virtual hosts of one port number, and the catch-all for hosts that no Service stands for.
+
+    Our sidecars route a request whose Host names nobody by the address it was sent to: the virtual host
+    that has the ClusterIP among its domains. Envoy knows no such match.
+    """
+    table = table_of(names.route_table(port), (*hosts, _catch_all(policy)))
+    if not is_envoy:
+        table.metadata.filter_metadata[names.LABEL_METADATA].update({BY_DESTINATION: "true"})
+    return table
 
 
 def table_of(name: str, hosts: Iterable[components.VirtualHost]) -> RouteConfiguration:

@@ -165,3 +165,6 @@ class RouteTable:
     """False applies route, virtual host, table in this order, True in the opposite. A cluster's come first
     either way, as in Envoy."""
     filter_configs: FilterConfigs = ()
+    by_destination: bool = False
+    """Metadata `meshproxy.io`: an authority that no domain but `*` names is looked up once more as the address
+    and port that the request was sent to."""

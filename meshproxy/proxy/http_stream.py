@@ -53,7 +53,7 @@ class HttpStream(HttpExchange):
             return
         manager = self._manager
         table = manager.routes()
-        route = table.match(head) if table is not None else None
+        route = table.match(head, self._connection.facts.destination) if table is not None else None
         if route is None:
             self.reply(Outcome.NO_ROUTE)
             return

@@ -47,6 +47,8 @@ class ConnectionFacts:
     """Source address, without port."""
     original_dst: tuple[str, int]
     """Where the client dialled."""
+    destination: str = ""
+    """`original_dst` as an authority spells it; empty where nobody routes by it."""
     peer_principal: str = ""
     """The client's verified SPIFFE id; empty over plaintext."""
     local_principal: str = ""

@@ -252,6 +252,7 @@ class Worker:
             direction=accepted.listener.direction,
             peer_address=accepted.peer_address,
             original_dst=accepted.original_dst,
+            destination=_spelled(*accepted.original_dst),
             peer_principal=accepted.peer_principal,
             local_principal=self.own_principal if accepted.tls and not is_edge else "",
             client=accepted.client,
@@ -386,3 +387,7 @@ def _endpoints_of(cluster: Cluster, snapshot: ConfigSnapshot) -> tuple[Endpoint,
     if cluster.type is ClusterType.EDS:
         return snapshot.endpoints.get(cluster.eds_service_name or cluster.name)
     return cluster.endpoints
+
+
+def _spelled(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

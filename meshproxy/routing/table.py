@@ -63,6 +63,7 @@ class CompiledRouteTable:
     def _build(self, table: RouteTable, before: CompiledRouteTable | None) -> Steps[None]:
         self.name = table.name
         self._ignore_port = table.ignore_port_in_host_matching
+        self._by_destination = table.by_destination
         self._frame = replace(table, name="", virtual_hosts=())
         """What is said of all virtual hosts: each is compiled with it."""
         kept = before if before is not None and before._frame == self._frame else None
@@ -84,10 +85,13 @@ class CompiledRouteTable:
         self._young: dict[_Key, _Found] = {}
         self._old: dict[_Key, _Found] = {}
 
-    def match(self, head: RequestHead) -> CompiledRoute | None:
-        """The route for a request; None is 404."""
+    def match(self, head: RequestHead, destination: str = "") -> CompiledRoute | None:
+        """The route for a request that was sent to `destination` (`address:port`); None is 404."""
         authority, path = head.authority, head.path
         host = None if self._ignore_port else self._exact.get(authority)
+        if host is None and self._by_destination and self.virtual_host(authority) is self._any:
+            host = self._exact.get(destination)
+            authority = destination if host is not None else authority
         if host is not None and host.sole is not None and path[:1] == "/":
             return host.sole
         key = (authority, path)

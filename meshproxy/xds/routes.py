@@ -17,6 +17,7 @@ from meshproxy.xds.route_filters import translate_filter_configs
 from meshproxy.xds.route_match import translate_route_match
 from meshproxy.xds.strict import require
 
+_DESTINATION_COUNTS: Final = {"by_destination": "true"}
 _ORIGIN: Final = "meshproxy.io"
 """Metadata namespace in which a control plane says what a route was made of."""
 
@@ -39,7 +40,14 @@ def route_table(config: RouteConfiguration, hosts: tuple[VirtualHost, ...], path
         mutations=translate_mutations(config, path),
         most_specific_mutations_win=config.most_specific_header_mutations_wins,
         filter_configs=translate_filter_configs(config.typed_per_filter_config, path, config.name),
+        by_destination=_by_destination(config, f"{path}.metadata"),
     )
+
+
+def _by_destination(config: RouteConfiguration, path: str) -> bool:
+    said = string_metadata(config.metadata, _ORIGIN, path)
+    require(said in ({}, _DESTINATION_COUNTS), f"{path}.filter_metadata", f"only {_DESTINATION_COUNTS} is known")
+    return bool(said)
 
 
 def virtual_host(host: components.VirtualHost, path: str, table: str) -> VirtualHost:

@@ -146,7 +146,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _ROUTE + "RouteAction.HashPolicy.Header": "header_name regex_rewrite",
     _ROUTE + "RouteAction.HashPolicy.QueryParameter": "name",
     _ROUTE + "RouteAction.RequestMirrorPolicy": "cluster runtime_fraction disable_shadow_host_suffix_append",
-    _ROUTE + "RouteConfiguration": "name virtual_hosts ignore_port_in_host_matching"
+    _ROUTE + "RouteConfiguration": "name virtual_hosts ignore_port_in_host_matching metadata"
     " most_specific_header_mutations_wins typed_per_filter_config " + _MUTATIONS,
     _ROUTE
     + "RouteMatch": "prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters",

@@ -113,3 +113,13 @@ async def test_a_cluster_ip_is_as_good_as_a_host(mesh: Mesh) -> None:
     for host in (CATALOG_VIP, f"{CATALOG_VIP}:8080", "catalog", "catalog.shop.svc.cluster.local:8080"):
         status, body = await asyncio.to_thread(mesh.get, "/only/v2", host)
         assert (status, json.loads(body)["name"]) == (200, "v2")
+
+
+async def test_what_names_nobody_is_routed_by_the_address_it_was_sent_to() -> None:
+    async with running_mesh(data_plane="meshproxy") as mesh:
+        let_app_in(mesh)
+        for host in ("somebody.else", "somebody.else:8080", "127.0.0.1"):
+            status, body = await asyncio.to_thread(mesh.get, "/only/v2", host)
+            assert (status, json.loads(body)["name"]) == (200, "v2")
+            status, _ = await asyncio.to_thread(mesh.get, "/nowhere", host)
+            assert status == 404, "the Service's routes are all there is"

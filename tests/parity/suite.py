@@ -84,7 +84,6 @@ ROWS = {
 
 ABSENT = {
     "3.40": "no resource asks for it",
-    "3.41": "no resource asks for attempt counts",
     "3.49": "no resource asks for it",
     "3.51": "no resource asks for it",
     "3.52": "no resource asks for it",

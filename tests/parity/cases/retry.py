@@ -108,6 +108,23 @@ _CONDITIONS = (
         exercises="headers",
     ),
     _policy(
+        "retry-counts-attempts",
+        "attempts: 2, retryOn: [5xx], attemptCount: true",
+        (Answer(500), OK),
+        asked=[
+            Ask(
+                Request("/"),
+                headers={"x-envoy-attempt-count": "2"},
+                forwarded=(
+                    Forwarded("a", headers={"x-envoy-attempt-count": "1"}),
+                    Forwarded("a", headers={"x-envoy-attempt-count": "2"}),
+                ),
+            )
+        ],
+        rows=("3.41",),
+        exercises="attemptCount",
+    ),
+    _policy(
         "retry-headers-no-others",
         "attempts: 2, headers: [{name: x-mood, value: bad}]",
         (Answer(200, (("x-mood", "good"),)), OK),

@@ -227,6 +227,7 @@ def test_traffic_policy_refuses(spec: dict[str, object], field: str, message: st
         ({"timeouts": {"connectionIdle": "1s"}}, "spec.timeouts", "connectionIdle: can only"),
         ({"timeouts": {"header": "1s"}}, "spec.timeouts", "header: can only"),
         ({"retry": {"budget": {}}}, "spec.retry", "budget: can only be set for Services"),
+        ({"retry": {"attemptCount": True}}, "spec.retry", "attemptCount: can only be set for Services"),
     ],
 )
 def test_what_is_the_clusters_cannot_be_set_for_a_route(

@@ -551,3 +551,13 @@ def test_what_is_deleted_is_gone() -> None:
         assert index.delete(kind, "shop", name).affected
         assert not index.delete(kind, "shop", name).affected
     assert mesh.translate(index).resources == before
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_attempts_are_counted_on_the_services_virtual_host(routed: bool) -> None:
+    more = [build.route("split", build.rule(build.backend("catalog")))] if routed else []
+    counting = policy("TrafficPolicy", "one", retry={"attemptCount": True})
+    for manifests, expected in ((more, False), ([*more, counting], True)):
+        host = mesh.virtual_host(mesh.translate(mesh.shop(*manifests), mesh.WEB), "catalog.shop")
+        assert host.include_request_attempt_count is expected
+        assert host.include_attempt_count_in_response is expected

@@ -144,3 +144,25 @@ def test_a_domain_given_twice_is_refused_by_name(domain: str) -> None:
 def test_an_empty_domain_is_refused() -> None:
     with pytest.raises(ConfigError, match="empty domain"):
         _table(_host("a", ""))
+
+
+def test_what_no_domain_names_is_looked_up_by_its_destination_where_the_table_says_so():
+    hosts = (
+        _host("catalog", "catalog", "10.96.0.1:8080", routes=(_route("api", "/api"),)),
+        _host("wild", "*.wild"),
+        _host("any", "*"),
+    )
+
+    def name(table: CompiledRouteTable, authority: str, destination: str, path: str = "/api") -> str | None:
+        route = table.match(request(path, host=authority), destination)
+        return route.name if route else None
+
+    table = CompiledRouteTable(RouteTable("8080", hosts, by_destination=True))
+    for _ in range(2):  # remembered, too
+        assert name(table, "other", "10.96.0.1:8080") == "api"
+        assert name(table, "other", "10.96.0.1:8080", "/") is None, "only its own routes"
+        assert name(table, "other", "10.96.0.9:8080") == "any"
+        assert name(table, "other", "") == "any"
+        assert name(table, "a.wild", "10.96.0.1:8080") == "wild"
+        assert name(table, "catalog", "10.96.0.9:8080") == "api"
+    assert name(CompiledRouteTable(RouteTable("8080", hosts)), "other", "10.96.0.1:8080") == "any"

@@ -199,3 +199,15 @@ def test_hosts_without_name_or_domain_and_domains_claimed_twice_are_refused() ->
     made.virtual_hosts[1].domains[0] = "CATALOG"
     with pytest.raises(ConfigError, match="catalog"):
         translate_routes(made, "r")
+
+
+def test_whether_destinations_count_is_said_by_metadata() -> None:
+    made = message.routes("80", "catalog")
+    assert not translate_routes(made, "r").by_destination
+    made.metadata.filter_metadata["meshproxy.io"].update({"by_destination": "true"})
+    assert translate_routes(made, "r").by_destination
+    for other in ({"by_destination": "maybe"}, {"by_source": "true"}):
+        made.metadata.filter_metadata["meshproxy.io"].Clear()
+        made.metadata.filter_metadata["meshproxy.io"].update(other)
+        with pytest.raises(ConfigError, match=r"r.metadata.filter_metadata: only"):
+            translate_routes(made, "r")
