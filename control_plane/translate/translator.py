@@ -298,9 +298,7 @@ class Translator:
         return self._remember(
             ("routes", number, *shared),
             hosts,
-            lambda: resource_of(
-                routes.route_configuration(number, hosts, policy, is_envoy=client.is_envoy)
-            ),
+            lambda: resource_of(routes.route_configuration(number, hosts, policy, is_envoy=client.is_envoy)),
         )
 
     def _virtual_host(self, service: Service, port: ServicePort, client: Client) -> VirtualHost:

@@ -166,5 +166,5 @@ class RouteTable:
     either way, as in Envoy."""
     filter_configs: FilterConfigs = ()
     by_destination: bool = False
-    """Metadata `meshproxy.io`: an authority that no domain but `*` names is looked up once more as the address
-    and port that the request was sent to."""
+    """Metadata `meshproxy.io`: an authority that no domain but `*` names is looked up once more as the
+    address and port that the request was sent to."""

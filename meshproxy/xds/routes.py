@@ -46,7 +46,8 @@ def route_table(config: RouteConfiguration, hosts: tuple[VirtualHost, ...], path
 
 def _by_destination(config: RouteConfiguration, path: str) -> bool:
     said = string_metadata(config.metadata, _ORIGIN, path)
-    require(said in ({}, _DESTINATION_COUNTS), f"{path}.filter_metadata", f"only {_DESTINATION_COUNTS} is known")
+    is_known = said in ({}, _DESTINATION_COUNTS)
+    require(is_known, f"{path}.filter_metadata", f"only {_DESTINATION_COUNTS} is known")
     return bool(said)
 
 
