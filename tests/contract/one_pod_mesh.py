@@ -240,11 +240,10 @@ class Mesh:
     def get_from(self, address: str, port: int, path: str, host: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection(address, port)
         connection.sock = self.network.connect(address, port)
-        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-        response = connection.getresponse()
-        body = response.read().decode()
-        connection.close()
-        return response.status, body
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
 
     def _logs(self) -> str:
         return "\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in self._directory.glob("*.log"))

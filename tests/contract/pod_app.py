@@ -1,6 +1,7 @@
 """An app in the one-pod mesh whose connections to pods, too, leave through the outbound side."""
 
 import asyncio
+import contextlib
 import http.client
 import socket
 
@@ -23,21 +24,20 @@ def connect(mesh: Mesh, address: str, port: int) -> socket.socket:
 def get(mesh: Mesh, address: str, port: int, host: str, path: str = "/") -> tuple[int, str]:
     connection = http.client.HTTPConnection(address, port)
     connection.sock = connect(mesh, address, port)
-    connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-    response = connection.getresponse()
-    body = response.read().decode()
-    connection.close()
-    return response.status, body
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
 def answer(mesh: Mesh, address: str, port: int, sent: bytes = b"") -> bytes:
     """The first bytes that come back; empty when the connection ends instead."""
-    with connect(mesh, address, port) as connection:
-        try:
+    try:
+        with connect(mesh, address, port) as connection:  # whoever refuses may be quicker than we are
             connection.sendall(sent)
             return connection.recv(1000)
-        except ConnectionError:
-            return b""
+    except ConnectionError:
+        return b""
 
 
 async def settled(mesh: Mesh) -> None:
