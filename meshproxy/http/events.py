@@ -153,6 +153,11 @@ class Response:
         self.end_stream = end_stream
         """No body follows; no `END` event is produced."""
 
+    @property
+    def keeps_open(self) -> bool:
+        """Behind this response its connection may carry another one."""
+        return self.head.keep_alive and self.framing is not Framing.UNTIL_CLOSE
+
 
 class Trailers:
     """Trailer section of a chunked message, validated; followed by `END`."""

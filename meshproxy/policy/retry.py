@@ -63,9 +63,9 @@ class RetryPolicy:
         "failures",
         "grpc_statuses",
         "is_rate_limited_retried",
-        "judges_responses",
         "num_retries",
         "rate_limited",
+        "reads_heads",
         "request_matches",
         "response_matches",
         "statuses",
@@ -100,10 +100,12 @@ class RetryPolicy:
         self.is_rate_limited_retried = "envoy-ratelimited" in conditions
         self.response_matches = tuple(response_matches) if "retriable-headers" in conditions else ()
         self.request_matches = tuple(request_matches)
-        self.judges_responses = bool(
-            statuses or self.grpc_statuses or self.is_rate_limited_retried or self.response_matches
-        )
-        """Whether any answer at all may be worth a retry; False: the exchange need not ask."""
+        self.reads_heads = bool(self.grpc_statuses or self.is_rate_limited_retried or self.response_matches)
+        """Its verdict depends on more of an answer than the status."""
+
+    def judges(self, status: int) -> bool:
+        """Whether an answer with `status` may be worth a retry; False: the exchange need not ask."""
+        return self.reads_heads or status in self.statuses
 
 
 def _require_compiled(name: str, matches: Sequence[object], predicates: Sequence[object]) -> None:
@@ -146,7 +148,7 @@ class RetryState:
     ) -> RetryVerdict:
         """Judge a response of which nothing was passed on yet; as `decide`, ask once per response.
 
-        Ask only where `RetryPolicy.judges_responses`. `wall_now`: seconds since 1970, for reset headers.
+        Ask only where `RetryPolicy.judges` the status. `wall_now`: seconds since 1970, for reset headers.
         """
         policy = self._policy
         self._reset_interval = None

@@ -1,4 +1,4 @@
-"""Where a request wants to go inside its cluster: hash policies and sessions, as a `PickContext`. [6]
+"""Where a request wants to go inside its cluster: the hash policies of its route. [6]
 
 Envoy's rules: each policy that finds a value adds its hash to the one before; a terminal one ends the search
 once there is a hash. A cookie that is absent is made where its policy has a lifetime, and set on the answer.
@@ -13,7 +13,6 @@ from meshproxy.config.route import HashCookie, HashHeader, HashPolicy, HashQuery
 from meshproxy.http.events import RequestHead
 from meshproxy.routing.regex import Substitution
 from meshproxy.routing.request_facts import cookie_value, query_value, request_values
-from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.balancer.consistent_hash import combine, hash_value
 
 _COOKIE: Final = b"set-cookie: "
@@ -85,10 +84,3 @@ def _set_cookie(policy: HashCookie, ttl: float, value: bytes) -> bytes:
     parts += [f"{name}={text}".encode() if text else name.encode() for name, text in policy.attributes]
     parts.append(b"HttpOnly")
     return _COOKIE + b"; ".join(parts) + b"\r\n"
-
-
-def pick_context(
-    hashed: int | None, labels: tuple[tuple[str, str], ...], override: str, *, is_strict: bool
-) -> PickContext:
-    """For requests that say something of where they want to go."""
-    return PickContext(hash=hashed, override=override, is_strict=is_strict, labels=labels)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from meshproxy.filters.message_field import with_field
-from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, ResponseHead, Trailers
+from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, Trailers
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy import unserved
@@ -176,7 +176,7 @@ class HttpExchange:
             head = self._take_head(first, events)
             if head is None:
                 return
-            if len(events) == 3 and not self._rechunk and events[2] is END and first.framing is _LENGTH:
+            if len(events) == 3 and events[2] is END and first.framing is _LENGTH:
                 body = events[1]  # the common case: all of it in one read
                 assert type(body) is bytes
                 self.response_bytes = len(body)
@@ -255,9 +255,7 @@ class HttpExchange:
         assert response is not None
         if self._connection.is_write_paused:
             upstream.resume_reading()
-        upstream.finish(
-            self._request_done and response.head.keep_alive and response.framing is not _UNTIL_CLOSE
-        )
+        upstream.finish(self._request_done and response.keeps_open)
         self._complete(response.head.status, "", close=self._will_close)
 
     def _truncate(self, flag: str) -> None:
@@ -292,9 +290,8 @@ class HttpExchange:
 
     def _edited_reply(self, status: int, data: bytes) -> bytes:
         """Routes and filters treat our own answers as they treat the upstream's, as in Envoy."""
-        edit = self._target.response_edit if self._target is not None else None
-        if edit is None and self._route is not None and self._target is None:
-            edit = self._route.response_edit
+        said_by = self._target if self._target is not None else self._route
+        edit = said_by.response_edit if said_by is not None else None
         if edit is None and self._filters is None and not self._answer_lines:
             return data
         end = data.index(b"\r\n\r\n") + 2
@@ -391,8 +388,3 @@ def _joined(first: str, second: str) -> str:
 def is_whole(response: Response, events: list[Event]) -> bool:
     """All of `response` is among the events it came with."""
     return response.end_stream or events[-1] is END
-
-
-def is_reusable(response: ResponseHead, framing: Framing) -> bool:
-    """The upstream keeps its connection open behind this response."""
-    return response.keep_alive and framing is not _UNTIL_CLOSE

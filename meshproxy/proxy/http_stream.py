@@ -13,15 +13,13 @@ from meshproxy.errors import RemoteProtocolError
 from meshproxy.filters.api import LocalReply
 from meshproxy.http.events import Event, Response
 from meshproxy.policy.outlier import FailureKind
-from meshproxy.policy.retry import AttemptFailure, RetryVerdict
+from meshproxy.policy.retry import AttemptFailure, RetryPolicy, RetryVerdict
 from meshproxy.proxy import unserved
 from meshproxy.proxy.counted_retry import CountedRetry
-from meshproxy.proxy.direction import pick_context
 from meshproxy.proxy.filter_run import FilterRun
 from meshproxy.proxy.http_exchange import (
     CHUNKED_LINE,
     HttpExchange,
-    is_reusable,
     is_whole,
     with_attempt_count,
 )
@@ -30,6 +28,8 @@ from meshproxy.proxy.outcome import RULES, Outcome
 from meshproxy.proxy.services import PAUSED_BY_BODY
 from meshproxy.routing.match import CompiledRoute, Target
 from meshproxy.transport.tls import TlsFailure
+from meshproxy.upstream.balancer.api import PickContext
+from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 
@@ -132,7 +132,7 @@ class HttpStream(HttpExchange):
         override = run.override if run is not None else ""
         if hashed is not None or target.metadata_match or override:
             is_strict = run is not None and run.is_strict
-            self._context = pick_context(hashed, target.metadata_match, override, is_strict=is_strict)
+            self._context = PickContext(hashed, override, is_strict, target.metadata_match)
 
     def _start_timeout(self, seconds: float) -> None:
         """The route's timeout runs from the end of the request, as Envoy's: a slow upload is not the
@@ -160,9 +160,7 @@ class HttpStream(HttpExchange):
         assert route is not None
         if route.attempt_limits is not None and self._request_done:
             self._start_attempt_timer(route.attempt_limits)
-        upstream = endpoint.idle.take()
-        while upstream is not None and upstream.is_lost:
-            upstream = endpoint.idle.take()
+        upstream = endpoint.take_idle()
         if upstream is not None:
             self.on_connection(upstream)
         elif not cluster.connect(endpoint, self):
@@ -255,7 +253,7 @@ class HttpStream(HttpExchange):
             cluster.on_answer(endpoint, head, self._now() - self._attempted_at, self)
         retry = route.retry
         if retry is not None:
-            if retry.judges_responses and self._retry_answer(response, events):
+            if retry.judges(head.status) and self._retry_answer(response, events):
                 return None
             if self._retry is not None:
                 self._retry.end()
@@ -278,9 +276,7 @@ class HttpStream(HttpExchange):
         assert route is not None
         assert route.retry is not None
         assert cluster is not None
-        if self._retry is None:
-            self._retry = CountedRetry(route.retry, self._head, cluster)
-        verdict = self._retry.decide_response(
+        verdict = self._counted_retry(route.retry, cluster).decide_response(
             response.head, body_replayable=self._is_replayable, wall_now=self._services.clock.wall()
         )
         if verdict is RetryVerdict.OVERFLOW:
@@ -291,11 +287,17 @@ class HttpStream(HttpExchange):
         upstream, self._upstream = self._upstream, None
         assert upstream is not None
         if self._request_done and is_whole(response, events):
-            upstream.finish(is_reusable(response.head, response.framing))
+            upstream.finish(response.keeps_open)
         else:
             upstream.abort()
         self._try_again("response")
         return True
+
+    def _counted_retry(self, policy: RetryPolicy, cluster: ClusterRuntime) -> CountedRetry:
+        """The exchange's retries; made when the first is in question."""
+        if self._retry is None:
+            self._retry = CountedRetry(policy, self._head, cluster)
+        return self._retry
 
     # --- failures ---
 
@@ -327,9 +329,8 @@ class HttpStream(HttpExchange):
         self._count_failure()
         verdict = RetryVerdict.NOT_SELECTED
         if route.retry is not None:
-            if self._retry is None:
-                self._retry = CountedRetry(route.retry, self._head, cluster)
-            verdict = self._retry.decide(failure, body_replayable=self._is_replayable)
+            retry = self._counted_retry(route.retry, cluster)
+            verdict = retry.decide(failure, body_replayable=self._is_replayable)
         if verdict is RetryVerdict.RETRY:
             self._try_again(failure.value)
             return

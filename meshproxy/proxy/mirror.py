@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from meshproxy.http.events import END, Event, Response
+from meshproxy.http.h1_writer import chunk
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy.request_body import HeldBody
 from meshproxy.proxy.services import ProxyServices
@@ -69,9 +70,7 @@ class Mirror:
         self._endpoint = endpoint
         if deadline_at is not None:
             self._timer = self._services.timers.schedule(deadline_at, self._abandon)
-        upstream = endpoint.idle.take()
-        while upstream is not None and upstream.is_lost:
-            upstream = endpoint.idle.take()
+        upstream = endpoint.take_idle()
         if upstream is not None:
             self.on_connection(upstream)
         elif not cluster.connect(endpoint, self):
@@ -84,7 +83,7 @@ class Mirror:
         if self._is_done:
             return
         if self._upstream is not None:
-            self._upstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            self._upstream.write(chunk(data) if self._chunked else data)
             return
         self._body.add(data)
         if self._body.is_too_large:

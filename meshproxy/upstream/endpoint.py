@@ -121,6 +121,13 @@ class EndpointRuntime:
             self.target.security,
         )
 
+    def take_idle(self) -> HttpUpstreamConnection | None:
+        """The pooled connection that was used last, if one still serves; None: one has to be dialled."""
+        connection = self.idle.take()
+        while connection is not None and connection.is_lost:
+            connection = self.idle.take()
+        return connection
+
     def retire(self) -> None:
         """It is no longer in the configuration: idle connections go, busy ones finish their exchange."""
         self.is_removed = True

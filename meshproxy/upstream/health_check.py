@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from meshproxy.config.health_check import HealthCheck, HttpCheck, TcpCheck
-from meshproxy.http.events import END, Event, Framing, Response, ResponseHead
+from meshproxy.http.events import END, Event, Response, ResponseHead
 from meshproxy.policy.health_state import DEGRADED, IMMEDIATE_FAIL, CheckResult, HealthState
 from meshproxy.upstream.connector import ConnectFailed, Connector
 from meshproxy.upstream.endpoint import EndpointRuntime
@@ -169,7 +169,7 @@ class HttpProbe:
         for event in events:
             if isinstance(event, Response) and event.head.status >= 200:
                 is_whole = last is END or event.end_stream
-                self._finish(is_whole and event.head.keep_alive and event.framing is not Framing.UNTIL_CLOSE)
+                self._finish(is_whole and event.keeps_open)
                 self._settle(event.head)
                 return
 

@@ -125,7 +125,13 @@ def test_header_matches_without_their_predicates_are_refused(field: str) -> None
     [("reset", False), ("retriable-headers", False), ("5xx", True), ("unavailable", True)],
 )
 def test_a_policy_says_whether_answers_matter_to_it(condition: str, judges: bool) -> None:
-    assert RetryPolicy(RetrySettings(frozenset({condition}))).judges_responses is judges
+    policy = RetryPolicy(RetrySettings(frozenset({condition})))
+    assert any(policy.judges(status) for status in range(100, 600)) is judges
+
+
+def test_an_answer_whose_status_is_not_named_is_not_looked_at() -> None:
+    policy = RetryPolicy(RetrySettings(frozenset({"gateway-error"})))
+    assert [policy.judges(status) for status in (200, 500, 503)] == [False, False, True]
 
 
 def test_answers_count_against_the_same_limit() -> None:
