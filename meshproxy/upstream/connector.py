@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from meshproxy.config.model import UpstreamTls
 from meshproxy.config.tls import OriginTls
@@ -18,6 +17,7 @@ from meshproxy.errors import UpstreamError
 from meshproxy.openssl import take_session
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.tls import TlsConnection, TlsFailure
+from meshproxy.transport.tls_dial import dial
 from meshproxy.transport.tls_session import MAX_SESSIONS, SessionStore
 from meshproxy.upstream.origin_dialler import OriginDialler, OriginRefused
 
@@ -122,15 +122,6 @@ class Connector:
         loop = asyncio.get_running_loop()
         sessions = self._session_store(tls)
         peer = (target.address, target.port, target.spiffe_id, tls.san_matchers, tls.san_prefixes, tls.sni)
-        established: asyncio.Future[TlsConnection] = loop.create_future()
-
-        def on_established(done: TlsConnection) -> None:
-            if not established.done():
-                established.set_result(done)
-
-        def on_failed(error: Exception) -> None:
-            if not established.done():
-                established.set_exception(error)
 
         def on_tickets(ssl_object: ssl.SSLObject) -> None:
             if (
@@ -140,35 +131,35 @@ class Connector:
                 sessions.keep(context, peer, session, loop.time())
 
         offered = sessions.find(context, peer)
-        connection = TlsConnection(
-            context,
-            server_side=False,
-            server_name=tls.sni or None,
-            session=offered,
-            on_established=on_established,
-            on_failed=on_failed,
-            gate=self._gate,
-            on_tickets=on_tickets,
-        )
-        try:
-            await self._connect_tcp(target, cast("asyncio.Protocol", connection))
-            await established
-            if connection.is_closing():
-                raise TlsFailure("peer closed the connection right after the TLS handshake")
-            is_resumed = bool(connection.ssl_object.session_reused)
+
+        def connection(
+            on_established: Callable[[TlsConnection], None], on_failed: Callable[[Exception], None]
+        ) -> TlsConnection:
+            return TlsConnection(
+                context,
+                server_side=False,
+                server_name=tls.sni or None,
+                session=offered,
+                on_established=on_established,
+                on_failed=on_failed,
+                gate=self._gate,
+                on_tickets=on_tickets,
+            )
+
+        def check(established: TlsConnection) -> None:
+            is_resumed = bool(established.ssl_object.session_reused)
             if offered is not None:
                 sessions.on_answer(peer, offered, is_resumed=is_resumed)
             if self._on_handshake is not None:
                 self._on_handshake(is_resumed)
-            self._check_identity(target, tls, connection.ssl_object)
+            self._check_identity(target, tls, established.ssl_object)
+
+        try:
+            established = await dial(connection, partial(self._connect_tcp, target), check)
         except BaseException:
             sessions.forget(peer)
-            connection.abort()
-            if established.done() and not established.cancelled():
-                established.exception()  # retrieved: the cause is already on its way up
-            established.cancel()  # what the abort brings is no news
             raise
-        connection.attach(protocol)
+        established.attach(protocol)
 
     def _session_store(self, tls: UpstreamTls) -> SessionStore:
         limit = MAX_SESSIONS if tls.max_session_keys is None else tls.max_session_keys

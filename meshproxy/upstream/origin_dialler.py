@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import cast
+from functools import partial
 
 from meshproxy.config.tls import OriginTls
 from meshproxy.errors import UpstreamError
 from meshproxy.transport.handshake_gate import HandshakeGate
 from meshproxy.transport.outside_peer import is_any, outside_peer
-from meshproxy.transport.tls import TlsConnection, TlsFailure
+from meshproxy.transport.tls import TlsConnection
+from meshproxy.transport.tls_dial import dial
 
 
 class OriginRefused(UpstreamError):
@@ -42,17 +43,20 @@ class OriginDialler:
         protocol: asyncio.Protocol,
     ) -> None:
         """Raises TlsFailure, OriginRefused, and what `connect_tcp` raises. Cancelled, it leaves nothing."""
-        established: asyncio.Future[TlsConnection] = asyncio.get_running_loop().create_future()
+        connection = await dial(
+            partial(self._connection, tls),
+            connect_tcp,
+            lambda established: self._check(tls, established.ssl_object),
+        )
+        connection.attach(protocol)
 
-        def on_established(done: TlsConnection) -> None:
-            if not established.done():
-                established.set_result(done)
-
-        def on_failed(error: Exception) -> None:
-            if not established.done():
-                established.set_exception(error)
-
-        connection = TlsConnection(
+    def _connection(
+        self,
+        tls: OriginTls,
+        on_established: Callable[[TlsConnection], None],
+        on_failed: Callable[[Exception], None],
+    ) -> TlsConnection:
+        return TlsConnection(
             self._context(tls),
             server_side=False,
             server_name=tls.sni or None,
@@ -60,19 +64,6 @@ class OriginDialler:
             on_failed=on_failed,
             gate=self._gate,
         )
-        try:
-            await connect_tcp(cast("asyncio.Protocol", connection))
-            await established
-            if connection.is_closing():
-                raise TlsFailure("peer closed the connection right after the TLS handshake")
-            self._check(tls, connection.ssl_object)
-        except BaseException:
-            connection.abort()
-            if established.done() and not established.cancelled():
-                established.exception()  # retrieved: the cause is already on its way up
-            established.cancel()
-            raise
-        connection.attach(protocol)
 
     def _check(self, tls: OriginTls, ssl_object: ssl.SSLObject) -> None:
         peer = outside_peer(ssl_object, self._wall())
