@@ -80,7 +80,6 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._raw: asyncio.Transport | None = None
         self._protocol: asyncio.Protocol | None = None
         self._established = False
-        self._received_any = False
         self._eof_received = False
         self._write_closed = False
         self._closing = False
@@ -259,8 +258,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             chunks.append(data)
             data = b"".join(chunks)
         if data and self._protocol is not None:
-            if not self._received_any:
-                self._received_any = True
+            if self._on_tickets is not None:
                 self._report_tickets()
             self._protocol.data_received(data)
 
@@ -376,14 +374,6 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def ssl_object(self) -> ssl.SSLObject:
         """For the peer's certificate and the negotiated ALPN protocol."""
         return self._object
-
-    @property
-    def received_any(self) -> bool:
-        """False: no application byte arrived; a failure may still be the peer rejecting our certificate.
-
-        A TLS 1.3 client finishes its handshake before the server has judged the client's certificate.
-        """
-        return self._received_any
 
     def _send_close_notify(self) -> None:
         # Pending plaintext has been drained; `unwrap` fails on data that is still queued, hence once only.
