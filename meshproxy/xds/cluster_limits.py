@@ -10,7 +10,7 @@ from control_plane.api.envoy.config.cluster.v3.circuit_breaker_pb2 import Circui
 from control_plane.api.envoy.config.core.v3.base_pb2 import RoutingPriority
 from meshproxy.config.resilience import CircuitBreakerSettings, RetryBudgetSettings
 from meshproxy.errors import ConfigError
-from meshproxy.xds.strict import enum_name, require
+from meshproxy.xds.strict import enum_name, number_or, require
 
 _Thresholds = CircuitBreakers.Thresholds
 
@@ -36,16 +36,12 @@ def translate_limits(message: CircuitBreakers, own: Struct, path: str) -> Cluste
     is_default = limits.priority == RoutingPriority.DEFAULT
     require(is_default, f"{where}[0].priority", f"{enum_name(limits, 'priority')} is not supported")
     return ClusterLimits(
-        _number(limits, "max_connections", 1024),
-        _number(limits, "max_pending_requests", 1024),
-        _number(limits, "max_requests", 1024),
-        _number(limits, "max_retries", 3),
+        number_or(limits, "max_connections", 1024),
+        number_or(limits, "max_pending_requests", 1024),
+        number_or(limits, "max_requests", 1024),
+        number_or(limits, "max_retries", 3),
         _budget(limits, own, path),
     )
-
-
-def _number(limits: _Thresholds, field: str, default: int) -> int:
-    return int(getattr(limits, field).value) if limits.HasField(field) else default
 
 
 def _budget(limits: _Thresholds, own: Struct, path: str) -> RetryBudgetSettings | None:
@@ -55,11 +51,10 @@ def _budget(limits: _Thresholds, own: Struct, path: str) -> RetryBudgetSettings 
         require(ours is None, place, "needs circuit_breakers.thresholds[0].retry_budget beside it")
         return None
     message = limits.retry_budget
-    least = message.min_retry_concurrency
     try:
         return RetryBudgetSettings(
             budget_percent=message.budget_percent.value if message.HasField("budget_percent") else 20.0,
-            min_concurrency=least.value if message.HasField("min_retry_concurrency") else 3,
+            min_concurrency=number_or(message, "min_retry_concurrency", 3),
             min_per_second=None if ours is None else ours.get("min_per_second"),
         )
     except ConfigError as error:

@@ -21,7 +21,7 @@ from meshproxy.config.load_balancing import Locality
 from meshproxy.config.model import Endpoint, WorkloadIdentity
 from meshproxy.errors import ConfigError
 from meshproxy.steps import Steps, finished
-from meshproxy.xds.strict import require
+from meshproxy.xds.strict import number_or, require
 
 SOCKET_MATCH_KEY = "envoy.transport_socket_match"
 MESH_KEY = "meshproxy.io"
@@ -127,7 +127,7 @@ def host_name_and_port(address: SocketAddress, path: str) -> tuple[str, int]:
 def _endpoint(
     item: LbEndpoint, host: str, port: int, group: LocalityLbEndpoints, locality: Locality, path: str
 ) -> Endpoint:
-    weight = item.load_balancing_weight.value if item.HasField("load_balancing_weight") else 1
+    weight = number_or(item, "load_balancing_weight", 1)
     require(1 <= weight < _MAX_WEIGHT, f"{path}.load_balancing_weight", f"{weight} is not from 1 to 2^31-1")
     labels = metadata_of(item.metadata, MESH_KEY, path)
     match = metadata_of(item.metadata, SOCKET_MATCH_KEY, path)

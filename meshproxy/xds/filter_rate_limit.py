@@ -33,7 +33,7 @@ from meshproxy.errors import ConfigError
 from meshproxy.http.syntax import is_token
 from meshproxy.xds.filter_fraction import runtime_fraction
 from meshproxy.xds.head_edit import translate_options
-from meshproxy.xds.strict import require, seconds, unpack
+from meshproxy.xds.strict import number_or, require, seconds, unpack
 
 PEER_IDENTITY: Final = "connection.uri_san_peer_certificate"
 """The one CEL expression that is understood: the client's verified SPIFFE id."""
@@ -95,16 +95,14 @@ def _share(limit: LocalRateLimit, field: str, path: str) -> Fraction:
 
 
 def _max_keys(limit: LocalRateLimit, path: str) -> int:
-    if not limit.HasField("max_dynamic_descriptors"):
-        return _DEFAULT_MAX_KEYS
-    value = limit.max_dynamic_descriptors.value
+    value = number_or(limit, "max_dynamic_descriptors", _DEFAULT_MAX_KEYS)
     require(value >= 1, f"{path}.max_dynamic_descriptors", "must be at least 1")
     return value
 
 
 def _bucket(bucket: TokenBucket, path: str) -> TokenBucketSettings:
     require(bucket.max_tokens >= 1, f"{path}.max_tokens", "must be at least 1")
-    tokens = bucket.tokens_per_fill.value if bucket.HasField("tokens_per_fill") else 1
+    tokens = number_or(bucket, "tokens_per_fill", 1)
     require(tokens >= 1, f"{path}.tokens_per_fill", "must be at least 1")
     interval = seconds(bucket.fill_interval, f"{path}.fill_interval")
     is_long = interval >= _SHORTEST_FILL

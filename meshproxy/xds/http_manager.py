@@ -11,7 +11,7 @@ from control_plane.api.envoy.extensions.filters.network.http_connection_manager.
 from meshproxy.config.model import EdgeSettings, HttpConnectionManager
 from meshproxy.xds.route_filters import translate_http_filters
 from meshproxy.xds.routes import translate_routes
-from meshproxy.xds.strict import enum_name, require, seconds_or
+from meshproxy.xds.strict import enum_name, number_or, require, seconds_or
 
 _Proto = hcm_pb2.HttpConnectionManager
 _DEFAULT_STREAM_IDLE_TIMEOUT = 300.0
@@ -107,18 +107,14 @@ def _client_cert_details(details: _Proto.SetCurrentClientCertDetails) -> tuple[s
 
 
 def _max_headers_kb(manager: _Proto, path: str) -> int:
-    if not manager.HasField("max_request_headers_kb"):
-        return _DEFAULT_MAX_HEADERS_KB
-    value = manager.max_request_headers_kb.value
+    value = number_or(manager, "max_request_headers_kb", _DEFAULT_MAX_HEADERS_KB)
     path = f"{path}.max_request_headers_kb"
     require(1 <= value <= _MAX_HEADERS_KB, path, f"{value} is not from 1 to {_MAX_HEADERS_KB}")
     return value
 
 
 def _max_headers_count(options: HttpProtocolOptions, path: str) -> int:
-    if not options.HasField("max_headers_count"):
-        return _DEFAULT_MAX_HEADERS
-    value = options.max_headers_count.value
+    value = number_or(options, "max_headers_count", _DEFAULT_MAX_HEADERS)
     require(value >= 1, f"{path}.max_headers_count", "must be at least 1")
     return value
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from google.protobuf.message import Message
-
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster as Proto
 from control_plane.api.envoy.config.core.v3.base_pb2 import RuntimeDouble
 from meshproxy.config.load_balancing import (
@@ -18,7 +16,7 @@ from meshproxy.config.load_balancing import (
     SubsetSelector,
 )
 from meshproxy.errors import ConfigError
-from meshproxy.xds.strict import enum_name, require, seconds
+from meshproxy.xds.strict import enum_name, number_or, require, seconds
 
 PEAK_EWMA = "peak_ewma"
 """Value of metadata `meshproxy.io.load_balancer`; beside LEAST_REQUEST, the nearest that Envoy has."""
@@ -63,23 +61,19 @@ def translate_load_balancing(cluster: Proto, own: str, path: str) -> LoadBalanci
         return LoadBalancing(
             algorithm=algorithm,
             slow_start=start,
-            choice_count=_number_or(least, "choice_count", default.choice_count),
+            choice_count=number_or(least, "choice_count", default.choice_count),
             active_request_bias=_value(least.active_request_bias)
             if least.HasField("active_request_bias")
             else default.active_request_bias,
-            min_ring_size=_number_or(ring, "minimum_ring_size", default.min_ring_size),
-            max_ring_size=_number_or(ring, "maximum_ring_size", default.max_ring_size),
-            table_size=_number_or(cluster.maglev_lb_config, "table_size", default.table_size),
+            min_ring_size=number_or(ring, "minimum_ring_size", default.min_ring_size),
+            max_ring_size=number_or(ring, "maximum_ring_size", default.max_ring_size),
+            table_size=number_or(cluster.maglev_lb_config, "table_size", default.table_size),
             hash_balance_percent=hashing.hash_balance_factor.value,
             locality=_locality(cluster),
             subsets=subsets,
         )
     except ConfigError as error:
         raise ConfigError(f"{path}.lb_policy: {error}") from error
-
-
-def _number_or(config: Message, field: str, default: int) -> int:
-    return int(getattr(config, field).value) if config.HasField(field) else default
 
 
 def _check_original_dst(cluster: Proto, path: str) -> None:

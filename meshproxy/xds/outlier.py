@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.api.envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection as Proto
 from meshproxy.config.model import OutlierDetection
-from meshproxy.xds.strict import require, seconds_or
+from meshproxy.xds.strict import number_or, require, seconds_or
 
 _COUNTS = {
     "consecutive_5xx": 5,
@@ -45,17 +45,13 @@ def translate_outlier(message: Proto, path: str) -> OutlierDetection:
         uneject_on_health_check=unejects.value
         if message.HasField("successful_active_health_check_uneject_host")
         else True,
-        **{field: _number(message, field, default) for field, default in _COUNTS.items()},
+        **{field: number_or(message, field, default) for field, default in _COUNTS.items()},
         **{field: _percentage(message, field, default, path) for field, default in _PERCENTAGES.items()},
     )
 
 
-def _number(message: Proto, field: str, default: int) -> int:
-    return int(getattr(message, field).value) if message.HasField(field) else default
-
-
 def _percentage(message: Proto, field: str, default: int, path: str) -> int:
-    value = _number(message, field, default)
+    value = number_or(message, field, default)
     require(value <= 100, f"{path}.{field}", "must be at most 100")
     return value
 

@@ -13,7 +13,7 @@ from meshproxy.http.syntax import is_token
 from meshproxy.policy.retry import RETRY_CONDITIONS
 from meshproxy.xds.not_yet import NOT_YET_RETRY_ON
 from meshproxy.xds.route_match import translate_header_match
-from meshproxy.xds.strict import require, seconds, seconds_or, unpack
+from meshproxy.xds.strict import number_or, require, seconds, seconds_or, unpack
 
 _Proto = components.RetryPolicy
 _DEFAULT_BASE_INTERVAL: Final = 0.025
@@ -36,7 +36,7 @@ def translate_retry(policy: _Proto, path: str) -> RetrySettings:
     base, longest = _back_off(policy, f"{path}.retry_back_off")
     return RetrySettings(
         retry_on=_conditions(policy, f"{path}.retry_on"),
-        num_retries=policy.num_retries.value if policy.HasField("num_retries") else 1,
+        num_retries=number_or(policy, "num_retries", 1),
         base_interval=base,
         max_interval=longest,
         per_try_timeout=seconds_or(policy, "per_try_timeout", 0.0, path),

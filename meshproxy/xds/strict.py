@@ -334,6 +334,11 @@ def seconds_or(message: Message, field: str, default: float, path: str) -> float
     return seconds(getattr(message, field), f"{path}.{field}") if message.HasField(field) else default
 
 
+def number_or(message: Message, field: str, default: int) -> int:
+    """A field of `message` that wraps an integer; `default` when it is not set."""
+    return int(getattr(message, field).value) if message.HasField(field) else default
+
+
 def enum_name(message: Message, field: str) -> str:
     """Name of the value of an enum field, for messages."""
     enum = message.DESCRIPTOR.fields_by_name[field].enum_type
