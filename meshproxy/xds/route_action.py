@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata, RuntimeFractionalPercent
+from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata
 from control_plane.api.envoy.config.route.v3 import route_components_pb2 as components
-from control_plane.api.envoy.type.v3.percent_pb2 import FractionalPercent
+from meshproxy.config.http_filter import ALWAYS
 from meshproxy.config.route import (
     HashCookie,
     HashHeader,
@@ -22,6 +22,7 @@ from meshproxy.config.route import (
 from meshproxy.errors import ConfigError
 from meshproxy.http.syntax import is_token
 from meshproxy.routing.regex import Substitution
+from meshproxy.xds.filter_fraction import runtime_fraction
 from meshproxy.xds.head_edit import (
     check_host,
     check_target,
@@ -42,11 +43,6 @@ _NOT_FOUND_STATUS: Final = {
     _Proto.SERVICE_UNAVAILABLE: 503,
     _Proto.NOT_FOUND: 404,
     _Proto.INTERNAL_SERVER_ERROR: 500,
-}
-_DENOMINATORS: Final = {
-    FractionalPercent.HUNDRED: 100,
-    FractionalPercent.TEN_THOUSAND: 10_000,
-    FractionalPercent.MILLION: 1_000_000,
 }
 
 
@@ -137,19 +133,11 @@ def string_metadata(metadata: Metadata, namespace: str, path: str) -> dict[str, 
 
 def _mirror(mirror: _Proto.RequestMirrorPolicy, path: str) -> MirrorPolicy:
     require(bool(mirror.cluster), f"{path}.cluster", "must not be empty")
+    has_fraction = mirror.HasField("runtime_fraction")
     fraction = (
-        fraction_of(mirror.runtime_fraction, f"{path}.runtime_fraction")
-        if mirror.HasField("runtime_fraction")
-        else 1.0
+        runtime_fraction(mirror.runtime_fraction, f"{path}.runtime_fraction") if has_fraction else ALWAYS
     )
-    return MirrorPolicy(mirror.cluster, fraction, not mirror.disable_shadow_host_suffix_append)
-
-
-def fraction_of(percent: RuntimeFractionalPercent, path: str) -> float:
-    """From 0 to 1. Raises ConfigError."""
-    value = percent.default_value.numerator / _DENOMINATORS[percent.default_value.denominator]
-    require(value <= 1, f"{path}.default_value", "is above 100 %")
-    return value
+    return MirrorPolicy(mirror.cluster, fraction.share, not mirror.disable_shadow_host_suffix_append)
 
 
 def _hash(policy: _Hash, path: str) -> HashPolicy:
