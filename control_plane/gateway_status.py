@@ -3,7 +3,6 @@
 `attachment/gateway_listener.py` decides (pure); here it is stored, only where something changed.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from control_plane.attachment.backend_tls_condition import ancestor_conditions
@@ -20,14 +19,14 @@ from control_plane.discovery.gateway import CONTROLLER, GatewayObject
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import GATEWAY_GROUP
-from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
+from control_plane.resources.status_condition import dated, undated
 from control_plane.resources.timestamp import rfc3339
-from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+from control_plane.status_write import write_back
+from control_plane.store.api import Store
 
 KINDS = ("Gateway", "GatewayClass", "BackendTLSPolicy", "Ingress")
 _MAX_ADDRESSES = 16
-
-_log = logging.getLogger(__name__)
 
 
 async def write_gateway_status(
@@ -39,22 +38,18 @@ async def write_gateway_status(
     if status is None:
         return True  # not ours, or gone
     generation, wanted = status
-    try:
-        stored = await store.get(*key)
-        meta = section(stored, "metadata")
-        if meta.get("generation") != generation:
-            return True  # another one is on its way to the registry, and then comes here
+
+    def judge(stored: Manifest) -> Manifest | None:
+        if section(stored, "metadata").get("generation") != generation:
+            return None  # another one is on its way to the registry, and then comes here
         before = section(stored, "status")
+        more = wanted
         if "ancestors" in wanted:
-            wanted = {"ancestors": _with_others(before, _list(wanted, "ancestors"))}
-        found = _dated({**before, **wanted}, before, generation, rfc3339(now()))
-        if found != before:
-            await store.update_status({**stored, "status": found})
-    except VersionConflict:
-        return False
-    except ObjectNotFound:
-        _log.debug("status: %s is gone", key)
-    return True
+            more = {"ancestors": _with_others(before, objects(wanted, "ancestors"))}
+        found = _dated({**before, **more}, before, generation, rfc3339(now()))
+        return None if found == before else {**stored, "status": found}
+
+    return await write_back(key, store, judge)
 
 
 _Status = tuple[int, Manifest] | None
@@ -126,7 +121,7 @@ _MAKERS: Mapping[str, Callable[[ObjectName, Registry], _Status]] = {
 
 def _with_others(before: Manifest, own: list[Manifest]) -> list[Manifest]:
     """Ancestors that other controllers report stay."""
-    others = [one for one in _list(before, "ancestors") if one.get("controllerName") != CONTROLLER]
+    others = [one for one in objects(before, "ancestors") if one.get("controllerName") != CONTROLLER]
     return [*others, *own][:_MAX_ADDRESSES]
 
 
@@ -140,58 +135,40 @@ def _listener(one: ServedListener, gateway: GatewayObject) -> Manifest:
 
 
 def _conditions(conditions: Iterable[RouteCondition]) -> list[Manifest]:
-    return [
-        {"type": one.type, "status": str(one.status), "reason": one.reason, "message": one.message}
-        for one in conditions
-    ]
+    return [undated(one.type, one.status, one.reason, one.message) for one in conditions]
 
 
 def _dated(status: Manifest, before: Manifest, generation: int, now: str) -> Manifest:
     """With the times of conditions: as before where the status is the same."""
-    listeners = {one["name"]: one for one in _list(before, "listeners")}
+    listeners = {one["name"]: one for one in objects(before, "listeners")}
     found = dict(status)
     if "conditions" in status:
-        found["conditions"] = _with_times(_list(status, "conditions"), before, generation, now)
+        found["conditions"] = dated(objects(status, "conditions"), before, generation, now)
     if "ancestors" in status:
         known = {str(one.get("ancestorRef")): one for one in _own(before)}
         found["ancestors"] = [
             {
                 **one,
-                "conditions": _with_times(
-                    _list(one, "conditions"), known.get(str(one.get("ancestorRef")), {}), generation, now
+                "conditions": dated(
+                    objects(one, "conditions"), known.get(str(one.get("ancestorRef")), {}), generation, now
                 ),
             }
             if one.get("controllerName") == CONTROLLER
             else one
-            for one in _list(status, "ancestors")
+            for one in objects(status, "ancestors")
         ]
     if "listeners" in status:
         found["listeners"] = [
             {
                 **one,
-                "conditions": _with_times(
-                    _list(one, "conditions"), listeners.get(one["name"], {}), generation, now
+                "conditions": dated(
+                    objects(one, "conditions"), listeners.get(one["name"], {}), generation, now
                 ),
             }
-            for one in _list(status, "listeners")
+            for one in objects(status, "listeners")
         ]
     return found
 
 
-def _with_times(conditions: list[Manifest], before: Manifest, generation: int, now: str) -> list[Manifest]:
-    known = {one["type"]: one for one in _list(before, "conditions")}
-    dated = []
-    for one in conditions:
-        old = known.get(one["type"], {})
-        since = old.get("lastTransitionTime") if old.get("status") == one["status"] else None
-        dated.append({**one, "observedGeneration": generation, "lastTransitionTime": since or now})
-    return dated
-
-
 def _own(status: Manifest) -> list[Manifest]:
-    return [one for one in _list(status, "ancestors") if one.get("controllerName") == CONTROLLER]
-
-
-def _list(manifest: Manifest, field: str) -> list[Manifest]:
-    found = manifest.get(field)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [one for one in objects(status, "ancestors") if one.get("controllerName") == CONTROLLER]

@@ -3,7 +3,6 @@
 `policy/conditions.py` decides (pure); here it is stored, only where something changed.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,16 +12,14 @@ from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import HttpRoute
 from control_plane.policy.attachment import PolicyResource, policy_of
 from control_plane.policy.conditions import TargetRoute, ancestors
-from control_plane.resources.invalid import InvalidResource
-from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
 from control_plane.resources.registry import parse
 from control_plane.resources.target_ref import HTTP_ROUTE
 from control_plane.resources.timestamp import rfc3339
-from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+from control_plane.status_write import write_back
+from control_plane.store.api import Store
 
 CONTROLLER_NAME = "meshproxy.io/control-plane"
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +48,13 @@ async def write_policy_status(
 ) -> bool:
     """Bring the stored status of one policy up to date; False when it changed meanwhile and must be tried
     again. `now`: seconds since the epoch."""
-    try:
-        stored = await store.get(*key)
+
+    def judge(stored: Manifest) -> Manifest | None:
         resource = parse(stored)
         assert isinstance(resource, PolicyResource)
-        updated = policy_with_status(stored, resource, registry, now)
-        if updated is not None:
-            await store.update_status(updated)
-    except VersionConflict:
-        return False
-    except ObjectNotFound:
-        _log.debug("status: %s is gone", key)
-    except InvalidResource as error:
-        _log.error("status: %s", error)
-    return True
+        return policy_with_status(stored, resource, registry, now)
+
+    return await write_back(key, store, judge)
 
 
 def policy_with_status(
@@ -76,8 +66,7 @@ def policy_with_status(
     if registry.policies.get(policy.name) != policy:
         return None
     status = section(stored, "status")
-    listed = status.get("ancestors")
-    before = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    before = objects(status, "ancestors")
     found = ancestors(
         policy,
         resource.spec.target_refs,

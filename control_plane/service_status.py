@@ -1,17 +1,17 @@
 """Tells a Service when another one has declared its pods' port differently: `status.conditions`."""
 
-import logging
 from collections.abc import Callable
 
 from control_plane.attachment.port_conflict import PortConflict, port_conflicts
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
-from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
+from control_plane.resources.status_condition import dated, undated
 from control_plane.resources.timestamp import rfc3339
-from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+from control_plane.status_write import write_back
+from control_plane.store.api import Store
 
 CONFLICT = "meshproxy.io/Conflicted"
-_log = logging.getLogger(__name__)
 
 
 async def write_service_status(
@@ -19,15 +19,7 @@ async def write_service_status(
 ) -> bool:
     """Bring the condition of one Service up to date; False when it changed meanwhile and must be tried
     again. `now`: seconds since the epoch."""
-    try:
-        updated = service_with_status(await store.get(*key), registry, now)
-        if updated is not None:
-            await store.update_status(updated)
-    except VersionConflict:
-        return False
-    except ObjectNotFound:
-        _log.debug("status: %s is gone", key)
-    return True
+    return await write_back(key, store, lambda stored: service_with_status(stored, registry, now))
 
 
 def service_with_status(stored: Manifest, registry: Registry, now: Callable[[], float]) -> Manifest | None:
@@ -37,26 +29,17 @@ def service_with_status(stored: Manifest, registry: Registry, now: Callable[[], 
     if view is None:
         return None
     found = port_conflicts(view, registry.beside(view))
-    listed = status.get("conditions")
-    conditions = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    conditions = objects(status, "conditions")
     before = next((one for one in conditions if one.get("type") == CONFLICT), None)
     message = "; ".join(map(_told, found))
     if (before or {}).get("message", "") == message:
         return None
     kept = [one for one in conditions if one.get("type") != CONFLICT]
     if found:
-        since = before["lastTransitionTime"] if before else rfc3339(now())
-        generation = metadata.get("generation", 0)
-        kept.append(
-            {
-                "type": CONFLICT,
-                "status": "True",
-                "observedGeneration": generation,
-                "lastTransitionTime": since,
-                "reason": "PortConflict",
-                "message": message,
-            }
-        )
+        conflict = undated(CONFLICT, True, "PortConflict", message)
+        generation = metadata.get("generation")
+        told = dated([conflict], status, generation if isinstance(generation, int) else 0, rfc3339(now()))
+        kept.extend(told)
     return {**stored, "status": {**status, "conditions": kept}}
 
 

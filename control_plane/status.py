@@ -3,12 +3,10 @@
 `attachment/condition.py` decides (pure); `StatusWriter` stores it, only where something changed.
 """
 
-import logging
-from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from control_plane import gateway_status
-from control_plane.attachment.condition import Conditions, RouteCondition, service_parent_conditions
+from control_plane.attachment.condition import Conditions, service_parent_conditions
 from control_plane.attachment.gateway_listener import gateway_parent_conditions
 from control_plane.discovery.parse_route import parse_route
 from control_plane.discovery.registry import Registry
@@ -16,15 +14,23 @@ from control_plane.discovery.route import ObjectRef, Route
 from control_plane.entry_status import write_entry_status
 from control_plane.policy.attachment import POLICY_KINDS
 from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
-from control_plane.resources.invalid import InvalidResource
-from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
 from control_plane.resources.route_reference import MAX_PARENTS, ParentReference
 from control_plane.resources.service import Service
 from control_plane.resources.service_entry import ServiceEntry
+from control_plane.resources.status_condition import dated, undated
+from control_plane.resources.timestamp import rfc3339
 from control_plane.service_status import write_service_status
-from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+from control_plane.status_write import write_back
+from control_plane.store.api import Store
 
-_log = logging.getLogger(__name__)
+_WRITERS: Mapping[str, Callable[[ObjectKey, Registry, Store, Callable[[], float]], Awaitable[bool]]] = {
+    **dict.fromkeys(POLICY_KINDS, write_policy_status),
+    **dict.fromkeys(gateway_status.KINDS, gateway_status.write_gateway_status),
+    Service.KIND: write_service_status,
+    ServiceEntry.KIND: write_entry_status,
+}
+"""By kind; every other one is a route's."""
 
 
 def parent_statuses(route: Route, registry: Registry) -> tuple[Conditions, ...]:
@@ -55,54 +61,33 @@ class StatusWriter:
 
     async def write(self, routes: Collection[ObjectKey], registry: Registry) -> frozenset[ObjectKey]:
         """Update the status of `routes`; returns those that changed meanwhile and must be tried again."""
-        again = set()
-        for key in sorted(routes):
-            if key.kind in POLICY_KINDS:
-                if not await write_policy_status(key, registry, self._store, self._now):
-                    again.add(key)
-                continue
-            if key.kind == Service.KIND:
-                if not await write_service_status(key, registry, self._store, self._now):
-                    again.add(key)
-                continue
-            if key.kind == ServiceEntry.KIND:
-                if not await write_entry_status(key, registry, self._store, self._now):
-                    again.add(key)
-                continue
-            if key.kind in gateway_status.KINDS:
-                if not await gateway_status.write_gateway_status(key, registry, self._store, self._now):
-                    again.add(key)
-                continue
-            route = registry.routes.get(key)
-            if route is not None and not await self._write_one(key, route, registry):
-                again.add(key)
-        return frozenset(again)
+        return frozenset({key for key in sorted(routes) if not await self._write_one(key, registry)})
 
-    async def _write_one(self, key: ObjectKey, route: Route, registry: Registry) -> bool:
-        try:
-            stored = await self._store.get(*key)
+    async def _write_one(self, key: ObjectKey, registry: Registry) -> bool:
+        """False when it must be tried again."""
+        write = _WRITERS.get(key.kind)
+        if write is not None:
+            return await write(key, registry, self._store, self._now)
+        route = registry.routes.get(key)
+        if route is None:
+            return True
+
+        def judge(stored: Manifest) -> Manifest | None:
             parsed, refs = parse_route(stored)
             if parsed != route:
-                return True  # another one is on its way to the registry, and then comes here
+                return None  # another one is on its way to the registry, and then comes here
             updated = self._with_status(stored, refs, route, registry)
-            if updated is not None:
-                await self._store.update_status(updated)
-                self.writes += 1
-        except VersionConflict:
-            return False
-        except ObjectNotFound:
-            _log.debug("status: %s is gone", key)
-        except InvalidResource as error:
-            _log.error("status: %s", error)
-        return True
+            self.writes += updated is not None
+            return updated
+
+        return await write_back(key, self._store, judge)
 
     def _with_status(
         self, stored: Manifest, refs: tuple[ParentReference, ...], route: Route, registry: Registry
     ) -> Manifest | None:
         """The object with its new status; None when it says the same already."""
         status = section(stored, "status")
-        listed = status.get("parents")
-        old = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        old = objects(status, "parents")
         judged = [ref for ref, parsed in zip(refs, route.parents, strict=True) if is_judged(parsed, registry)]
         own: list[Manifest] = []
         for ref, conditions in zip(judged, parent_statuses(route, registry), strict=True):
@@ -116,22 +101,9 @@ class StatusWriter:
     def _parent_entry(
         self, parent: Manifest, conditions: Conditions, before: Manifest, generation: int
     ) -> Manifest:
-        listed = before.get("conditions")
-        known = {one["type"]: one for one in listed} if isinstance(listed, list) else {}
-        entries = [self._condition(one, known.get(one.type, {}), generation) for one in conditions]
+        found = [undated(one.type, one.status, one.reason, one.message) for one in conditions]
+        entries = dated(found, before, generation, rfc3339(self._now()))
         return {"parentRef": parent, "controllerName": CONTROLLER_NAME, "conditions": entries}
-
-    def _condition(self, condition: RouteCondition, before: Manifest, generation: int) -> Manifest:
-        status = str(condition.status)
-        since = before.get("lastTransitionTime") if before.get("status") == status else None
-        return {
-            "type": condition.type,
-            "status": status,
-            "observedGeneration": generation,
-            "lastTransitionTime": since or _timestamp(self._now()),
-            "reason": condition.reason,
-            "message": condition.message,
-        }
 
 
 def _is_own(entry: Manifest) -> bool:
@@ -142,7 +114,3 @@ def _parent_reference(ref: ParentReference) -> Manifest:
     """The parentRef as the user wrote it, with kind and group said aloud."""
     given = ref.model_dump(by_alias=True, exclude_none=True)
     return {**given, "group": ref.group, "kind": ref.kind}
-
-
-def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

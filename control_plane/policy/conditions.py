@@ -9,6 +9,7 @@ from control_plane.discovery.model import ObjectName, PortProtocol, Service, Ser
 from control_plane.policy.attachment import Policy, PolicySet, Target
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.rate_limit_policy import RateLimitPolicySpec
+from control_plane.resources.status_condition import dated, undated
 from control_plane.resources.target_ref import HTTP_ROUTE, SERVICE, SERVICE_ENTRY, TargetReference
 from control_plane.resources.traffic_policy import TrafficPolicySpec
 
@@ -174,26 +175,7 @@ def ancestors(
         reference: Manifest = ref.model_dump(by_alias=True, exclude_none=True)
         found = condition(number, policy, policies, targets)
         old = next((one for one in before if one not in others and one.get("ancestorRef") == reference), {})
-        entry = _condition(found, policy.generation, _since(old, str(found.accepted)) or now())
-        own.append({"ancestorRef": reference, "controllerName": controller, "conditions": [entry]})
+        accepted = undated("Accepted", found.accepted, found.reason, found.message)
+        conditions = dated([accepted], old, policy.generation, now())
+        own.append({"ancestorRef": reference, "controllerName": controller, "conditions": conditions})
     return others + own
-
-
-def _since(entry: Manifest, status: str) -> str:
-    """When the condition became what it is, if it is the same still."""
-    listed = entry.get("conditions")
-    for one in listed if isinstance(listed, list) else ():
-        if one.get("type") == "Accepted" and one.get("status") == status:
-            return str(one.get("lastTransitionTime", ""))
-    return ""
-
-
-def _condition(found: PolicyCondition, generation: int, since: str) -> Manifest:
-    return {
-        "type": "Accepted",
-        "status": str(found.accepted),
-        "observedGeneration": generation,
-        "lastTransitionTime": since,
-        "reason": found.reason,
-        "message": found.message,
-    }

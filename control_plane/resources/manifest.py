@@ -27,6 +27,12 @@ def section(manifest: Mapping[str, object], field: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def objects(manifest: Mapping[str, object], field: str) -> list[Manifest]:
+    """The objects of the list under `field`; empty when it is absent or not a list."""
+    value = manifest.get(field)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def metadata(manifest: Mapping[str, object]) -> dict[str, object]:
     """`metadata`; empty when absent."""
     return section(manifest, "metadata")
