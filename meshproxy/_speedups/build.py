@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+from meshproxy._speedups.finder import Speedups, find
 from meshproxy._speedups.modules import MANIFEST, MODULES, Manifest, digests, folder, interpreter, source_of
 
 _ROOT = Path(__file__).parents[2]
@@ -25,11 +26,7 @@ setup(name="meshproxy-compiled", packages=[], ext_modules=mypycify({files!r}, op
 
 def is_current(place: Path) -> bool:
     """The folder holds what would be built."""
-    try:
-        manifest = Manifest.parse((place / MANIFEST).read_text())
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return manifest.interpreter == interpreter() and manifest.sources == digests(_ROOT)
+    return find(place, _ROOT)[0] is Speedups.COMPILED
 
 
 def missing() -> str:

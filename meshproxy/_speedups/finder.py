@@ -55,7 +55,7 @@ def install(environment: Mapping[str, str] = os.environ) -> Speedups:
     wish = environment.get(VARIABLE, "")
     if wish == "off":
         return Speedups.TURNED_OFF
-    state, files = _find(folder(), Path(__file__).parents[2])
+    state, files = find(folder(), Path(__file__).parents[2])
     if state is Speedups.COMPILED:
         sys.meta_path.insert(0, _CompiledFinder(files))
     elif wish == "on":
@@ -63,7 +63,8 @@ def install(environment: Mapping[str, str] = os.environ) -> Speedups:
     return state
 
 
-def _find(place: Path, root: Path) -> tuple[Speedups, dict[str, Path]]:
+def find(place: Path, root: Path) -> tuple[Speedups, dict[str, Path]]:
+    """What lies in the folder `place`, and its files when they were made of the sources under `root`."""
     try:
         manifest = Manifest.parse((place / MANIFEST).read_text())
         is_current = manifest.interpreter == interpreter() and manifest.sources == digests(root)
