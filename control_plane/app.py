@@ -26,7 +26,7 @@ from certs.svid import certificate_to_pem
 from control_plane.ads import SERVER_OPTIONS, AdsServicer
 from control_plane.api.istio.v1.auth.ca_pb2_grpc import add_IstioCertificateServiceServicer_to_server
 from control_plane.apiserver.app import RestApp, create_app
-from control_plane.apiserver.server import RestServer, bind, inherit
+from control_plane.apiserver.server import RestServer, bind, inherit, server_context
 from control_plane.apiserver.system_object import ensure_system_objects
 from control_plane.cache import SnapshotCache
 from control_plane.debug import monitoring_app, with_syncz
@@ -153,7 +153,7 @@ class _Assembly:
             now=time.time,
             is_ready=lambda: self._is_ready,
         )
-        context = _server_context()
+        context = server_context()
         load_into(context, self._serving.current())
         self._keep_running(self._renew(context), "serving-certificate")
         port = await self._start_http(
@@ -270,13 +270,6 @@ class _Assembly:
         write_private(self._ports_file, json.dumps(ports).encode())
         self._stack.callback(self._ports_file.unlink, missing_ok=True)
         _log.info("ready: %s", ", ".join(f"{name} {port}" for name, port in ports.items()))
-
-
-def _server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # kubectl and curl of any age
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _admin_token(path: Path) -> str:

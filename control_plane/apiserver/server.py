@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from pathlib import Path
 
 import uvicorn
 
@@ -89,22 +88,10 @@ def inherit(descriptor: int) -> socket.socket:
     return listener
 
 
-class ServerCertificate:
-    """A TLS context whose certificate can be renewed; connections that are open keep theirs."""
-
-    def __init__(self, chain: Path, key: Path) -> None:
-        """Files in PEM: the leaf first, then intermediates. Raises OSError, ssl.SSLError."""
-        self._chain = chain
-        self._key = key
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = (
-            ssl.TLSVersion.TLSv1_2
-        )  # kubectl and curl of any age; sidecars never come here
-        self.context.set_alpn_protocols(["http/1.1"])
-        self.context.load_cert_chain(chain, key)
-
-    async def reload(self) -> None:
-        """Use the files' present content for new connections. On OSError, ssl.SSLError the old one stays."""
-        probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # a half-loaded pair must not reach the live context
-        await asyncio.to_thread(probe.load_cert_chain, self._chain, self._key)
-        self.context.load_cert_chain(self._chain, self._key)
+def server_context() -> ssl.SSLContext:
+    """TLS for `RestServer`, without a certificate yet: `serving_certificate.load_into` gives it each one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # kubectl and curl of any age; sidecars never come here
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -213,7 +213,7 @@ async def test_an_informer_survives_a_restart_and_tells_the_differences(tmp_path
     await reopened.create(config_map("remade", "new"))
     await reopened.create(config_map("fresh"))
     app = create_app(reopened, admin_token=config.token, token_minter=RecordingMinter(), now=lambda: 0.0)
-    second = RestServer(app, tls=first.certificate.context)
+    second = RestServer(app, tls=first.tls)
     await second.start(bind(config.server.removeprefix("https://")))
     await informer.until(told=5, synced=2)
     assert sorted(informer.told) == [

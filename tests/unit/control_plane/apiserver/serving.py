@@ -1,5 +1,6 @@
 """A whole API server on a real socket with TLS, for tests of the server and of its client."""
 
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,11 +10,12 @@ from pathlib import Path
 
 from certs.ca import CertificateAuthority, create_authority
 from certs.spiffe_id import SpiffeId, TrustDomain
-from certs.svid import certificate_to_pem
+from certs.svid import KeyedSvid, certificate_to_pem
 from control_plane.apiserver.app import create_app
-from control_plane.apiserver.server import RestServer, ServerCertificate, bind
+from control_plane.apiserver.server import RestServer, bind, server_context
 from control_plane.apiserver.system_object import ensure_system_objects
 from control_plane.kubeconfig import Kubeconfig
+from control_plane.serving_certificate import load_into
 from control_plane.store.sqlite import SqliteStore
 from tests.unit.control_plane.apiserver.minter import RecordingMinter
 
@@ -25,15 +27,11 @@ def new_authority() -> CertificateAuthority:
     return create_authority(TRUST_DOMAIN, now=time.time()).authority
 
 
-def write_certificate(directory: Path, authority: CertificateAuthority) -> ServerCertificate:
-    """A fresh certificate for 127.0.0.1, in the files that the server reads."""
+def new_certificate(authority: CertificateAuthority) -> KeyedSvid:
+    """A fresh one for 127.0.0.1."""
     name = SpiffeId.for_workload(TRUST_DOMAIN, "meshproxy-system", "control-plane")
     addresses = [ip_address("127.0.0.1"), ip_address("::1")]
-    issued = authority.issue_serving(name, dns_names=["localhost"], addresses=addresses, now=time.time())
-    chain, key = directory / "chain.pem", directory / "key.pem"
-    chain.write_bytes(issued.svid.chain_pem)
-    key.write_bytes(issued.key_pem)
-    return ServerCertificate(chain, key)
+    return authority.issue_serving(name, dns_names=["localhost"], addresses=addresses, now=time.time())
 
 
 @dataclass
@@ -41,7 +39,7 @@ class Serving:
     config: Kubeconfig
     store: SqliteStore
     server: RestServer
-    certificate: ServerCertificate
+    tls: ssl.SSLContext
     authority: CertificateAuthority
     directory: Path
 
@@ -52,16 +50,17 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """A server over the store in `directory`; stopped and closed at the end."""
     authority = new_authority()
-    certificate = write_certificate(directory, authority)
+    tls = server_context()
+    load_into(tls, new_certificate(authority))
     store = await SqliteStore.open(directory / "state.db", retained=retained)
     await ensure_system_objects(store)
     app = create_app(store, admin_token=ADMIN_TOKEN, token_minter=RecordingMinter(), now=time.time)
-    server = RestServer(app, tls=certificate.context)
+    server = RestServer(app, tls=tls)
     port = await server.start(bind(address))
     root = certificate_to_pem(authority.root).decode()
     config = Kubeconfig(f"https://127.0.0.1:{port}", root, ADMIN_TOKEN)
     try:
-        yield Serving(config, store, server, certificate, authority, directory)
+        yield Serving(config, store, server, tls, authority, directory)
     finally:
         await server.stop()
         await store.close()

@@ -1,9 +1,9 @@
 """Serving over TLS: sockets, certificates, stopping."""
 
 import asyncio
-import os
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,9 @@ import pytest
 from control_plane.apiserver.server import MAX_HEAD, bind, inherit
 from control_plane.apiserver.watch import WatchStreams
 from control_plane.client import ApiClient
+from control_plane.serving_certificate import load_into
 from control_plane.store.api import EventStream
-from tests.unit.control_plane.apiserver.serving import serving, write_certificate
+from tests.unit.control_plane.apiserver.serving import new_certificate, serving
 
 
 async def peer_serial(port: int, root: str) -> str:
@@ -30,8 +31,7 @@ async def test_a_renewed_certificate_serves_new_connections_and_old_ones_live_on
         await client.list("Pod")
         port = int(serve.config.server.rpartition(":")[2])
         before = await peer_serial(port, serve.config.ca_pem)
-        write_certificate(tmp_path, serve.authority)
-        await serve.certificate.reload()
+        load_into(serve.tls, new_certificate(serve.authority))
         assert await peer_serial(port, serve.config.ca_pem) != before
         await client.list("Pod")
 
@@ -39,10 +39,11 @@ async def test_a_renewed_certificate_serves_new_connections_and_old_ones_live_on
 async def test_a_broken_certificate_is_not_loaded(tmp_path: Path) -> None:
     async with serving(tmp_path) as serve:
         port = int(serve.config.server.rpartition(":")[2])
+        keyed, other = new_certificate(serve.authority), new_certificate(serve.authority)
+        load_into(serve.tls, keyed)
         before = await peer_serial(port, serve.config.ca_pem)
-        os.truncate(tmp_path / "key.pem", 10)
         with pytest.raises(ssl.SSLError):
-            await serve.certificate.reload()
+            load_into(serve.tls, replace(keyed, key=other.key))
         assert await peer_serial(port, serve.config.ca_pem) == before
 
 

@@ -7,22 +7,13 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
-from control_plane.api.envoy.config.listener.v3.listener_pb2 import Listener
 from control_plane.api.envoy.config.route.v3.route_components_pb2 import Route
-from control_plane.api.envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
-from control_plane.api.envoy.extensions.filters.http.local_ratelimit.v3.local_rate_limit_pb2 import (
-    LocalRateLimit,
-)
-from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
-    http_connection_manager_pb2 as hcm,
-)
-from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from control_plane.resources.manifest import Manifest
-from control_plane.snapshot import CLUSTER_TYPE, LISTENER_TYPE
 from control_plane.translate.settings import Node
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh
+from tests.unit.control_plane.translate.test_service_entry import entry
 
 HTTP = "outbound|8080||catalog.shop.svc.cluster.local"
 TCP = "outbound|7000||catalog.shop.svc.cluster.local"
@@ -38,12 +29,6 @@ def policy(kind: str, name: str, *refs: Manifest, created: str = build.EARLY, **
         "metadata": build.meta(name, created=created),
         "spec": {"targetRefs": list(refs) or [SERVICE], **spec},
     }
-
-
-def entry(**spec: object) -> Manifest:
-    whole = {"hosts": ["api.example.com"], "resolution": "DNS", **spec}
-    meta = build.meta("api")
-    return {"apiVersion": "meshproxy.io/v1alpha1", "kind": "ServiceEntry", "metadata": meta, "spec": whole}
 
 
 def tree(message: Message) -> Tree:
@@ -393,149 +378,6 @@ def test_hash_keys_of_a_split_are_the_backends() -> None:
     )
     rule = build.route("split", build.rule(build.backend("v1")))
     assert action(hashed, rule, build.service("v1"))["hash_policy"] == [{"header": {"header_name": "x"}}]
-
-
-@pytest.mark.parametrize(
-    ("affinity", "expected"),
-    [
-        ({"cookie": {"name": "m", "ttl": "1h"}}, "envoy.http.stateful_session.cookie"),
-        ({"header": {"name": "X-S"}}, "envoy.http.stateful_session.header"),
-    ],
-)
-def test_session_affinity_and_the_filter_it_needs(affinity: Tree, expected: str) -> None:
-    snapshot = mesh.translate(mesh.shop(policy("TrafficPolicy", "one", sessionAffinity=affinity)))
-    (route,) = mesh.virtual_host(snapshot, "catalog.shop").routes
-    assert expected.encode() in route.typed_per_filter_config["envoy.filters.http.stateful_session"].value
-    assert _filters(mesh.listener(snapshot, "0.0.0.0_8080")) == [
-        "envoy.filters.http.stateful_session",
-        "envoy.filters.http.router",
-    ]
-
-
-def _manager(listener: Listener, chain: str = "http") -> hcm.HttpConnectionManager:
-    manager = hcm.HttpConnectionManager()
-    found = next(one for one in listener.filter_chains if one.name == chain)
-    assert found.filters[0].typed_config.Unpack(manager)
-    return manager
-
-
-def _filters(listener: Listener, chain: str = "http") -> list[str]:
-    return [one.name for one in _manager(listener, chain).http_filters]
-
-
-def test_a_fault_is_on_the_routes_and_the_filter_in_the_listener() -> None:
-    fault = policy(
-        "FaultPolicy",
-        "chaos",
-        delay={"fixed": "2s", "percent": 12.5},
-        abort={"httpStatus": 503, "percent": 30},
-        headers=[{"name": "X-Chaos", "value": "1"}],
-    )
-    snapshot = mesh.translate(mesh.shop(fault))
-    (route,) = mesh.virtual_host(snapshot, "catalog.shop").routes
-    found = HTTPFault()
-    assert route.typed_per_filter_config["envoy.filters.http.fault"].Unpack(found)
-    assert tree(found) == {
-        "delay": {"fixed_delay": "2s", "percentage": {"numerator": 125000, "denominator": "MILLION"}},
-        "abort": {"http_status": 503, "percentage": {"numerator": 300000, "denominator": "MILLION"}},
-        "headers": [{"name": "x-chaos", "string_match": {"exact": "1"}}],
-    }
-    assert "envoy.filters.http.fault" in _filters(mesh.listener(snapshot, "0.0.0.0_8080"))
-    assert "envoy.filters.http.fault" in _filters(mesh.listener(snapshot, "10.96.0.7_9000"))
-
-
-def _limit(**spec: object) -> tuple[LocalRateLimit, Listener]:
-    snapshot = mesh.translate(mesh.shop(policy("RateLimitPolicy", "fair", **spec)), mesh.CATALOG)
-    inbound = mesh.listener(snapshot, "virtualInbound")
-    limit = LocalRateLimit()
-    host = _manager(inbound, "8080-mtls-http").route_config.virtual_hosts[0]
-    assert host.typed_per_filter_config["envoy.filters.http.local_ratelimit"].Unpack(limit)
-    return limit, inbound
-
-
-def test_limits_are_kept_where_requests_arrive() -> None:
-    limit, inbound = _limit(total={"requests": 10, "unit": "1m", "burst": 20})
-    assert tree(limit.token_bucket) == {"max_tokens": 20, "tokens_per_fill": 10, "fill_interval": "60s"}
-    assert limit.response_headers_to_add[0].header.value == "6"
-    assert limit.enable_x_ratelimit_headers == 1
-    assert limit.filter_enforced.default_value.numerator == 1_000_000
-    assert "envoy.filters.http.local_ratelimit" in _filters(inbound, "8080-mtls-http")
-    assert _filters(inbound, "catch-all-mtls-http") == ["envoy.filters.http.router"]
-    outbound = mesh.listener(
-        mesh.translate(mesh.shop(policy("RateLimitPolicy", "f", total={"requests": 1}))), "0.0.0.0_8080"
-    )
-    assert _filters(outbound) == ["envoy.filters.http.router"]
-
-
-def test_limits_by_key_are_wildcard_descriptors() -> None:
-    limit, _ = _limit(
-        perKey=[
-            {"requests": 1, "unit": "2s", "clientIdentity": True},
-            {"requests": 5, "header": {"name": "X-User"}},
-            {"requests": 5, "header": {"name": "x-tier", "value": "free"}},
-        ],
-        maxKeys=7,
-        headers=False,
-    )
-    assert [(one.entries[0].key, one.entries[0].value) for one in limit.descriptors] == [
-        ("limit_0", ""),
-        ("limit_1", ""),
-        ("limit_2", "free"),
-    ]
-    assert limit.rate_limits[0].actions[0].extension.name == "envoy.rate_limit_descriptors.expr"
-    assert limit.rate_limits[1].actions[0].request_headers.header_name == "x-user"
-    assert limit.max_dynamic_descriptors.value == 7
-    assert limit.enable_x_ratelimit_headers == 0
-    assert not limit.always_consume_default_token_bucket.value
-    assert limit.token_bucket.max_tokens == 2**32 - 1
-    assert limit.token_bucket.fill_interval.seconds == 1
-    assert limit.response_headers_to_add[0].header.value == "2"
-
-
-def test_the_head_timeout_is_the_ports_own() -> None:
-    one = policy("TrafficPolicy", "one", timeouts={"header": "3s"})
-    inbound = mesh.listener(mesh.translate(mesh.shop(one), mesh.CATALOG), "virtualInbound")
-    assert _manager(inbound, "8080-mtls-http").request_headers_timeout.seconds == 3
-    assert _manager(inbound, "catch-all-mtls-http").request_headers_timeout.seconds == 10
-
-
-def test_an_external_host_is_a_cluster_and_a_virtual_host() -> None:
-    secure = {"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 443, "tls": {}}
-    snapshot = mesh.translate(mesh.shop(entry(ports=[secure], addresses=["240.0.0.1"])))
-    made = mesh.cluster(snapshot, "outbound|80||api.example.com")
-    assert made.type == Cluster.STRICT_DNS
-    address = made.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
-    assert (address.address, address.port_value) == ("api.example.com", 443)
-    context = UpstreamTlsContext()
-    assert made.transport_socket.typed_config.Unpack(context)
-    assert context.sni == "api.example.com"
-    validation = context.common_tls_context.validation_context
-    assert [one.matcher.exact for one in validation.match_typed_subject_alt_names] == ["api.example.com"]
-    host = mesh.virtual_host(snapshot, "api.example.com", 80)
-    assert list(host.domains) == ["api.example.com", "api.example.com:80", "240.0.0.1", "240.0.0.1:80"]
-    assert host.routes[0].route.cluster == "outbound|80||api.example.com"
-    assert mesh.listener(snapshot, "0.0.0.0_80")
-
-
-def test_external_addresses_and_none() -> None:
-    tcp = {"number": 5432, "name": "db", "protocol": "TCP"}
-    static = entry(
-        hosts=["a.example", "b.example"],
-        resolution="STATIC",
-        addresses=["240.0.0.1"],
-        ports=[tcp, {"number": 8080, "name": "http", "protocol": "HTTP"}],
-        endpoints=[{"address": "192.0.2.1", "ports": {"db": 5433}, "weight": 3}],
-    )
-    snapshot = mesh.translate(mesh.shop(static))
-    (host,) = mesh.cluster(snapshot, "outbound|5432||a.example").load_assignment.endpoints[0].lb_endpoints
-    assert (host.endpoint.address.socket_address.port_value, host.load_balancing_weight.value) == (5433, 3)
-    assert "240.0.0.1_5432" in snapshot.of_type(LISTENER_TYPE)
-    assert "outbound|5432||b.example" in snapshot.of_type(CLUSTER_TYPE)
-    assert "240.0.0.1" not in mesh.virtual_host(snapshot, "a.example").domains
-    none = entry(resolution="NONE", ports=[{"number": 8080, "name": "http", "protocol": "HTTP"}])
-    made = mesh.cluster(mesh.translate(mesh.shop(none)), "outbound|8080||api.example.com")
-    assert (made.type, made.lb_policy) == (Cluster.ORIGINAL_DST, Cluster.CLUSTER_PROVIDED)
-    assert not made.HasField("load_assignment")
 
 
 def test_what_is_deleted_is_gone() -> None:

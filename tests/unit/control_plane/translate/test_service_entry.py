@@ -4,6 +4,7 @@ from google.protobuf.json_format import MessageToDict
 
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.api.envoy.config.listener.v3.listener_pb2 import Listener
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from control_plane.resources.manifest import Manifest
 from control_plane.snapshot import CLUSTER_TYPE, LISTENER_TYPE
 from tests.unit.control_plane import manifest_builder as build
@@ -41,6 +42,45 @@ def _server_names(listener: Listener) -> dict[str, list[str]]:
         for chain in listener.filter_chains
         if chain.filter_chain_match.transport_protocol == "tls"
     }
+
+
+def test_an_external_host_is_a_cluster_and_a_virtual_host() -> None:
+    secure = {"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 443, "tls": {}}
+    snapshot = mesh.translate(mesh.shop(entry(ports=[secure], addresses=["240.0.0.1"])))
+    made = mesh.cluster(snapshot, "outbound|80||api.example.com")
+    assert made.type == Cluster.STRICT_DNS
+    address = made.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
+    assert (address.address, address.port_value) == ("api.example.com", 443)
+    context = UpstreamTlsContext()
+    assert made.transport_socket.typed_config.Unpack(context)
+    assert context.sni == "api.example.com"
+    validation = context.common_tls_context.validation_context
+    assert [one.matcher.exact for one in validation.match_typed_subject_alt_names] == ["api.example.com"]
+    host = mesh.virtual_host(snapshot, "api.example.com", 80)
+    assert list(host.domains) == ["api.example.com", "api.example.com:80", "240.0.0.1", "240.0.0.1:80"]
+    assert host.routes[0].route.cluster == "outbound|80||api.example.com"
+    assert mesh.listener(snapshot, "0.0.0.0_80")
+
+
+def test_external_addresses_and_none() -> None:
+    tcp = {"number": 5432, "name": "db", "protocol": "TCP"}
+    static = entry(
+        hosts=["a.example", "b.example"],
+        resolution="STATIC",
+        addresses=["240.0.0.1"],
+        ports=[tcp, {"number": 8080, "name": "http", "protocol": "HTTP"}],
+        endpoints=[{"address": "192.0.2.1", "ports": {"db": 5433}, "weight": 3}],
+    )
+    snapshot = mesh.translate(mesh.shop(static))
+    (host,) = mesh.cluster(snapshot, "outbound|5432||a.example").load_assignment.endpoints[0].lb_endpoints
+    assert (host.endpoint.address.socket_address.port_value, host.load_balancing_weight.value) == (5433, 3)
+    assert "240.0.0.1_5432" in snapshot.of_type(LISTENER_TYPE)
+    assert "outbound|5432||b.example" in snapshot.of_type(CLUSTER_TYPE)
+    assert "240.0.0.1" not in mesh.virtual_host(snapshot, "a.example").domains
+    none = entry(resolution="NONE", ports=[{"number": 8080, "name": "http", "protocol": "HTTP"}])
+    made = mesh.cluster(mesh.translate(mesh.shop(none)), "outbound|8080||api.example.com")
+    assert (made.type, made.lb_policy) == (Cluster.ORIGINAL_DST, Cluster.CLUSTER_PROVIDED)
+    assert not made.HasField("load_assignment")
 
 
 def test_tls_without_an_address_is_told_by_the_server_name() -> None:
