@@ -2,7 +2,7 @@
 
 import pytest
 
-from control_plane.resources.gateway_listener import LabelSelector
+from control_plane.resources.label_selector import LabelSelector
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.registry import BY_KIND, parse
 from control_plane.resources.secret import Secret
