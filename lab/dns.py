@@ -3,7 +3,7 @@
 `answer` is pure: query bytes and a table in, response bytes out. `DnsServer` serves it over UDP and TCP. It
 is authoritative for the cluster domain (`cluster.local`) and refuses every other name: the lab has no
 upstream. The short forms `svc` and `svc.ns` come from the search list in the pods' resolv.conf
-(`resolv_conf`).
+(`lab/resolv_conf.py`).
 """
 
 import asyncio
@@ -69,11 +69,6 @@ class DnsTable:
             for (namespace, name), target in external.items()
         }
         return cls(domain, MappingProxyType(addresses), ancestors, MappingProxyType(names))
-
-
-def resolv_conf(namespace: str, server: IPv4Address, domain: str = "cluster.local") -> str:
-    """The resolv.conf of a pod, as a kubelet writes it."""
-    return f"nameserver {server}\nsearch {namespace}.svc.{domain} svc.{domain} {domain}\noptions ndots:5\n"
 
 
 def answer(query: bytes, table: DnsTable, *, over_udp: bool = True) -> bytes:

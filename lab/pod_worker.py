@@ -20,7 +20,6 @@ from control_plane.resources.volume import Volume
 from lab import netns
 from lab.container import ContainerLog, ContainerRecord, RestartBackoff
 from lab.container_plan import container_user, hosts_file, launch_plan
-from lab.dns import resolv_conf
 from lab.environment import PodFacts, PodStartError, needed_config_maps
 from lab.launch import LaunchPlan, Mount
 from lab.netns import NetworkError
@@ -29,6 +28,7 @@ from lab.paths import LabPaths
 from lab.pod_record import ContainerPlace, PodRecord, write_pod_record
 from lab.pod_runtime import PodRuntime, utc_now
 from lab.pod_status import PodPlace, pod_status, resume
+from lab.resolv_conf import resolv_conf
 from lab.sandbox import SOURCE_ROOT, Sandbox, container_path
 from lab.volume import make_empty_dir, secret_owner, token_projections, volume_files, write_volume
 

@@ -12,7 +12,7 @@ from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.dns import DnsServer, DnsTable, answer, resolv_conf
+from lab.dns import DnsServer, DnsTable, answer
 
 TABLE = DnsTable.of(
     {
@@ -143,14 +143,6 @@ def test_arbitrary_bytes_raise_nothing(data: bytes) -> None:
 def test_arbitrary_bytes_behind_a_question_raise_nothing(data: bytes) -> None:
     header = b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01"
     assert answer(header + b"\x01a\x00\x00\x01\x00\x01" + data, TABLE)
-
-
-def test_resolv_conf_makes_short_names_work() -> None:
-    assert resolv_conf("shop", IPv4Address("10.96.0.10")) == (
-        "nameserver 10.96.0.10\n"
-        "search shop.svc.cluster.local svc.cluster.local cluster.local\n"
-        "options ndots:5\n"
-    )
 
 
 @pytest.fixture
