@@ -7,9 +7,11 @@ faster; with one it is made exactly on that version or refused with a conflict.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 from control_plane.apiserver.admission import AdmissionCheck, check_immutable_fields
+from control_plane.apiserver.admission_request import Admission, AdmissionRequest, AdmitEverything
 from control_plane.apiserver.cluster_ip import ClusterIpAllocator, ClusterIpRefused
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.merge_patch import merge
@@ -49,11 +51,13 @@ class Operations:
         *,
         cluster_ips: ClusterIpAllocator,
         checks: Sequence[AdmissionCheck] = (),
+        admission: Admission | None = None,
         rng: random.Random,
     ) -> None:
         self._store = store
         self._cluster_ips = cluster_ips
         self._checks = (check_immutable_fields, *checks)
+        self._admission = admission or AdmitEverything()
         self._rng = rng
         # From reading which addresses are taken to the Service being stored: two must not choose the same.
         self._allocation = asyncio.Lock()
@@ -71,15 +75,22 @@ class Operations:
         self, kind: ResourceKind, namespace: str, body: Manifest, *, dry_run: bool = False
     ) -> Manifest:
         """Raises Failure, InvalidResource, ObjectExists, ObjectNotFound (for the Namespace)."""
-        wanted = self._named(_addressed(kind, namespace, "", body))
+        wanted = _addressed(kind, namespace, "", body)
         if resource_version_of(wanted):
             raise Failure(HTTPStatus.BAD_REQUEST, "metadata.resourceVersion must not be set on a new object")
         wanted = _prepared(kind, wanted)
+        # As in Kubernetes before a name is made from `generateName`.
+        request = AdmissionRequest("CREATE", kind, namespace, name_of(wanted), wanted, dry_run=dry_run)
+        wanted = self._named(_prepared(kind, await self._mutated(request, namespace, "")))
+        request = replace(request, name=name_of(wanted))
         if kind.kind == "Service":
             async with self._allocation:
                 self._admit(kind, wanted, None)
-                return await self._store_new(await self._with_address(wanted), dry_run)
+                wanted = await self._with_address(wanted)
+                await self._admission.validate(request.with_object(wanted))
+                return await self._store_new(wanted, dry_run)
         self._admit(kind, wanted, None)
+        await self._admission.validate(request.with_object(wanted))
         created = await self._store_new(wanted, dry_run)
         if kind.kind == "Namespace" and not dry_run:
             await ensure_default_service_account(self._store, name_of(created))
@@ -125,6 +136,12 @@ class Operations:
         """
         if kind.kind == "Namespace" and name in SYSTEM_NAMESPACES:
             raise Failure(HTTPStatus.FORBIDDEN, f'namespaces "{name}" belongs to the system and stays')
+        current = await self._store.get(kind.kind, namespace, name)
+        request = AdmissionRequest(
+            "DELETE", kind, namespace, name, None, current, dry_run=dry_run, options=options
+        )
+        await self._admission.mutate(request)
+        await self._admission.validate(request)
         preconditions = section(options, "preconditions")
         uid, version = (str(preconditions.get(field) or "") for field in ("uid", "resourceVersion"))
         if dry_run:
@@ -160,7 +177,13 @@ class Operations:
             if kind.has_status and not is_status:
                 wanted.pop("status", None)
             wanted = _with_current_address(wanted, current)
+            subresource = "status" if is_status else ""
+            request = AdmissionRequest(
+                "UPDATE", kind, key.namespace, key.name, wanted, current, subresource, dry_run
+            )
+            wanted = await self._mutated(request, key.namespace, key.name)
             self._admit(kind, wanted, current)
+            await self._admission.validate(request.with_object(wanted))
             pinned = resource_version_of(wanted)
             wanted = with_metadata(wanted, resourceVersion=pinned or resource_version_of(current))
             try:
@@ -169,6 +192,12 @@ class Operations:
                 if pinned or attempt == _UPDATE_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _mutated(self, request: AdmissionRequest, namespace: str, name: str) -> Manifest:
+        """The object after admission, which may not have moved it elsewhere."""
+        wanted = await self._admission.mutate(request)
+        assert wanted is not None  # only DELETE has no object
+        return wanted if wanted is request.wanted else _addressed(request.kind, namespace, name, wanted)
 
     def _named(self, manifest: Manifest) -> Manifest:
         """With a name made from `generateName` when there is none."""
