@@ -1,6 +1,6 @@
 """What every model shares: strict, frozen, camelCase on the wire; and the envelope of an object (pure)."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -42,6 +42,19 @@ class OwnerReference(Model):
     block_owner_deletion: bool = False
 
 
+class ManagedFieldsEntry(Model):
+    """Which fields one manager set; written by the API server."""
+
+    manager: str = ""
+    operation: Literal["Apply", "Update"] | None = None
+    api_version: str = ""
+    time: str = ""
+    """RFC 3339, UTC."""
+    fields_type: str = ""
+    fields_v1: dict[str, object] = Field(default_factory=dict, alias="fieldsV1")
+    subresource: str = ""
+
+
 class ObjectMeta(Model):
     """`metadata`. The store owns uid, resourceVersion, generation and creationTimestamp."""
 
@@ -55,6 +68,9 @@ class ObjectMeta(Model):
     generation: Count = 0
     creation_timestamp: str = ""
     """RFC 3339, UTC."""
+    deletion_timestamp: str = ""
+    """RFC 3339, UTC: when it shall be gone at the latest; empty until it is being deleted."""
+    deletion_grace_period_seconds: Count | None = None
     owner_references: Items[OwnerReference] = ()
     managed_fields: NotSupported = None
     finalizers: NotSupported = None
