@@ -19,6 +19,7 @@ from control_plane.apiserver.authentication import BearerAuthentication
 from control_plane.apiserver.cluster_ip import ClusterIpAllocator
 from control_plane.apiserver.endpoints import KindEndpoints
 from control_plane.apiserver.failure import Failure, failure_of
+from control_plane.apiserver.openapi.routes import openapi_routes
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.request_body import read_body
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
@@ -59,7 +60,8 @@ def create_app(
     operations = Operations(
         store, cluster_ips=cluster_ips or ClusterIpAllocator(), checks=checks, rng=rng or random.Random()
     )
-    routes = [*_public_routes(is_ready), *_discovery_routes(), _token_route(store, token_minter, now)]
+    routes = [*_public_routes(is_ready), *_discovery_routes(), *openapi_routes()]
+    routes.append(_token_route(store, token_minter, now))
     for kind in KINDS:
         for entry in kind.in_every_version():
             routes += KindEndpoints(entry, store, operations, streams).routes()
