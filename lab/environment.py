@@ -6,10 +6,12 @@ Follows Kubernetes: later variables may use earlier ones, an unknown `$(NAME)` s
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from control_plane.resources.container import Container, EnvVar
+from control_plane.resources.container import Container
+from control_plane.resources.container_env import EnvVar, ResourceFieldSelector
 from control_plane.resources.pod import Pod
+from control_plane.resources.quantity import divided
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
@@ -34,6 +36,8 @@ class PodFacts:
     pod_ip: str
     host_ip: str
     node_name: str
+    allocatable: Mapping[str, int | float | str] = field(default_factory=dict)
+    """Of the node: quantities by resource, such as `cpu`."""
 
 
 def field_value(facts: PodFacts, path: str) -> str:
@@ -59,6 +63,21 @@ def field_value(facts: PodFacts, path: str) -> str:
     if keyed is None:
         raise PodStartError(f"fieldRef {path!r} is not known; known are {', '.join([*plain, *maps])}")
     return maps[f"metadata.{keyed[1]}"].get(keyed[2], "")
+
+
+def resource_value(facts: PodFacts, selector: ResourceFieldSelector, container: str) -> str:
+    """What a `resourceFieldRef` names, of `container` unless it names another; a limit that is not set is
+    what the node has. Raises PodStartError.
+    """
+    kind, _, resource = selector.resource.partition(".")
+    name = selector.container_name or container
+    containers = (*facts.pod.spec.init_containers, *facts.pod.spec.containers)
+    found = next((one.resources for one in containers if one.name == name), None)
+    if found is None or kind not in ("limits", "requests") or not resource:
+        raise PodStartError(f"resourceFieldRef {selector.resource!r} of container {name!r} is not known")
+    given = found.limits if kind == "limits" else found.requests
+    absent = facts.allocatable.get(resource, 0) if kind == "limits" else 0
+    return str(divided(given.get(resource, absent), selector.divisor))
 
 
 def downward_map(values: Mapping[str, str]) -> str:
@@ -92,12 +111,13 @@ def container_environment(
     """
     variables = dict(base)
     for entry in container.env:
-        variables[entry.name] = _value(entry, facts, config_maps, variables)
+        variables[entry.name] = _value(entry, container.name, facts, config_maps, variables)
     return variables
 
 
 def _value(
     entry: EnvVar,
+    container: str,
     facts: PodFacts,
     config_maps: Mapping[str, Mapping[str, str]],
     variables: Mapping[str, str],
@@ -107,6 +127,8 @@ def _value(
         return expand(entry.value, variables)
     if source.field_ref is not None:
         return field_value(facts, source.field_ref.field_path)
+    if source.resource_field_ref is not None:
+        return resource_value(facts, source.resource_field_ref, container)
     reference = source.config_map_key_ref
     assert reference is not None  # the model demands exactly one source
     found = config_maps.get(reference.name, {}).get(reference.key)

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from control_plane.client import ApiError
-from control_plane.resources.container import Probe
+from control_plane.resources.container_probe import Probe
 from lab.container import ContainerLog, ContainerProcess, ContainerRecord, RestartBackoff, should_restart
 from lab.container_plan import enter_command
 from lab.environment import PodStartError

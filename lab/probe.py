@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from control_plane.resources.container import Container, HttpGetAction, Probe
+from control_plane.resources.container import Container
+from control_plane.resources.container_probe import HttpGetAction, Probe
 from lab import netns
 from lab.environment import PodStartError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from control_plane.resources.container import Container
 from control_plane.resources.pod import Pod
 from control_plane.resources.volume import DownwardApiFile, KeyToPath, ServiceAccountTokenProjection, Volume
-from lab.environment import PodFacts, PodStartError, field_value
+from lab.environment import PodFacts, PodStartError, field_value, resource_value
 
 _TOKEN_MODE = 0o600
 
@@ -92,11 +92,16 @@ def _config_files(
 
 def _downward_files(items: Iterable[DownwardApiFile], facts: PodFacts, mode: int) -> dict[str, VolumeFile]:
     return {
-        item.path: VolumeFile(
-            field_value(facts, item.field_ref.field_path), mode if item.mode is None else item.mode
-        )
+        item.path: VolumeFile(_downward_value(item, facts), mode if item.mode is None else item.mode)
         for item in items
     }
+
+
+def _downward_value(item: DownwardApiFile, facts: PodFacts) -> str:
+    if item.field_ref is not None:
+        return field_value(facts, item.field_ref.field_path)
+    assert item.resource_field_ref is not None  # the model demands one of them
+    return resource_value(facts, item.resource_field_ref, item.resource_field_ref.container_name)
 
 
 def secret_owner(pod: Pod, volume: str, owners: Mapping[str, tuple[int, int]]) -> tuple[int, int]:

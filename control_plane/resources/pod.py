@@ -6,33 +6,68 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Condition, Model, Resource
-from control_plane.resources.container import Container, ContainerStatus, IpHolder, SeccompProfile
+from control_plane.resources.container import Container, ResourceRequirements
+from control_plane.resources.container_probe import Positive
+from control_plane.resources.container_security import PodSecurityContext
+from control_plane.resources.container_status import ContainerStatus, IpHolder
 from control_plane.resources.field import (
     Annotations,
     Count,
+    IpAddress,
     Items,
+    LabelKey,
     LabelName,
     Labels,
     NotSupported,
+    Quantity,
     SubdomainName,
 )
+from control_plane.resources.pod_placement import Affinity, Toleration, TopologySpreadConstraint
 from control_plane.resources.service_account import LocalObjectReference
 from control_plane.resources.volume import Volume
 
 
-class Sysctl(Model):
+class PodDnsConfigOption(Model):
+    """An option of resolv.conf."""
+
+    name: str = ""
+    value: str | None = None
+
+
+class PodDnsConfig(Model):
+    """Added to what `dnsPolicy` gives."""
+
+    nameservers: Annotated[Items[IpAddress], Field(max_length=3)] = ()
+    searches: Annotated[Items[str], Field(max_length=32)] = ()
+    options: Items[PodDnsConfigOption] = ()
+
+
+class HostAlias(Model):
+    ip: IpAddress
+    hostnames: Items[SubdomainName] = ()
+
+
+class PodReadinessGate(Model):
+    condition_type: LabelKey
+
+
+class PodOs(Model):
+    name: Literal["linux", "windows"]
+
+
+class PodSchedulingGate(Model):
+    name: LabelKey
+
+
+class PodResourceClaim(Model):
+    name: LabelName
+    resource_claim_name: str = ""
+    resource_claim_template_name: str = ""
+
+
+class PodResourceClaimStatus(Model):
     name: str
-    value: str
-
-
-class PodSecurityContext(Model):
-    run_as_user: Count | None = None
-    run_as_group: Count | None = None
-    run_as_non_root: bool | None = None
-    fs_group: Count | None = None
-    supplemental_groups: Items[Count] = ()
-    seccomp_profile: SeccompProfile | None = None
-    sysctls: Items[Sysctl] = ()
+    resource_claim_name: str = ""
 
 
 class PodSpec(Model):
@@ -47,29 +82,39 @@ class PodSpec(Model):
     termination_grace_period_seconds: Count = 30
     node_name: str = ""
     host_network: bool = False
-    dns_policy: Literal["ClusterFirst", "ClusterFirstWithHostNet", "Default"] = "ClusterFirst"
+    dns_policy: Literal["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"] = "ClusterFirst"
+    dns_config: PodDnsConfig | None = None
     security_context: PodSecurityContext = PodSecurityContext()
     hostname: LabelName | None = None
+    hostname_override: SubdomainName | None = None
     subdomain: LabelName | None = None
+    set_hostname_as_fqdn: bool = Field(default=False, alias="setHostnameAsFQDN")
     share_process_namespace: bool = False
     enable_service_links: bool = True
-    """Accepted and without effect: the environment variables it makes are not produced."""
-    scheduler_name: str = "default-scheduler"
+    host_aliases: Items[HostAlias] = ()
+    host_pid: bool = Field(default=False, alias="hostPID")
+    host_ipc: bool = Field(default=False, alias="hostIPC")
+    host_users: bool = True
     image_pull_secrets: Items[LocalObjectReference] = ()
-    affinity: NotSupported = None
     node_selector: Labels = Field(default_factory=dict)
-    """Labels of the node that the lab binds it to."""
-    tolerations: NotSupported = None
-    topology_spread_constraints: NotSupported = None
-    dns_config: NotSupported = None
-    host_aliases: NotSupported = None
-    host_pid: Literal[False] = Field(default=False, alias="hostPID")
-    host_ipc: Literal[False] = Field(default=False, alias="hostIPC")
-    priority_class_name: NotSupported = None
-    runtime_class_name: NotSupported = None
+    """Labels of the node it is bound to."""
+    affinity: Affinity | None = None
+    tolerations: Items[Toleration] = ()
+    topology_spread_constraints: Items[TopologySpreadConstraint] = ()
+    scheduler_name: str = "default-scheduler"
+    scheduling_gates: Items[PodSchedulingGate] = ()
+    priority: int | None = None
+    priority_class_name: str = ""
+    preemption_policy: Literal["PreemptLowerPriority", "Never"] | None = None
+    readiness_gates: Items[PodReadinessGate] = ()
+    active_deadline_seconds: Positive | None = None
+    runtime_class_name: str | None = None
+    overhead: dict[str, Quantity] = Field(default_factory=dict)
+    os: PodOs | None = None
+    resources: ResourceRequirements | None = None
+    resource_claims: Items[PodResourceClaim] = ()
     ephemeral_containers: NotSupported = None
-    readiness_gates: NotSupported = None
-    active_deadline_seconds: NotSupported = None
+    """Kubernetes, too, takes them through a subresource only."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -124,8 +169,14 @@ class PodStatus(Model):
     message: str = ""
     container_statuses: Items[ContainerStatus] = ()
     init_container_statuses: Items[ContainerStatus] = ()
+    ephemeral_container_statuses: Items[ContainerStatus] = ()
     observed_generation: Count = 0
     qos_class: str = ""
+    nominated_node_name: str = ""
+    resize: str = ""
+    resources: ResourceRequirements | None = None
+    allocated_resources: dict[str, Quantity] = Field(default_factory=dict)
+    resource_claim_statuses: Items[PodResourceClaimStatus] = ()
 
     @property
     def is_ready(self) -> bool:

@@ -8,18 +8,21 @@ from control_plane.resources.base import Resource
 from control_plane.resources.config_map import ConfigMap
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.event import Event
 from control_plane.resources.fault_policy import FaultPolicy
 from control_plane.resources.gateway import Gateway
 from control_plane.resources.gateway_class import GatewayClass
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.ingress import Ingress, IngressClass
 from control_plane.resources.invalid import Cause, InvalidResource
+from control_plane.resources.job import Job
 from control_plane.resources.manifest import Manifest, kind_of, name_of
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from control_plane.resources.rate_limit_policy import RateLimitPolicy
 from control_plane.resources.reference_grant import ReferenceGrant
+from control_plane.resources.replica_set import ReplicaSet
 from control_plane.resources.secret import Secret
 from control_plane.resources.service import Service
 from control_plane.resources.service_account import ServiceAccount
@@ -97,8 +100,11 @@ KINDS: tuple[ResourceKind, ...] = (
     ResourceKind(ServiceAccount, "serviceaccounts", "serviceaccount", ("sa",)),
     ResourceKind(ConfigMap, "configmaps", "configmap", ("cm",)),
     ResourceKind(Pod, "pods", "pod", ("po",), has_status=True, categories=("all",)),
+    ResourceKind(Event, "events", "event", ("ev",)),
     ResourceKind(Service, "services", "service", ("svc",), has_status=True, categories=("all",)),
     ResourceKind(Deployment, "deployments", "deployment", ("deploy",), has_status=True, categories=("all",)),
+    ResourceKind(ReplicaSet, "replicasets", "replicaset", ("rs",), has_status=True, categories=("all",)),
+    ResourceKind(Job, "jobs", "job", has_status=True, categories=("all",)),
     ResourceKind(EndpointSlice, "endpointslices", "endpointslice"),
     ResourceKind(
         HttpRoute,

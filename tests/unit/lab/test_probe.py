@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.resources.container import Container, Probe
+from control_plane.resources.container import Container
+from control_plane.resources.container_probe import Probe
 from lab import netns
 from lab.environment import PodStartError
 from lab.probe import ProbeState, port_number, run_probe
