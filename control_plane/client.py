@@ -203,11 +203,13 @@ class ApiClient:
         """Replace `status` only."""
         return await self._call("PUT", _path_of(manifest, "status"), body=manifest)
 
-    async def patch(self, kind: str, name: str, namespace: str, patch: Mapping[str, object]) -> Manifest:
-        """Merge `patch` into the object (RFC 7396: null removes a field)."""
+    async def patch(
+        self, kind: str, name: str, namespace: str, patch: Mapping[str, object], subresource: str = ""
+    ) -> Manifest:
+        """Merge `patch` into the object or its subresource (RFC 7396: null removes a field)."""
         return await self._call(
             "PATCH",
-            _entry(kind).path(namespace, name),
+            _entry(kind).path(namespace, name, subresource),
             body=patch,
             content_type="application/merge-patch+json",
         )
@@ -231,9 +233,29 @@ class ApiClient:
         version = resource_version_of(current)
         return await self.update(with_metadata(manifest, resourceVersion=version), dry_run=dry_run)
 
-    async def delete(self, kind: str, name: str, namespace: str = "") -> None:
-        """Raises NotFound."""
-        await self._call("DELETE", _entry(kind).path(namespace, name))
+    async def delete(
+        self,
+        kind: str,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_period: int | None = None,
+        propagation: str = "",
+    ) -> None:
+        """Raises NotFound; with `uid`, Conflict when another object has taken the name.
+
+        `grace_period` in seconds; None leaves it to the object, 0 removes it at once. `propagation` is
+        `Background`, `Foreground` or `Orphan`.
+        """
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_period is not None:
+            options["gracePeriodSeconds"] = grace_period
+        if propagation:
+            options["propagationPolicy"] = propagation
+        await self._call("DELETE", _entry(kind).path(namespace, name), body=options)
 
     async def create_token(
         self,
