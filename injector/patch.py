@@ -12,6 +12,7 @@ from typing import cast
 
 from injector.annotations import traffic_flags
 from injector.errors import InjectionError
+from injector.probes import turn_to_sidecar
 from injector.template import (
     INIT_CONTAINER,
     SIDECAR_CONTAINER,
@@ -52,8 +53,9 @@ def inject(pod: Manifest, namespace: Manifest, settings: InjectorSettings | None
     flags = traffic_flags(_texts(_section(pod, "metadata"), "annotations"))
     patched = copy.deepcopy(pod)
     spec = patched["spec"] = {**_section(patched, "spec")}
+    probes = turn_to_sidecar([*_objects(spec, "initContainers"), *_objects(spec, "containers")])
     # Ours first: the app's own init containers then already talk through the sidecar.
-    ours = [init_container(chosen, flags), sidecar_container(chosen, _workload(pod))]
+    ours = [init_container(chosen, flags), sidecar_container(chosen, _workload(pod), probes.variable)]
     spec["initContainers"] = [*ours, *_objects(spec, "initContainers")]
     spec["volumes"] = [*_objects(spec, "volumes"), *volumes()]
     metadata = patched["metadata"] = {**_section(patched, "metadata")}

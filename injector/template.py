@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from injector.probes import PROBES_VARIABLE
+
 INIT_CONTAINER = "meshproxy-init"
 SIDECAR_CONTAINER = "meshproxy"
 IDENTITY_VOLUME = "meshproxy-identity"
@@ -53,14 +55,20 @@ def init_container(settings: InjectorSettings, traffic_flags: Sequence[str]) -> 
     }
 
 
-def sidecar_container(settings: InjectorSettings, workload: str) -> dict[str, object]:
-    """The proxy as a native sidecar: the app starts after its startup probe succeeded and ends before it."""
+def sidecar_container(settings: InjectorSettings, workload: str, probes: str = "") -> dict[str, object]:
+    """The proxy as a native sidecar: the app starts after its startup probe succeeded and ends before it.
+
+    `probes`: what it asks the app for the kubelet, as `RewrittenProbes.variable`.
+    """
     return {
         "name": SIDECAR_CONTAINER,
         "image": settings.image,
         "command": [settings.python, "-m", "meshproxy"],
         "restartPolicy": "Always",
-        "env": _environment(settings, workload),
+        "env": [
+            *_environment(settings, workload),
+            *([{"name": PROBES_VARIABLE, "value": probes}] if probes else []),
+        ],
         # 10 minutes to become ready, asked every second: until then nothing else of the pod runs.
         "startupProbe": {**_READY, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600},
         "readinessProbe": {**_READY, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 4},

@@ -16,13 +16,21 @@ from functools import partial
 
 from meshproxy._speedups.finder import Speedups
 from meshproxy.admin import pages
-from meshproxy.admin.server import AdminSources, admin_server, prometheus_server, readiness_server
+from meshproxy.admin.app_health import app_health_routes
+from meshproxy.admin.server import (
+    AdminSources,
+    admin_server,
+    prometheus_server,
+    readiness_server,
+    status_server,
+)
 from meshproxy.bootstrap import GATEWAY, Bootstrap
 from meshproxy.clock import SystemClock
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity.agent import AgentSettings, IdentityAgent
 from meshproxy.identity.signing_client import GrpcSigningClient
+from meshproxy.local_app.prober import Prober
 from meshproxy.proxy.drain import spread, until_quiet
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.telemetry.metrics import MeshMetrics
@@ -217,12 +225,19 @@ class Sidecar:
             loop.add_signal_handler(number, self._stop.set)
         self._watch_gauges()
         sources = self._admin_sources()
-        servers = (admin_server(sources), readiness_server(sources), prometheus_server(sources))
         bootstrap = self._bootstrap
+        app_health = app_health_routes(bootstrap.app_probes, Prober(bootstrap.pod_ip).ask)
+        servers = (
+            admin_server(sources),
+            readiness_server(sources),
+            prometheus_server(sources),
+            status_server(sources, app_health),
+        )
         ports = {
             "admin": await servers[0].start("127.0.0.1", bootstrap.admin_port),
             "readiness": await servers[1].start("0.0.0.0", bootstrap.readiness_port),
             "prometheus": await servers[2].start("0.0.0.0", bootstrap.prometheus_port),
+            "status": await servers[3].start("0.0.0.0", bootstrap.status_port),
         }
         self._announce(ports)
         self._data_path.start()

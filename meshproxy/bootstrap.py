@@ -13,6 +13,7 @@ from certs.spiffe_id import SpiffeId, TrustDomain
 from meshproxy.config.model import WorkloadIdentity
 from meshproxy.errors import ConfigError
 from meshproxy.http.codec import CODECS
+from meshproxy.local_app.probe import VARIABLE, AppProbe, parse_probes
 
 APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
@@ -46,6 +47,8 @@ class Bootstrap:
     root_bundle: Path
     admin_port: int
     """Loopback only. 0: chosen by the kernel and announced."""
+    status_port: int
+    """For the kubelet and Prometheus: the app's probes, asked through the sidecar, and metrics."""
     readiness_port: int
     prometheus_port: int
     announce_file: Path | None
@@ -59,6 +62,8 @@ class Bootstrap:
     """`sidecar`: beside an app, whose traffic is redirected to it. `gateway`: at the edge, on its own."""
     downstream_codec: str
     """Which of `http.codec.CODECS` reads what clients send."""
+    app_probes: Mapping[str, AppProbe]
+    """By the path under which the kubelet asks for them."""
     max_connections: int | None
     """Open at once, of each listener and worker; None: `transport.connection_limit`'s default."""
 
@@ -110,6 +115,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         token_file=Path(options.token_file),
         root_bundle=Path(options.root_bundle),
         admin_port=options.admin_port,
+        status_port=options.status_port,
         readiness_port=options.readiness_port,
         prometheus_port=options.prometheus_port,
         announce_file=Path(options.announce_file) if options.announce_file else None,
@@ -118,6 +124,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         concurrency=options.concurrency,
         role=options.role,
         downstream_codec=options.downstream_codec or _DOWNSTREAM_CODECS[options.role],
+        app_probes=parse_probes(environment.get(VARIABLE, "")),
         max_connections=options.max_connections,
     )
     try:
@@ -191,6 +198,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         " default: strict at a gateway, scan at a sidecar [$MESHPROXY_DOWNSTREAM_CODEC]",
     )
     parser.add_argument("--admin-port", type=_port, default=15000, help="admin, loopback only")
+    parser.add_argument("--status-port", type=_port, default=15020, help="the app's probes and metrics")
     parser.add_argument("--readiness-port", type=_port, default=15021, help="GET /healthz/ready")
     parser.add_argument("--prometheus-port", type=_port, default=15090, help="GET /stats/prometheus")
     parser.add_argument("--drain-timeout", type=_seconds, default=5.0, help="seconds after SIGTERM")

@@ -76,8 +76,9 @@ class HttpRoute:
     handler: Handler
     method: str = "GET"
     help: str = ""
-    prepare: Callable[[], Awaitable[None]] | None = None
-    """Awaited before the handler: gathers what it shows from other processes. None: it is all here."""
+    prepare: Callable[[], Awaitable[Handler | None]] | None = None
+    """Awaited before the handler: gathers what it shows from others. None: it is all here. A handler that it
+    returns knows what was gathered for this request, and answers in place of the other."""
 
 
 class HttpServer:
@@ -131,8 +132,11 @@ class HttpServer:
         if not self.connections:
             self._without_connections.set()
 
-    def respond(self, request: HttpRequest, host: str, origin: str) -> HttpResponse:
-        """The answer to `request`: routing, the checks around it, and what a failing handler becomes."""
+    def respond(
+        self, request: HttpRequest, host: str, origin: str, prepared: Handler | None = None
+    ) -> HttpResponse:
+        """The answer to `request`: routing, the checks around it, and what a failing handler becomes.
+        `prepared` answers in place of the route's handler."""
         if not self._is_allowed(host, origin):
             return HttpResponse(f"host {host!r} may not ask here: use localhost\n", 403)
         route = self.routes.get(request.path)
@@ -142,7 +146,7 @@ class HttpServer:
             allow = "GET, HEAD" if route.method == "GET" else route.method
             return HttpResponse(f"{request.path} needs {route.method}\n", 405, headers=(("allow", allow),))
         try:
-            return route.handler(request)
+            return (prepared or route.handler)(request)
         except Exception:
             _log.exception("page %s failed", request.path)
             return HttpResponse(f"{request.path} failed; the log says why\n", 500)
@@ -273,20 +277,20 @@ class _Connection(asyncio.Protocol):
             self._server.tasks.start(self._prepare(route.prepare, request, host, origin), request.path)
 
     async def _prepare(
-        self, prepare: Callable[[], Awaitable[None]], request: HttpRequest, host: str, origin: str
+        self, prepare: Callable[[], Awaitable[Handler | None]], request: HttpRequest, host: str, origin: str
     ) -> None:
         """Answer once `prepare` has gathered what the page shows."""
         if self._transport is not None:
             self._transport.pause_reading()
         try:
-            await prepare()
+            prepared = await prepare()
         except Exception:
             _log.exception("page %s failed while it was prepared", request.path)
             self.abort()
             return
         self._is_preparing = False
         if self._transport is not None:
-            self._start(self._server.respond(request, host, origin))
+            self._start(self._server.respond(request, host, origin, prepared))
 
     def _start(self, response: HttpResponse) -> None:
         """Send the head, then the body slice by slice."""

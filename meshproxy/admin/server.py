@@ -1,8 +1,9 @@
 """The pages of the sidecar: which exist, what they need, what they answer. Their content comes from
 callables.
 
-Three servers share them: admin (15000, loopback only), readiness (15021) and Prometheus (15090). Paths and
-meanings follow Envoy's admin interface; structured pages are JSON. What changes something needs POST.
+Four servers share them: admin (15000, loopback only), the app's (15020), readiness (15021) and Prometheus
+(15090). Paths and meanings follow Envoy's admin interface; structured pages are JSON. What changes something
+needs POST.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ def prometheus_server(sources: AdminSources) -> HttpServer:
     """`/stats/prometheus` and `/metrics`."""
     route = HttpRoute(_metrics(sources.metrics), prepare=sources.refresh_metrics)
     return HttpServer({"/stats/prometheus": route, "/metrics": route})
+
+
+def status_server(sources: AdminSources, app_health: Mapping[str, HttpRoute]) -> HttpServer:
+    """The app's probes, and the metrics, for whoever may not reach the app past the mesh."""
+    route = HttpRoute(_metrics(sources.metrics), prepare=sources.refresh_metrics)
+    return HttpServer({"/stats/prometheus": route, "/metrics": route, **app_health})
 
 
 def admin_routes(sources: AdminSources) -> dict[str, HttpRoute]:

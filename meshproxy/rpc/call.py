@@ -133,7 +133,7 @@ class GrpcCall(asyncio.Protocol):
     def _check(self) -> None:
         if self._is_over:
             self._raise_failure()
-            raise UpstreamError("the control plane ended the call")
+            raise UpstreamError(f"{self._address} ended the call")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -236,8 +236,11 @@ class GrpcCall(asyncio.Protocol):
         self._changed.set()
 
 
-async def dial(address: str, tls: ssl.SSLContext | None) -> GrpcCall:
+async def dial(
+    address: str, tls: ssl.SSLContext | None, *, source: tuple[str, int] | None = None
+) -> GrpcCall:
     """A connection to `host:port`. With `tls` the host must be in the server's certificate; None: plaintext.
+    `source`: address and port to dial from; None leaves both to the kernel.
 
     Raises UpstreamError.
     """
@@ -253,6 +256,7 @@ async def dial(address: str, tls: ssl.SSLContext | None) -> GrpcCall:
                 int(port),
                 ssl=tls,
                 server_hostname=None if tls is None else host,
+                local_addr=source,
             )
     except OSError as error:  # resolution, TCP, TLS and the time limit
         raise UpstreamError(f"UNAVAILABLE: {address}: {error or type(error).__name__}") from error
