@@ -20,7 +20,7 @@ from typing import Final
 
 from bench.dataset import CLIENT_ADDRESS, CONTROL_ADDRESS, SERVER_ADDRESSES, SERVICE_NETWORK
 from lab import netns
-from lab.network import destroy_lab
+from lab.destruction import destroy_lab
 
 ROOT: Final = Path("/run/meshproxy-bench")
 DIRECT_PORT: Final = 8090

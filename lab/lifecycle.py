@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from lab.destruction import destroy_lab
 from lab.netns import NetworkError
-from lab.network import destroy_lab
 from lab.paths import LABS, LabPaths
 from lab.process import ProcessId, end, running_with
 from lab.sandbox import SOURCE_ROOT, runtime_samples, unreadable_by_others

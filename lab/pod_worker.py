@@ -18,12 +18,13 @@ from control_plane.resources.manifest import Manifest, metadata, section
 from control_plane.resources.pod import Pod
 from control_plane.resources.volume import Volume
 from lab import netns
+from lab.addressing import DNS_ADDRESS
 from lab.container import ContainerLog, ContainerRecord, RestartBackoff
 from lab.container_plan import container_user, hosts_file, launch_plan
 from lab.environment import PodFacts, PodStartError, needed_config_maps
 from lab.launch import LaunchPlan, Mount
 from lab.netns import NetworkError
-from lab.network import DNS_ADDRESS, Node, PodNetwork
+from lab.network import Node, PodNetwork
 from lab.paths import LabPaths
 from lab.pod_record import ContainerPlace, PodRecord, write_pod_record
 from lab.pod_runtime import PodRuntime, utc_now

@@ -24,8 +24,9 @@ import httpx
 from control_plane.client import ApiClient, ApiError
 from control_plane.kubeconfig import KubeconfigError
 from control_plane.resources.manifest import Manifest
+from lab.addressing import DNS_ADDRESS
 from lab.container import ContainerLog, RestartBackoff
-from lab.network import DNS_ADDRESS, Node
+from lab.network import Node
 from lab.paths import LabPaths
 from lab.process import ProcessId
 from lab.sandbox import SOURCE_ROOT

@@ -77,6 +77,10 @@ PURE = [
     "injector/probes.py",
     "injector/annotations.py",
     "injector/template.py",
+    "lab/addressing.py",
+    "lab/lab_file.py",
+    "lab/pod_link.py",
+    "lab/service_table.py",
     "lab/service_vip.py",
     "lab/topology.py",
 ]

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from lab import netns
-from lab.network import Node, PodNetwork, destroy_lab
+from lab.destruction import destroy_lab
+from lab.network import Node, PodNetwork
 from meshproxy.interception.apply import InterceptionError, Interceptor, run_command
 from meshproxy.interception.original_dst import original_destination
 from meshproxy.interception.rules import normalise

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from lab import dns, netns
-from lab.network import DNS_ADDRESS, SERVICE_NETWORK, Node, PodNetwork, destroy_lab
+from lab.addressing import DNS_ADDRESS, SERVICE_NETWORK
+from lab.destruction import destroy_lab
+from lab.network import Node, PodNetwork
 from lab.service_vip import LocalPort, ServicePort, TransportProtocol, ruleset
 
 pytestmark = pytest.mark.privileged
