@@ -22,8 +22,10 @@ from control_plane.apiserver.failure import Failure, failure_of
 from control_plane.apiserver.openapi.routes import openapi_routes
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.request_body import read_body
+from control_plane.apiserver.request_warning import WarningHeaders
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
 from control_plane.apiserver.watch import WatchStreams
+from control_plane.apiserver.webhook_admission import WebhookAdmission
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.registry import BY_KIND, KINDS
 from control_plane.store.api import Store, StoreError
@@ -58,7 +60,11 @@ def create_app(
     """
     streams = WatchStreams()
     operations = Operations(
-        store, cluster_ips=cluster_ips or ClusterIpAllocator(), checks=checks, rng=rng or random.Random()
+        store,
+        cluster_ips=cluster_ips or ClusterIpAllocator(),
+        checks=checks,
+        admission=WebhookAdmission(store),
+        rng=rng or random.Random(),
     )
     routes = [*_public_routes(is_ready), *_discovery_routes(), *openapi_routes()]
     routes.append(_token_route(store, token_minter, now))
@@ -67,7 +73,7 @@ def create_app(
             routes += KindEndpoints(entry, store, operations, streams).routes()
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(BearerAuthentication, token=admin_token)],
+        middleware=[Middleware(WarningHeaders), Middleware(BearerAuthentication, token=admin_token)],
         exception_handlers={
             HTTPException: _on_http_exception,
             Failure: _on_refusal,

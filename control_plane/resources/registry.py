@@ -30,6 +30,10 @@ from control_plane.resources.service_entry import ServiceEntry
 from control_plane.resources.tcp_route import TcpRoute
 from control_plane.resources.tls_route import TlsRoute
 from control_plane.resources.traffic_policy import TrafficPolicy
+from control_plane.resources.webhook_configuration import (
+    MutatingWebhookConfiguration,
+    ValidatingWebhookConfiguration,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,20 @@ KINDS: tuple[ResourceKind, ...] = (
     ResourceKind(FaultPolicy, "faultpolicies", "faultpolicy", has_status=True, categories=_OURS),
     ResourceKind(RateLimitPolicy, "ratelimitpolicies", "ratelimitpolicy", has_status=True, categories=_OURS),
     ResourceKind(ServiceEntry, "serviceentries", "serviceentry", ("se",), has_status=True, categories=_OURS),
+    ResourceKind(
+        MutatingWebhookConfiguration,
+        "mutatingwebhookconfigurations",
+        "mutatingwebhookconfiguration",
+        namespaced=False,
+        categories=("api-extensions",),
+    ),
+    ResourceKind(
+        ValidatingWebhookConfiguration,
+        "validatingwebhookconfigurations",
+        "validatingwebhookconfiguration",
+        namespaced=False,
+        categories=("api-extensions",),
+    ),
 )
 BY_KIND = {entry.kind: entry for entry in KINDS}
 
