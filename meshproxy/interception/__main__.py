@@ -8,10 +8,14 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
 
+from meshproxy.config.resolv_conf import nameservers
 from meshproxy.errors import ConfigError
 from meshproxy.interception.apply import InterceptionError, Interceptor
 from meshproxy.interception.settings import (
+    Address,
     InterceptionSettings,
     parse_ports,
     parse_ports_or_all,
@@ -31,6 +35,9 @@ _FLAGS = (
     ("exclude-outbound-ports", "", "ports that the app reaches directly"),
     ("include-outbound-ip-ranges", "*", "address ranges that are redirected; * is all"),
     ("exclude-outbound-ip-ranges", "", "address ranges that the app reaches directly"),
+    ("dns-capture", "false", "redirect DNS queries to the servers of resolv.conf: true or false"),
+    ("dns-port", "15053", "port of the sidecar's resolver"),
+    ("resolv-conf", "/etc/resolv.conf", "file that names the pod's DNS servers"),
     ("drop-invalid", "true", "drop TCP packets that conntrack calls INVALID: true or false"),
 )
 
@@ -44,7 +51,8 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     """Flags, with the environment's values as their defaults."""
     flags = argparse.ArgumentParser(
         prog="python -m meshproxy.interception",
-        description="Redirect this network namespace's TCP connections to the sidecar. Lists have commas.",
+        description="Redirect this network namespace's TCP connections, and its DNS queries, to the sidecar."
+        " Lists have commas.",
     )
     action = flags.add_mutually_exclusive_group()
     action.add_argument("--dry-run", action="store_true", help="print the rules and change nothing")
@@ -78,8 +86,23 @@ def settings_of(arguments: argparse.Namespace) -> InterceptionSettings:
         exclude_outbound_ranges=parse_ranges(
             given["exclude_outbound_ip_ranges"], "--exclude-outbound-ip-ranges"
         ),
-        drop_invalid=_truth(given["drop_invalid"]),
+        dns_port=_number(given, "dns_port"),
+        dns_servers=_dns_servers(given),
+        drop_invalid=_truth(given, "drop_invalid"),
     )
+
+
+def _dns_servers(given: Mapping[str, str]) -> tuple[Address, ...]:
+    if not _truth(given, "dns_capture"):
+        return ()
+    path = Path(given["resolv_conf"])
+    try:
+        servers = nameservers(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"--resolv-conf: {path} cannot be read: {error}; or use --dns-capture=false"
+        ) from error
+    return tuple(ip_address(server) for server in servers)
 
 
 def _number(given: Mapping[str, str], name: str) -> int:
@@ -89,9 +112,10 @@ def _number(given: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
-def _truth(value: str) -> bool:
+def _truth(given: Mapping[str, str], name: str) -> bool:
+    value = given[name]
     if value not in ("true", "false"):
-        raise ConfigError(f"--drop-invalid: {value!r} is neither; use true or false")
+        raise ConfigError(f"--{name.replace('_', '-')}: {value!r} is neither; use true or false")
     return value == "true"
 
 

@@ -5,11 +5,15 @@ Chains, their order and the reasons for the order are Istio's (`ISTIO_INBOUND`, 
     nat PREROUTING ─▶ MESHPROXY_INBOUND ─▶ MESHPROXY_IN_REDIRECT   to the inbound listener
     nat OUTPUT     ─▶ MESHPROXY_OUTPUT  ─▶ MESHPROXY_REDIRECT      to the outbound listener
                                         └▶ MESHPROXY_IN_REDIRECT   a pod that calls itself through a VIP
+    nat OUTPUT     ─▶ MESHPROXY_DNS                                queries to the pod's DNS servers
+    raw OUTPUT, PREROUTING ─▶ MESHPROXY_DNS_OUT, MESHPROXY_DNS_IN  the resolver's own queries
     mangle PREROUTING ─▶ MESHPROXY_INVALID                         drops what conntrack cannot place
 
-Only TCP is redirected. `restore_text` turns the rules that are there into those that should be, as one
-transaction: chains are flushed and refilled, jumps are added and removed one by one because restoring with
-`--noflush` would double them. Rules of others are never named.
+Only TCP is redirected, and DNS over UDP. The resolver's own queries are tracked in a zone of their own: in
+one with the app's, a query from a port that an app has just used would be taken for the app's, and come back
+to the resolver. `restore_text` turns the rules that are there into those that should be, as one transaction:
+chains are flushed and refilled, jumps are added and removed one by one because restoring with `--noflush`
+would double them. Rules of others are never named.
 """
 
 import re
@@ -20,7 +24,7 @@ from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
-from meshproxy.interception.settings import OWN_INBOUND_PORTS, InterceptionSettings, Network
+from meshproxy.interception.settings import DNS_PORT, OWN_INBOUND_PORTS, InterceptionSettings, Network
 
 PREFIX = "MESHPROXY_"
 INBOUND = "MESHPROXY_INBOUND"
@@ -28,8 +32,13 @@ IN_REDIRECT = "MESHPROXY_IN_REDIRECT"
 OUTPUT = "MESHPROXY_OUTPUT"
 REDIRECT = "MESHPROXY_REDIRECT"
 INVALID = "MESHPROXY_INVALID"
+DNS = "MESHPROXY_DNS"
+DNS_OUT = "MESHPROXY_DNS_OUT"
+DNS_IN = "MESHPROXY_DNS_IN"
+_DNS_ZONE = 1
+"""Conntrack zone of the resolver's queries; everything else is in zone 0."""
 
-TABLES = ("nat", "mangle")
+TABLES = ("nat", "mangle", "raw")
 """The tables that hold rules of ours."""
 
 
@@ -68,18 +77,56 @@ EMPTY: Ruleset = MappingProxyType({})
 
 def ruleset(settings: InterceptionSettings, family: Family) -> Ruleset:
     """The rules of one family."""
-    nat = TableRules(
-        chains={
-            INBOUND: tuple(_inbound(settings)),
-            IN_REDIRECT: (_redirect(settings.inbound_port),),
-            OUTPUT: tuple(_outbound(settings, family)),
-            REDIRECT: (_redirect(settings.outbound_port),),
-        },
-        jumps=(("PREROUTING", f"-p tcp -j {INBOUND}"), ("OUTPUT", f"-p tcp -j {OUTPUT}")),
+    chains = {
+        INBOUND: tuple(_inbound(settings)),
+        IN_REDIRECT: (_redirect(settings.inbound_port),),
+        OUTPUT: tuple(_outbound(settings, family)),
+        REDIRECT: (_redirect(settings.outbound_port),),
+    }
+    jumps = [("PREROUTING", f"-p tcp -j {INBOUND}"), ("OUTPUT", f"-p tcp -j {OUTPUT}")]
+    rules: dict[str, TableRules] = {}
+    if dns := tuple(_dns(settings, family)):
+        rules["raw"] = _dns_zone(settings)
+        chains[DNS] = dns
+        jumps.append(("OUTPUT", f"-p udp -m udp --dport {DNS_PORT} -j {DNS}"))
+    rules["nat"] = TableRules(chains, tuple(jumps))
+    if settings.drop_invalid:
+        invalid = f"-p tcp -m conntrack --ctstate INVALID -j {INVALID}"
+        rules["mangle"] = TableRules({INVALID: ("-j DROP",)}, (("PREROUTING", invalid),))
+    return rules
+
+
+def _dns(settings: InterceptionSettings, family: Family) -> Iterable[str]:
+    """Of UDP; none where no server is of the family."""
+    captured = [
+        f"{match} -j REDIRECT --to-ports {settings.dns_port}" for match in _queries(settings, family, "udp")
+    ]
+    if captured:
+        yield f"-m owner --uid-owner {settings.proxy_uid} -j RETURN"
+        yield f"-m owner --gid-owner {settings.proxy_gid} -j RETURN"
+    yield from captured
+
+
+def _queries(settings: InterceptionSettings, family: Family, protocol: str) -> Iterable[str]:
+    if not settings.captures_dns:
+        return
+    for server in settings.dns_servers:
+        if server.version == family.version:
+            whole = f"{server}/{server.max_prefixlen}"
+            yield f"-d {whole} -p {protocol} -m {protocol} --dport {DNS_PORT}"
+
+
+def _dns_zone(settings: InterceptionSettings) -> TableRules:
+    zone = f"-j CT --zone {_DNS_ZONE}"
+    owners = (f"--uid-owner {settings.proxy_uid}", f"--gid-owner {settings.proxy_gid}")
+    out = tuple(f"-m owner {owner} {zone}" for owner in owners)
+    return TableRules(
+        chains={DNS_OUT: out, DNS_IN: (zone,)},
+        jumps=(
+            ("OUTPUT", f"-p udp -m udp --dport {DNS_PORT} -j {DNS_OUT}"),
+            ("PREROUTING", f"-p udp -m udp --sport {DNS_PORT} -j {DNS_IN}"),
+        ),
     )
-    invalid = f"-p tcp -m conntrack --ctstate INVALID -j {INVALID}"
-    mangle = TableRules(chains={INVALID: ("-j DROP",)}, jumps=(("PREROUTING", invalid),))
-    return {"nat": nat, "mangle": mangle} if settings.drop_invalid else {"nat": nat}
 
 
 def _redirect(port: int) -> str:
@@ -106,6 +153,8 @@ def _outbound(settings: InterceptionSettings, family: Family) -> Iterable[str]:
     yield f"-s {family.inbound_source} -o lo -j RETURN"
     yield from _loopback_and_own(f"--uid-owner {settings.proxy_uid}", family)
     yield from _loopback_and_own(f"--gid-owner {settings.proxy_gid}", family)
+    for match in _queries(settings, family, "tcp"):
+        yield f"{match} -j REDIRECT --to-ports {settings.dns_port}"
     yield f"-d {family.loopback} -j RETURN"
     yield from (f"-d {each} -j RETURN" for each in settings.exclude_outbound_ranges if family.has(each))
     yield from (_to_port(port, REDIRECT) for port in settings.include_outbound_ports)

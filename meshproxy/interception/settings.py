@@ -5,12 +5,14 @@ everything, an empty list nothing; exclusions are stronger than inclusions.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from meshproxy.errors import ConfigError
 
 Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
 
+DNS_PORT = 53
 OWN_INBOUND_PORTS = (15020, 15021, 15090)
 """Never redirected inbound: merged metrics, readiness, Prometheus, which the sidecar serves as plaintext."""
 _MAX_ID = 2**32 - 2  # 2**32 - 1 means "no change" to the kernel
@@ -37,13 +39,24 @@ class InterceptionSettings:
     exclude_outbound_ports: tuple[int, ...] = ()
     include_outbound_ranges: tuple[Network, ...] | None = None
     exclude_outbound_ranges: tuple[Network, ...] = ()
+    dns_port: int = 15053
+    """Where the app's DNS queries are redirected to."""
+    dns_servers: tuple[Address, ...] = ()
+    """Servers queries to which are redirected: those of the pod's resolv.conf; none: DNS is not captured.
+    Queries to others go where they are sent: a DNS server that runs in a pod asks the whole world."""
     drop_invalid: bool = True
     """Drop TCP packets that conntrack cannot place. Their addresses are not translated back, so the kernel
     would answer them with a reset that ends a healthy connection."""
 
+    @property
+    def captures_dns(self) -> bool:
+        """Not where the app is to reach port 53 directly."""
+        return bool(self.dns_servers) and DNS_PORT not in self.exclude_outbound_ports
+
     def __post_init__(self) -> None:
         _require(0 < self.inbound_port < 65536, "inbound port", self.inbound_port, "use 1-65535")
         _require(0 < self.outbound_port < 65536, "outbound port", self.outbound_port, "use 1-65535")
+        _require(0 < self.dns_port < 65536, "DNS port", self.dns_port, "use 1-65535")
         distinct = self.inbound_port != self.outbound_port
         _require(
             distinct, "inbound port", self.inbound_port, "it is the outbound port too; give each its own"

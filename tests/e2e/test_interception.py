@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -251,6 +251,59 @@ def test_udp_is_not_captured(pod: PodNetwork, client: PodNetwork) -> None:
         assert server.recvfrom(10)[0] == b"query"
 
 
+def udp_as(pod: PodNetwork, uid: int, port: int = 0) -> socket.socket:
+    """A UDP socket of a user, bound to `port`."""
+
+    def open_it() -> socket.socket:
+        _libc.setfsgid(uid)
+        _libc.setfsuid(uid)
+        try:
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        finally:
+            _libc.setfsuid(0)
+            _libc.setfsgid(0)
+        made.bind(("0.0.0.0", port))
+        made.settimeout(5)
+        return made
+
+    return netns.inside(pod.namespace, open_it)
+
+
+def test_dns_queries_meet_the_resolver_and_its_own_go_out_even_from_the_same_port(
+    pod: PodNetwork, client: PodNetwork
+) -> None:
+    server_address = str(client.address)
+    apply(pod, InterceptionSettings(dns_servers=(client.address,)))
+    server = netns.open_socket(client.namespace, socket.AF_INET, socket.SOCK_DGRAM)
+    resolver = netns.open_socket(pod.namespace, socket.AF_INET, socket.SOCK_DGRAM)
+    app = udp_as(pod, APP)
+    with server, resolver:
+        server.settimeout(5)
+        resolver.settimeout(5)
+        server.bind(("0.0.0.0", 53))
+        resolver.bind(("127.0.0.1", 15053))
+        with app:
+            app.sendto(b"from the app", (server_address, 53))
+            query, asker = resolver.recvfrom(64)
+            resolver.sendto(b"answer", asker)
+            assert (query, *app.recvfrom(64)) == (b"from the app", b"answer", (server_address, 53))
+        with udp_as(pod, PROXY, asker[1]) as own:
+            own.sendto(b"from the resolver", (server_address, 53))
+            query, place = server.recvfrom(64)
+            assert (query, place[1]) == (b"from the resolver", asker[1])
+            server.sendto(b"answer from outside", place)
+            assert own.recv(64) == b"answer from outside"
+
+
+def test_dns_over_tcp_meets_the_resolver_too(pod: PodNetwork, client: PodNetwork) -> None:
+    apply(pod, InterceptionSettings(dns_servers=(client.address,)))
+    with listening(pod, OUTBOUND, 15053) as own, listening(client, 53) as server:
+        with connect(pod, str(client.address), 53):
+            assert own.caught()[0] == 15053
+        with connect(pod, str(client.address), 53, uid=PROXY, gid=PROXY):
+            assert server.caught()[0] == 53
+
+
 def test_ipv6_is_redirected_as_ipv4_is(pod_v6: PodNetwork, node: Node) -> None:
     apply(pod_v6)
     with listening(pod_v6) as listeners:
@@ -284,16 +337,21 @@ COMMIT
 """
 
 
-@pytest.mark.parametrize("foreign", ["", FOREIGN])
-def test_applying_three_times_is_applying_once_and_cleaning_restores(pod: PodNetwork, foreign: str) -> None:
+WITH_DNS = InterceptionSettings(dns_servers=(ip_address("10.96.0.10"), ip_address("fd00::a")))
+
+
+@pytest.mark.parametrize(("foreign", "settings"), [("", DEFAULT), (FOREIGN, DEFAULT), (FOREIGN, WITH_DNS)])
+def test_applying_three_times_is_applying_once_and_cleaning_restores(
+    pod: PodNetwork, foreign: str, settings: InterceptionSettings
+) -> None:
     if foreign:
         netns.run(pod.namespace, ["iptables-restore", "--noflush"], stdin=foreign)
     before, addresses = saved(pod), lo_addresses(pod)
-    apply(pod)
+    apply(pod, settings)
     once = saved(pod)
     assert once != before
     for _ in range(2):
-        apply(pod)
+        apply(pod, settings)
     assert saved(pod) == once
     clean(pod)
     assert (saved(pod), lo_addresses(pod)) == (before, addresses)

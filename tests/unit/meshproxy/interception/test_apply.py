@@ -68,7 +68,7 @@ def test_cleaning_removes_rules_and_address(sysctl: Path) -> None:
     )
     Interceptor(kernel, sysctl).clean()
     assert kernel.changes() == [DELETE, V4]
-    assert "-X MESHPROXY_OUTPUT" in kernel.commands[-3][1]
+    assert "-X MESHPROXY_OUTPUT" in kernel.commands[-4][1]
 
 
 def test_a_kernel_without_ipv6_gets_ipv4_rules_only(tmp_path: Path) -> None:

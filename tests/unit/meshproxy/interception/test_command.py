@@ -82,6 +82,8 @@ def test_the_environment_gives_values_and_flags_win() -> None:
             "--exclude-outbound-ip-ranges=10.0.0.1/8",
             "--exclude-outbound-ip-ranges: '10.0.0.1/8' is not an address",
         ),
+        ("--dns-port=0", "DNS port 0: use 1-65535"),
+        ("--dns-capture=yes", "--dns-capture: 'yes' is neither; use true or false"),
         ("--drop-invalid=maybe", "--drop-invalid: 'maybe' is neither; use true or false"),
     ],
 )
@@ -92,6 +94,16 @@ def test_a_wrong_flag_is_named_with_its_value_and_the_mend(
         settings(flag)
     assert main([flag], {}, RecordingInterceptor()) == 2
     assert message in capsys.readouterr().err
+
+
+def test_dns_is_captured_to_the_servers_of_resolv_conf(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 10.96.0.10\nnameserver fd00::a\nnameserver here\nsearch lan\n")
+    found = settings("--dns-capture=true", f"--resolv-conf={file}", "--dns-port=5300")
+    assert (found.dns_port, [str(one) for one in found.dns_servers]) == (5300, ["10.96.0.10", "fd00::a"])
+    assert not settings(f"--resolv-conf={file}").dns_servers
+    with pytest.raises(ConfigError, match=r"--resolv-conf: .*missing cannot be read"):
+        settings("--dns-capture=true", f"--resolv-conf={tmp_path}/missing")
 
 
 def test_apply_clean_and_dry_run_do_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """The ruleset as data: order of the rules, and the text that turns one ruleset into another."""
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -89,6 +89,54 @@ def test_outbound_exclusions_stand_before_inclusions_and_ranges_go_to_their_fami
 def test_no_included_range_redirects_nothing_outbound() -> None:
     settings = InterceptionSettings(include_outbound_ranges=())
     assert "-j MESHPROXY_REDIRECT" not in chain(rules.OUTPUT, settings)
+
+
+def test_dns_to_the_pods_servers_goes_to_the_resolver_but_not_the_resolvers_own() -> None:
+    settings = InterceptionSettings(dns_servers=(ip_address("10.96.0.10"), ip_address("fd00::a")))
+    found = ruleset(settings, Family.V4)
+    assert found["nat"].chains[rules.DNS] == (
+        "-m owner --uid-owner 1337 -j RETURN",
+        "-m owner --gid-owner 1337 -j RETURN",
+        "-d 10.96.0.10/32 -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053",
+    )
+    assert found["nat"].jumps[-1] == ("OUTPUT", "-p udp -m udp --dport 53 -j MESHPROXY_DNS")
+    over_tcp = "-d 10.96.0.10/32 -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 15053"
+    output = chain(rules.OUTPUT, settings)
+    assert output.index("-m owner --gid-owner 1337 -j RETURN") < output.index(over_tcp)
+    assert output.index(over_tcp) < output.index("-j MESHPROXY_REDIRECT")
+    assert chain(rules.DNS, settings, Family.V6)[-1].startswith("-d fd00::a/128 -p udp")
+
+
+def test_the_resolvers_queries_are_tracked_apart_from_the_apps() -> None:
+    settings = InterceptionSettings(dns_servers=(ip_address("10.96.0.10"),))
+    raw = ruleset(settings, Family.V4)["raw"]
+    assert raw.chains[rules.DNS_OUT] == (
+        "-m owner --uid-owner 1337 -j CT --zone 1",
+        "-m owner --gid-owner 1337 -j CT --zone 1",
+    )
+    assert raw.jumps == (
+        ("OUTPUT", "-p udp -m udp --dport 53 -j MESHPROXY_DNS_OUT"),
+        ("PREROUTING", "-p udp -m udp --sport 53 -j MESHPROXY_DNS_IN"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "family"),
+    [
+        (DEFAULT, Family.V4),
+        (InterceptionSettings(dns_servers=(ip_address("10.96.0.10"),)), Family.V6),
+        (
+            InterceptionSettings(dns_servers=(ip_address("10.96.0.10"),), exclude_outbound_ports=(53,)),
+            Family.V4,
+        ),
+    ],
+)
+def test_dns_is_left_alone_without_servers_of_the_family_or_where_port_53_is_excluded(
+    settings: InterceptionSettings, family: Family
+) -> None:
+    found = ruleset(settings, family)
+    assert "raw" not in found
+    assert rules.DNS not in found["nat"].chains
 
 
 def test_invalid_packets_are_dropped_unless_told_otherwise() -> None:
