@@ -10,7 +10,7 @@ import json
 import random
 import ssl
 from asyncio import sleep
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +42,8 @@ ever.
 APPLY_ATTEMPTS = 5
 """Tries of `apply` when others change the object at the same time."""
 _MAX_CONNECTIONS = 256
+BOOKMARK = "BOOKMARK"
+"""The type of a watch event that tells no change, only how far the watch is."""
 
 
 class ApiError(Exception):
@@ -85,7 +87,8 @@ _ERRORS: dict[int, type[ApiError]] = {
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One change. `type` is `"ADDED"`, `"MODIFIED"` or `"DELETED"` (then `object` is the last state)."""
+    """One change. `type` is `"ADDED"`, `"MODIFIED"` or `"DELETED"` (then `object` is the last state), or
+    `BOOKMARK`."""
 
     type: str
     object: Manifest
@@ -242,8 +245,10 @@ class ApiClient:
         uid: str = "",
         grace_period: int | None = None,
         propagation: str = "",
-    ) -> None:
-        """Raises NotFound; with `uid`, Conflict when another object has taken the name.
+    ) -> Manifest:
+        """The answer: the object while it only began to go (it has a `deletionTimestamp`), else a `Status`.
+
+        Raises NotFound; with `uid`, Conflict when another object has taken the name.
 
         `grace_period` in seconds; None leaves it to the object, 0 removes it at once. `propagation` is
         `Background`, `Foreground` or `Orphan`.
@@ -255,7 +260,31 @@ class ApiClient:
             options["gracePeriodSeconds"] = grace_period
         if propagation:
             options["propagationPolicy"] = propagation
-        await self._call("DELETE", _entry(kind).path(namespace, name), body=options)
+        return await self._call("DELETE", _entry(kind).path(namespace, name), body=options)
+
+    async def bind(
+        self, name: str, namespace: str, node: str, *, uid: str = "", resource_version: str = ""
+    ) -> None:
+        """Assign a Pod to a node. Raises Conflict when it has one, is being deleted or is another version."""
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        given = {field: value for field, value in conditions.items() if value}
+        body: Manifest = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, **given},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        await self._call("POST", BY_KIND["Pod"].path(namespace, name, "binding"), body=body)
+
+    async def evict(self, name: str, namespace: str, *, grace: int | None = None) -> None:
+        """Delete a Pod as `kubectl drain` does. Raises NotFound."""
+        body: Manifest = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            **({} if grace is None else {"deleteOptions": {"gracePeriodSeconds": grace}}),
+        }
+        await self._call("POST", BY_KIND["Pod"].path(namespace, name, "eviction"), body=body)
 
     async def create_token(
         self,
@@ -284,13 +313,20 @@ class ApiClient:
 
     async def watch(
         self, kind: str, namespace: str = "", *, resource_version: str, label_selector: str = ""
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the watch. Raises Gone,
         httpx.TransportError.
 
+        A `BOOKMARK` only tells a version to continue from: without them a quiet kind's would grow too old.
+
         Close it with `aclose()` (or `contextlib.aclosing`) when you stop early.
         """
-        params = {"watch": "true", "resourceVersion": resource_version, "timeoutSeconds": str(WATCH_LIFETIME)}
+        params = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(WATCH_LIFETIME),
+        }
         if label_selector:
             params["labelSelector"] = label_selector
         timeout = httpx.Timeout(REQUEST_TIMEOUT, read=WATCH_LIFETIME + REQUEST_TIMEOUT)
@@ -356,7 +392,8 @@ class ApiClient:
         events = self.watch(kind, namespace, resource_version=version, label_selector=label_selector)
         async for event in events:
             version = resource_version_of(event.object)
-            await _tell(on_event, event, known)
+            if event.type != BOOKMARK:
+                await _tell(on_event, event, known)
         return version
 
     async def _call(
