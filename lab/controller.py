@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,8 +43,10 @@ from injector.patch import inject
 from lab.deployment_plan import deployment_status, is_owned, plan_pods, pod_manifest, template_hash
 from lab.endpoint_plan import MANAGED_BY_LABEL, MANAGER, endpoint_slices
 from lab.kubelet import run_until
+from lab.lab_file import NodePlan
 from lab.paths import LabPaths
-from lab.zone import LabNode, node_for, nodes_of
+from lab.plan_file import read_plan
+from lab.zone import node_for
 
 _log = logging.getLogger(__name__)
 
@@ -115,9 +117,8 @@ class ObjectCache:
 class Controller:
     """All controllers of the lab."""
 
-    def __init__(self, client: ApiClient, rng: random.Random, zones: str = "") -> None:
-        """`zones`: as `nodes_of` takes them."""
-        self._nodes = nodes_of(zones)
+    def __init__(self, client: ApiClient, rng: random.Random, nodes: Sequence[NodePlan]) -> None:
+        self._nodes = nodes
         self._client = client
         self._rng = rng
         self._cache = ObjectCache()
@@ -168,7 +169,7 @@ class Controller:
         steps = [(f"Node {node.name}", self._keep_node(node)) for node in self._nodes]
         steps += [("service accounts", self._keep_service_accounts())]
         steps += [(f"Service {_name(s)}", self._keep_slices(s)) for s in self._cache.all(Service)]
-        steps += [(f"Pod {_name(p)}", self._admit(p)) for p in self._cache.all(Pod) if not p.spec.node_name]
+        steps += [(f"Pod {_name(p)}", self._admit(p)) for p in self._cache.all(Pod) if _waits_for_node(p)]
         steps += [(f"Deployment {_name(d)}", self._keep_deployment(d)) for d in self._cache.all(Deployment)]
         steps += [("stray slices", self._remove_stray_slices()), ("orphans", self._remove_orphans())]
         is_complete = True
@@ -178,9 +179,12 @@ class Controller:
 
     # Admission
 
-    async def _keep_node(self, node: LabNode) -> None:
+    async def _keep_node(self, node: NodePlan) -> None:
         if node.topology and self._cache.get("Node", "", node.name) is None:
-            self._cache.put(await self._client.create(node.manifest))
+            labels: Manifest = {**node.labels}
+            meta: Manifest = {"name": node.name, "labels": labels}
+            manifest: Manifest = {"apiVersion": "v1", "kind": "Node", "metadata": meta}
+            self._cache.put(await self._client.create(manifest))
 
     async def _keep_service_accounts(self) -> None:
         """Each ServiceAccount a Pod names: manifests for the lab may leave them out."""
@@ -212,9 +216,11 @@ class Controller:
             return
         meta = section(patched, "metadata")
         labels = {**section(meta, "labels"), **node.topology}
-        spec = {**section(patched, "spec"), "nodeName": node.name}
-        bound_pod = {**patched, "metadata": {**meta, "labels": labels}, "spec": spec}
-        self._cache.put(await self._client.update(bound_pod))
+        admitted = await self._client.update({**patched, "metadata": {**meta, "labels": labels}})
+        name, space = pod.metadata.name, pod.metadata.namespace
+        version = resource_version_of(admitted)
+        await self._client.bind(name, space, node.name, uid=pod.metadata.uid, resource_version=version)
+        self._cache.put(await self._client.get("Pod", name, space))
 
     async def _refuse(self, manifest: Manifest, message: str) -> None:
         """Say in the Pod's status why it is not started."""
@@ -240,7 +246,8 @@ class Controller:
             self._cache.put(await self._client.update_status({**_unversioned(manifest), "status": status}))
 
     def _owned(self, deployment: Deployment) -> list[Pod]:
-        return [pod for pod in self._cache.all(Pod) if is_owned(pod, deployment)]
+        pods = [pod for pod in self._cache.all(Pod) if not pod.metadata.deletion_timestamp]
+        return [pod for pod in pods if is_owned(pod, deployment)]
 
     async def _remove_orphans(self) -> None:
         """Pods and slices whose owner is gone."""
@@ -278,6 +285,10 @@ class Controller:
                 await self._delete(entry)
 
 
+def _waits_for_node(pod: Pod) -> bool:
+    return not pod.spec.node_name and not pod.metadata.deletion_timestamp
+
+
 def _name(entry: Resource) -> str:
     return f"{entry.metadata.namespace}/{entry.metadata.name}"
 
@@ -300,13 +311,13 @@ def _unversioned(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": meta}
 
 
-async def run(paths: LabPaths, zones: str) -> None:
+async def run(paths: LabPaths) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
-        controller = Controller(client, random.Random(), zones)
+        controller = Controller(client, random.Random(), read_plan(paths).nodes)
         await run_until(stop, [controller.run(), *controller.watches()])
 
 
@@ -314,12 +325,11 @@ def main() -> None:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="lab.controller")
     parser.add_argument("--root", type=Path, required=True, help="the lab's directory")
-    parser.add_argument("--zones", default="", help="names, or region/name, separated by commas")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(LabPaths(arguments.root), arguments.zones))
+        asyncio.run(run(LabPaths(arguments.root)))
 
 
 if __name__ == "__main__":

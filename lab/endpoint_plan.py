@@ -91,17 +91,17 @@ def _port(port: ServicePort, target: int) -> Manifest:
 
 
 def _endpoint(service: Service, pod: Pod) -> Manifest:
-    ready = pod.status.is_ready
     meta = pod.metadata
+    serving, terminating = pod.status.is_ready, bool(meta.deletion_timestamp)
     # As Kubernetes does for the pods of a StatefulSet: a name of its own below its Service's.
     named = pod.spec.hostname is not None and pod.spec.subdomain == service.metadata.name
     return {
         **({"hostname": pod.spec.hostname} if named else {}),
         "addresses": [pod.status.pod_ip],
         "conditions": {
-            "ready": ready or service.spec.publish_not_ready_addresses,
-            "serving": ready,
-            "terminating": False,  # a Pod is deleted at once here, and its endpoint with it
+            "ready": (serving and not terminating) or service.spec.publish_not_ready_addresses,
+            "serving": serving,
+            "terminating": terminating,
         },
         "nodeName": pod.spec.node_name,
         "targetRef": {"kind": "Pod", "name": meta.name, "namespace": meta.namespace, "uid": meta.uid},

@@ -1,7 +1,7 @@
 """The node's agent: runs the pods assigned to it, and serves cluster DNS and Service VIPs in its namespace.
 
-`python -m lab.kubelet --root /run/meshproxy/<lab>`; it lives in the host's network namespace, where the API
-is, and enters the node's for what belongs there. Its pods die with it and are started again by the next one.
+`python -m lab.kubelet --root /run/meshproxy/<lab> --node NAME`; it lives in the host's network namespace,
+where the API is, and enters the node's for what belongs there. Its pods die with it and are started again by the next one.
 """
 
 import argparse
@@ -13,20 +13,24 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from control_plane.client import ApiClient, WatchEvent
+import httpx
+
+from control_plane.client import ApiClient, ApiError, Conflict, NotFound, WatchEvent
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.invalid import InvalidResource
-from control_plane.resources.manifest import key_of, section, uid_of
+from control_plane.resources.manifest import Manifest, ObjectKey, key_of, metadata, section, uid_of
 from control_plane.resources.service import Service
 from lab import dns
+from lab.addressing import DNS_ADDRESS, SERVICE_NETWORK
+from lab.lab_file import DEFAULT_NODE
 from lab.netns import NetworkError
-from lab.network import DNS_ADDRESS, SERVICE_NETWORK, Node
+from lab.network import Node
 from lab.paths import LabPaths
+from lab.plan_file import read_plan
 from lab.pod_worker import NodeServices, PodWorker
 from lab.sandbox import runtime_paths, view_mounts
 from lab.service_table import dns_names, external_names, vip_ports
 from lab.service_vip import LocalPort, TransportProtocol, ruleset
-from lab.zone import is_node
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +103,8 @@ class Kubelet:
         self._services = services
         self._workers: dict[str, PodWorker] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._stopping: set[str] = set()
+        """uids of Pods that are being ended because the API says so."""
         self._has_listed = False
 
     def on_pod(self, event: WatchEvent) -> None:
@@ -108,10 +114,45 @@ class Kubelet:
         if event.type == "DELETED":
             if worker is not None:
                 self._end(self._workers.pop(uid))
+        elif metadata(event.object).get("deletionTimestamp"):
+            if section(event.object, "spec").get("nodeName") == self._services.node.name:
+                self._stop(uid, event.object)
         elif worker is not None:
             worker.on_modified(event.object)
-        elif is_node(str(section(event.object, "spec").get("nodeName", ""))):
+        elif section(event.object, "spec").get("nodeName") == self._services.node.name:
             self._begin(uid, event)
+
+    def _stop(self, uid: str, manifest: Manifest) -> None:
+        """End the Pod gracefully, then tell the API that nothing of it is left."""
+        if uid in self._stopping:
+            return
+        self._stopping.add(uid)
+        stopping = self._stopped(self._workers.pop(uid, None), manifest)
+        task = asyncio.get_running_loop().create_task(stopping, name=f"stop {key_of(manifest)}")
+        self._ending.add(task)
+        task.add_done_callback(self._on_ended)
+
+    async def _stopped(self, worker: PodWorker | None, manifest: Manifest) -> None:
+        uid = uid_of(manifest)
+        try:
+            if worker is not None:
+                await worker.delete()
+            await self._confirm(key_of(manifest), uid)
+        finally:
+            self._stopping.discard(uid)
+
+    async def _confirm(self, pod: ObjectKey, uid: str) -> None:
+        """Remove the Pod from the API, however long that is away."""
+        while True:
+            try:
+                await self._services.client.delete("Pod", pod.name, pod.namespace, grace_period=0, uid=uid)
+            except (NotFound, Conflict):
+                return  # gone already, or gone and another of its name has come
+            except (ApiError, httpx.TransportError) as error:
+                _log.warning("%s: its end was not told, trying again: %s", pod, error)
+                await asyncio.sleep(_RETRY)
+            else:
+                return
 
     def _begin(self, uid: str, event: WatchEvent) -> None:
         try:
@@ -157,15 +198,19 @@ class Kubelet:
 
     async def close(self) -> None:
         """Kill every pod at once; their networks stay for the next kubelet or for `lab down`."""
-        await asyncio.gather(*(worker.abandon() for worker in self._workers.values()), *self._ending)
+        for task in self._ending:
+            if task.get_name().startswith("stop "):  # it may be waiting for an API that is away
+                task.cancel()
+        await asyncio.gather(*(worker.abandon() for worker in self._workers.values()))
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
 
-async def run(paths: LabPaths) -> None:
+async def run(paths: LabPaths, name: str) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    node = Node(paths.root)
+    node = Node(paths.root, read_plan(paths), name)
     server = dns.DnsServer(dns.DnsTable())
     await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, _DNS_PORT))
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
@@ -204,11 +249,12 @@ def main() -> None:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="lab.kubelet")
     parser.add_argument("--root", type=Path, required=True, help="the lab's directory")
+    parser.add_argument("--node", default=DEFAULT_NODE, help="whose agent it is (default %(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(LabPaths(arguments.root)))
+        asyncio.run(run(LabPaths(arguments.root), arguments.node))
 
 
 if __name__ == "__main__":

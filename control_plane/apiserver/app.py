@@ -21,6 +21,7 @@ from control_plane.apiserver.endpoints import KindEndpoints
 from control_plane.apiserver.failure import Failure, failure_of
 from control_plane.apiserver.openapi.routes import openapi_routes
 from control_plane.apiserver.operations import Operations
+from control_plane.apiserver.pod_endpoints import PodEndpoints
 from control_plane.apiserver.request_body import read_body
 from control_plane.apiserver.request_warning import WarningHeaders
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
@@ -65,12 +66,14 @@ def create_app(
         checks=checks,
         admission=WebhookAdmission(store),
         rng=rng or random.Random(),
+        now=now,
     )
     routes = [*_public_routes(is_ready), *_discovery_routes(), *openapi_routes()]
     routes.append(_token_route(store, token_minter, now))
     for kind in KINDS:
         for entry in kind.in_every_version():
             routes += KindEndpoints(entry, store, operations, streams).routes()
+    routes += PodEndpoints(operations).routes()
     app = Starlette(
         routes=routes,
         middleware=[Middleware(WarningHeaders), Middleware(BearerAuthentication, token=admin_token)],

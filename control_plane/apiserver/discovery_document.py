@@ -60,4 +60,20 @@ def _resources(entry: ResourceKind) -> Sequence[Manifest]:
         token: Manifest = {"name": f"{entry.plural}/token", "singularName": "", "namespaced": True}
         kind: Manifest = {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}
         found.append({**token, **kind, "verbs": ["create"]})
+    if entry.kind == "Pod":
+        found.append(_posted(f"{entry.plural}/binding", "", "v1", "Binding"))
+        found.append(_posted(f"{entry.plural}/eviction", "policy", "v1", "Eviction"))
     return found
+
+
+def _posted(name: str, group: str, version: str, kind: str) -> Manifest:
+    """A subresource that is only created; the core group is left out, as in Kubernetes."""
+    of_kind = {"group": group, "version": version} if group else {}
+    return {
+        "name": name,
+        "singularName": "",
+        "namespaced": True,
+        **of_kind,
+        "kind": kind,
+        "verbs": ["create"],
+    }

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from control_plane.apiserver.delete_options import delete_options
 from control_plane.apiserver.failure import Failure, success
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.request_body import read_body, read_optional_body
@@ -17,6 +18,8 @@ from control_plane.resources.registry import ResourceKind
 from control_plane.store.api import EventStream, Store
 
 MERGE_PATCH = "application/merge-patch+json"
+_SHOWN_WHEN_GONE = frozenset({"Pod", "Service", "ServiceAccount"})
+"""Kinds whose deletion Kubernetes answers with the object's last state instead of a `Status`."""
 _MAX_DIGITS = 18
 """Of a number in a query: fits into 64 bits; Python refuses to read very long ones."""
 _Update = Callable[..., Awaitable[Manifest]]
@@ -93,8 +96,13 @@ class KindEndpoints:
 
     async def _delete(self, request: Request) -> Response:
         options = await read_optional_body(request)
-        dry_run = is_dry_run(request.query_params) or options.get("dryRun") == ["All"]
-        gone = await self._operations.delete(self._kind, *_place(request), options, dry_run=dry_run)
+        dry_run = is_dry_run(request.query_params)
+        options = delete_options(options, request.query_params)
+        deletion = await self._operations.delete(self._kind, *_place(request), options, dry_run=dry_run)
+        gone = deletion.resource
+        if not deletion.is_gone or self._kind.kind in _SHOWN_WHEN_GONE:
+            is_foreground = options.get("propagationPolicy") == "Foreground" and not deletion.is_gone
+            return self._answer(gone, HTTPStatus.ACCEPTED if is_foreground else HTTPStatus.OK)
         return JSONResponse(success(key_of(gone), uid_of(gone)))
 
     async def _list(self, request: Request) -> Response:

@@ -6,7 +6,13 @@ from http import HTTPStatus
 from control_plane.resources.invalid import Cause, InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.resources.registry import BY_KIND
-from control_plane.store.api import HistoryGone, ObjectExists, ObjectNotFound, VersionConflict
+from control_plane.store.api import (
+    HistoryGone,
+    NamespaceTerminating,
+    ObjectExists,
+    ObjectNotFound,
+    VersionConflict,
+)
 
 REASONS = {
     HTTPStatus.BAD_REQUEST: "BadRequest",
@@ -69,7 +75,10 @@ def failure_of(error: Exception) -> Failure | None:
             message = f'{_plural(key)} "{key.name}" already exists'
             return Failure(HTTPStatus.CONFLICT, message, reason="AlreadyExists", details=_details(key))
         case VersionConflict(key=key):
-            return Failure(HTTPStatus.CONFLICT, str(error), details=_details(key))
+            message = f'Operation cannot be fulfilled on {_plural(key)} "{key.name}": {error}'
+            return Failure(HTTPStatus.CONFLICT, message, details=_details(key))
+        case NamespaceTerminating(key=key):
+            return _terminating(key)
         case HistoryGone():
             return Failure(HTTPStatus.GONE, str(error))
         case RecursionError():
@@ -85,6 +94,19 @@ def _invalid(error: InvalidResource) -> Failure:
 
 def _causes(causes: Sequence[Cause]) -> list[dict[str, str]]:
     return [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+
+
+def _terminating(key: ObjectKey) -> Failure:
+    message = (
+        f'{_plural(key)} "{key.name}" is forbidden: unable to create new content in namespace '
+        f"{key.namespace} because it is being terminated"
+    )
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {key.namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    return Failure(HTTPStatus.FORBIDDEN, message, details={**_details(key), "causes": [cause]})
 
 
 def _plural(key: ObjectKey) -> str:

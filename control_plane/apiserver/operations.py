@@ -6,13 +6,16 @@ faster; with one it is made exactly on that version or refused with a conflict.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
 from control_plane.apiserver.admission import AdmissionCheck, check_immutable_fields
 from control_plane.apiserver.admission_request import Admission, AdmissionRequest, AdmitEverything
+from control_plane.apiserver.binding import bound, parse_binding
 from control_plane.apiserver.cluster_ip import ClusterIpAllocator, ClusterIpRefused
+from control_plane.apiserver.delete_options import parse_options
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.merge_patch import merge
 from control_plane.apiserver.selector import Selection
@@ -33,7 +36,7 @@ from control_plane.resources.manifest import (
 from control_plane.resources.registry import ResourceKind
 from control_plane.resources.service import EXTERNAL_NAME, HEADLESS
 from control_plane.store import bookkeeping
-from control_plane.store.api import Listing, ObjectExists, ObjectNotFound, Store, VersionConflict
+from control_plane.store.api import Deletion, Listing, ObjectExists, ObjectNotFound, Store, VersionConflict
 
 _UPDATE_ATTEMPTS = 8
 """Tries of a change that names no version before the conflict is the client's to solve."""
@@ -53,8 +56,11 @@ class Operations:
         checks: Sequence[AdmissionCheck] = (),
         admission: Admission | None = None,
         rng: random.Random,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """`now`: seconds since the epoch."""
         self._store = store
+        self._now = now
         self._cluster_ips = cluster_ips
         self._checks = (check_immutable_fields, *checks)
         self._admission = admission or AdmitEverything()
@@ -129,26 +135,43 @@ class Operations:
 
     async def delete(
         self, kind: ResourceKind, namespace: str, name: str, options: Manifest, *, dry_run: bool = False
-    ) -> Manifest:
-        """Remove the object and return its last state. `options` are `DeleteOptions`: preconditions count.
+    ) -> Deletion:
+        """Ask for the object's deletion; it stays, marked, as long as something holds it.
 
-        Raises Failure for a Namespace the system needs, ObjectNotFound, VersionConflict.
+        `options` are `DeleteOptions`. Raises Failure, ObjectNotFound, VersionConflict.
         """
         if kind.kind == "Namespace" and name in SYSTEM_NAMESPACES:
-            raise Failure(HTTPStatus.FORBIDDEN, f'namespaces "{name}" belongs to the system and stays')
+            message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise Failure(HTTPStatus.FORBIDDEN, message)
+        wanted = parse_options(options)
+        dry_run = dry_run or bool(wanted.dry_run)
         current = await self._store.get(kind.kind, namespace, name)
         request = AdmissionRequest(
             "DELETE", kind, namespace, name, None, current, dry_run=dry_run, options=options
         )
         await self._admission.mutate(request)
         await self._admission.validate(request)
-        preconditions = section(options, "preconditions")
-        uid, version = (str(preconditions.get(field) or "") for field in ("uid", "resourceVersion"))
+        asked = wanted.request
         if dry_run:
-            current = await self._store.get(kind.kind, namespace, name)
-            bookkeeping.check_preconditions(current, uid=uid, resource_version=version)
-            return current
-        return await self._store.delete(kind.kind, namespace, name, uid=uid, resource_version=version)
+            bookkeeping.check_preconditions(current, uid=asked.uid, resource_version=asked.resource_version)
+            return Deletion(current, is_gone=True)
+        return await self._store.delete(kind.kind, namespace, name, asked)
+
+    async def bind(self, namespace: str, name: str, body: Manifest, *, dry_run: bool = False) -> None:
+        """Assign a Pod to a node, as a scheduler does. Raises Failure, InvalidResource, ObjectNotFound."""
+        binding = parse_binding(body, name)
+        for attempt in range(_UPDATE_ATTEMPTS):
+            current = await self._store.get("Pod", namespace, name)
+            wanted = bound(current, binding, self._now())
+            if dry_run:
+                return
+            try:
+                await self._store.replace(wanted)
+            except VersionConflict:
+                if binding.resource_version or attempt == _UPDATE_ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     async def _change_status(
         self, kind: ResourceKind, key: ObjectKey, change: Callable[[Manifest], Manifest], dry_run: bool

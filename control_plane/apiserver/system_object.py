@@ -1,7 +1,7 @@
 """Objects that always exist: the system's namespaces and each namespace's default ServiceAccount."""
 
 from control_plane.resources.manifest import Manifest, name_of
-from control_plane.store.api import ObjectExists, ObjectNotFound, Store
+from control_plane.store.api import NamespaceTerminating, ObjectExists, ObjectNotFound, Store
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "meshproxy-system")
 DEFAULT_SERVICE_ACCOUNT = "default"
@@ -33,5 +33,5 @@ async def ensure_default_service_account(store: Store, namespace: str) -> None:
     metadata = {"name": DEFAULT_SERVICE_ACCOUNT, "namespace": namespace}
     try:
         await store.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-    except (ObjectExists, ObjectNotFound):  # there already, or the Namespace was deleted meanwhile
-        pass
+    except (ObjectExists, ObjectNotFound, NamespaceTerminating):
+        pass  # there already, or the Namespace is being deleted, or was

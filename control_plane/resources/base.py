@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from control_plane.resources.field import (
     Annotations,
     Count,
+    FinalizerName,
     Items,
     LabelName,
     Labels,
@@ -51,7 +52,7 @@ class ManagedFieldsEntry(Model):
     time: str = ""
     """RFC 3339, UTC."""
     fields_type: str = ""
-    fields_v1: dict[str, object] = Field(default_factory=dict, alias="fieldsV1")
+    fields_v1: dict[str, object] = Field(default_factory=dict)
     subresource: str = ""
 
 
@@ -72,8 +73,9 @@ class ObjectMeta(Model):
     """RFC 3339, UTC: when it shall be gone at the latest; empty until it is being deleted."""
     deletion_grace_period_seconds: Count | None = None
     owner_references: Items[OwnerReference] = ()
-    managed_fields: NotSupported = None
-    finalizers: NotSupported = None
+    finalizers: Items[FinalizerName] = ()
+    """Who must still see to something before the object goes; each removes its own."""
+    managed_fields: Items[ManagedFieldsEntry] = ()
     self_link: NotSupported = None
 
 

@@ -7,7 +7,9 @@ Rules all keep:
 - `resourceVersion` is one increasing integer over all kinds and restarts; each change has its own;
 - a change that was acknowledged is never lost, whatever kills the process;
 - `events(since)` delivers every change after `since`, once, in order, or ends with `HistoryGone`;
-- a namespaced object lives only in an existing Namespace, and deleting a Namespace deletes what is in it;
+- a namespaced object lives only in an existing Namespace; deleting a Namespace deletes what is in it, nothing
+  new comes into it, and it goes when the last object in it has gone;
+- an object that is being deleted goes with the change that removes its last finalizer;
 - what comes out is shared: nobody changes a `Manifest` received from a store.
 """
 
@@ -17,6 +19,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from control_plane.resources.manifest import Manifest, ObjectKey
+from control_plane.store.deletion import AS_IT_SAYS, DeletionRequest
 
 
 class StoreError(Exception):
@@ -39,11 +42,19 @@ class ObjectExists(StoreError):
         self.key = key
 
 
+class NamespaceTerminating(StoreError):
+    """`create` in a Namespace that is being deleted."""
+
+    def __init__(self, key: ObjectKey) -> None:
+        super().__init__(f"{key} cannot be made: namespace {key.namespace} is being deleted")
+        self.key = key
+
+
 class VersionConflict(StoreError):
-    """The object has changed since the caller read it: read again and retry."""
+    """The object has changed since the caller read it: read again and retry. `what` is Kubernetes' text."""
 
     def __init__(self, key: ObjectKey, what: str) -> None:
-        super().__init__(f"{key}: {what}; read the latest version and apply the change to it")
+        super().__init__(what)
         self.key = key
 
 
@@ -92,12 +103,25 @@ class Listing(NamedTuple):
     resource_version: int
 
 
+class Deletion(NamedTuple):
+    """What became of an object whose deletion was asked for."""
+
+    resource: Manifest
+    """Its last state; marked with `deletionTimestamp` when it is still there."""
+    is_gone: bool
+
+
 class EventStream(Protocol):
     """An open subscription. Iterating ends when store or stream is closed; raises HistoryGone when behind."""
 
     def __aiter__(self) -> "EventStream": ...
 
     async def __anext__(self) -> StoreEvent: ...
+
+    @property
+    def position(self) -> int:
+        """Every change up to this version has been delivered, or is of no kind that is followed."""
+        ...
 
     def close(self) -> None:
         """End the iteration, also one that is waiting. Idempotent."""
@@ -130,7 +154,7 @@ class Store(OnceStore, Protocol):
     async def create(self, manifest: Manifest) -> Manifest:
         """Store a new object with fresh uid, creationTimestamp, generation 1 and resourceVersion; return it.
 
-        Raises ObjectExists, and ObjectNotFound for a missing Namespace.
+        Raises ObjectExists, NamespaceTerminating, and ObjectNotFound for a missing Namespace.
         """
         ...
 
@@ -147,13 +171,16 @@ class Store(OnceStore, Protocol):
         """Replace `status` only; otherwise as `update`."""
         ...
 
-    async def delete(
-        self, kind: str, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
-    ) -> Manifest:
-        """Remove the object and return its last state. `uid` and `resource_version`, when given, must be
-        current.
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Replace the object and its `status` in one step; otherwise as `update`."""
+        ...
 
-        Deleting a Namespace first deletes, in the same transaction, everything in it.
+    async def delete(
+        self, kind: str, namespace: str, name: str, request: DeletionRequest = AS_IT_SAYS
+    ) -> Deletion:
+        """Remove the object, or mark it when a finalizer, its grace period or a Namespace's content holds it.
+
+        Deleting a Namespace asks, in the same transaction, for the deletion of everything in it.
         Raises ObjectNotFound, VersionConflict.
         """
         ...

@@ -1,8 +1,8 @@
 """The metadata a store owns, and what an update keeps or replaces (pure).
 
-Mirrors Kubernetes: `uid`, `creationTimestamp`, `generation` and `resourceVersion` cannot be written by a
-client; `generation` grows when anything outside `metadata` and `status` changed; `update` leaves `status`
-alone and `update_status` everything else.
+Mirrors Kubernetes: `uid`, `creationTimestamp`, `generation`, `resourceVersion` and what says that the object
+is being deleted cannot be written by a client; `generation` grows when anything outside `metadata` and
+`status` changed; `update` leaves `status` alone and `update_status` everything else.
 """
 
 from control_plane.resources.manifest import (
@@ -15,11 +15,14 @@ from control_plane.resources.manifest import (
 )
 from control_plane.store.api import VersionConflict
 
-_OWNED = ("uid", "creationTimestamp", "generation")
+_OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+_OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 def created(manifest: Manifest, *, uid: str, timestamp: str, version: int) -> Manifest:
     """The object as stored first."""
+    fresh = {field: value for field, value in metadata(manifest).items() if field not in _OF_DELETION}
+    manifest = {**manifest, "metadata": fresh}
     return with_metadata(
         manifest, uid=uid, creationTimestamp=timestamp, generation=1, resourceVersion=str(version)
     )
@@ -28,10 +31,14 @@ def created(manifest: Manifest, *, uid: str, timestamp: str, version: int) -> Ma
 def check_preconditions(current: Manifest, *, uid: str, resource_version: str) -> None:
     """Raises VersionConflict when `uid` or `resource_version` is given and is not the current one."""
     if uid and uid != uid_of(current):
-        raise VersionConflict(key_of(current), f"its uid is {uid_of(current)}, not {uid}: it was made anew")
+        found = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {uid_of(current)}"
+        raise VersionConflict(key_of(current), found)
     if resource_version and resource_version != resource_version_of(current):
-        found = resource_version_of(current)
-        raise VersionConflict(key_of(current), f"its resourceVersion is {found}, not {resource_version}")
+        found = (
+            "the object has been modified; please apply your changes to the latest version and try again "
+            f"(its resourceVersion is {resource_version_of(current)}, not {resource_version})"
+        )
+        raise VersionConflict(key_of(current), found)
 
 
 def updated(current: Manifest, wanted: Manifest, *, version: int) -> Manifest | None:
@@ -39,7 +46,14 @@ def updated(current: Manifest, wanted: Manifest, *, version: int) -> Manifest | 
     result = {field: value for field, value in wanted.items() if field != "status"}
     if "status" in current:
         result["status"] = current["status"]
+    return replaced(current, result, version=version)
+
+
+def replaced(current: Manifest, wanted: Manifest, *, version: int) -> Manifest | None:
+    """`wanted`, its status included, with `current`'s owned metadata; None when that changes nothing."""
+    meta = {field: value for field, value in metadata(wanted).items() if field not in _OWNED}
     owned = {field: value for field, value in metadata(current).items() if field in _OWNED}
+    result: Manifest = {**wanted, "metadata": meta}
     result = with_metadata(result, **owned, resourceVersion=resource_version_of(current))
     if result == current:
         return None
@@ -56,8 +70,8 @@ def status_updated(current: Manifest, wanted: Manifest, *, version: int) -> Mani
     return None if result == current else with_metadata(result, resourceVersion=str(version))
 
 
-def deleted(current: Manifest, *, version: int) -> Manifest:
-    """The last state as told to watchers: it carries the version of the deletion."""
+def with_version(current: Manifest, *, version: int) -> Manifest:
+    """The object as it is after change `version`; a last state carries the version of the deletion."""
     return with_metadata(current, resourceVersion=str(version))
 
 

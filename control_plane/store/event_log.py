@@ -81,6 +81,10 @@ class EventCursor(EventStream):
         self._changed = asyncio.Event()
         self._closed = False
 
+    @property
+    def position(self) -> int:
+        return self._version
+
     def wake(self) -> None:
         """There is something new, or the end."""
         self._changed.set()

@@ -23,14 +23,17 @@ from control_plane.resources.manifest import (
 from control_plane.resources.timestamp import rfc3339
 from control_plane.store import bookkeeping
 from control_plane.store.api import (
+    Deletion,
     EventType,
     Listing,
+    NamespaceTerminating,
     ObjectExists,
     ObjectNotFound,
     Store,
     StoreEvent,
 )
 from control_plane.store.database import Database, DatabaseError
+from control_plane.store.deletion import AS_IT_SAYS, DeletionRequest, is_deleting, is_free, marked
 from control_plane.store.event_log import RETAINED_EVENTS, EventCursor, EventLog
 from control_plane.store.writer import Transaction, Writer
 
@@ -105,8 +108,8 @@ class SqliteStore(Store):
         uid = str(uuid.uuid4())
 
         def operation(transaction: Transaction) -> Manifest:
-            if key.namespace and transaction.database.get(_namespace_key(key.namespace)) is None:
-                raise ObjectNotFound(_namespace_key(key.namespace))
+            if key.namespace and is_deleting(_existing(transaction.database, _namespace_key(key.namespace))):
+                raise NamespaceTerminating(key)
             if transaction.database.get(key) is not None:
                 raise ObjectExists(key)
             version = transaction.next_version
@@ -122,6 +125,9 @@ class SqliteStore(Store):
     async def update_status(self, manifest: Manifest) -> Manifest:
         return await self._change(manifest, bookkeeping.status_updated)
 
+    async def replace(self, manifest: Manifest) -> Manifest:
+        return await self._change(manifest, bookkeeping.replaced)
+
     async def _change(self, wanted: Manifest, change: _Change) -> Manifest:
         key = key_of(wanted)
         uid, expected = uid_of(wanted), resource_version_of(wanted)
@@ -133,23 +139,26 @@ class SqliteStore(Store):
             stored = change(current, wanted, version=version)
             if stored is None:
                 return current
+            if _may_go(transaction.database, key, stored):
+                return _remove(transaction, key, stored)
             transaction.record(StoreEvent(EventType.MODIFIED, key, stored, version, current))
             return stored
 
         return await self._writer.run(operation)
 
     async def delete(
-        self, kind: str, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
-    ) -> Manifest:
+        self, kind: str, namespace: str, name: str, request: DeletionRequest = AS_IT_SAYS
+    ) -> Deletion:
         key = ObjectKey(kind, namespace, name)
 
-        def operation(transaction: Transaction) -> Manifest:
+        def operation(transaction: Transaction) -> Deletion:
             current = _existing(transaction.database, key)
-            bookkeeping.check_preconditions(current, uid=uid, resource_version=resource_version)
-            contents = transaction.database.keys_in(name) if kind == NAMESPACE_KIND else []
-            for inner in contents:
-                _record_deletion(transaction, inner, _existing(transaction.database, inner))
-            return _record_deletion(transaction, key, current)
+            bookkeeping.check_preconditions(
+                current, uid=request.uid, resource_version=request.resource_version
+            )
+            if kind == NAMESPACE_KIND:
+                return _delete_namespace(transaction, name, request, self._now())
+            return _delete(transaction, key, request, self._now())
 
         return await self._writer.run(operation)
 
@@ -195,8 +204,44 @@ def _existing(database: Database, key: ObjectKey) -> Manifest:
     return current
 
 
-def _record_deletion(transaction: Transaction, key: ObjectKey, current: Manifest) -> Manifest:
+def _delete(transaction: Transaction, key: ObjectKey, request: DeletionRequest, now: float) -> Deletion:
+    """Remove the object, or mark it as long as something holds it."""
+    current = _existing(transaction.database, key)
+    wanted = marked(current, request, now=now)
+    if _may_go(transaction.database, key, wanted):
+        # As in Kubernetes the last state of what went at once does not say that it was being deleted.
+        graceful = key.kind == "Pod" or is_deleting(current)
+        return Deletion(_remove(transaction, key, wanted if graceful else current), is_gone=True)
+    if wanted is current:
+        return Deletion(current, is_gone=False)
+    stored = bookkeeping.with_version(wanted, version=transaction.next_version)
+    transaction.record(StoreEvent(EventType.MODIFIED, key, stored, transaction.next_version, current))
+    return Deletion(stored, is_gone=False)
+
+
+def _delete_namespace(transaction: Transaction, name: str, request: DeletionRequest, now: float) -> Deletion:
+    """Ask for the deletion of everything in it, then of itself."""
+    key = _namespace_key(name)
+    for inner in transaction.database.keys_in(name):
+        _delete(transaction, inner, AS_IT_SAYS, now)
+    return _delete(transaction, key, request, now)
+
+
+def _may_go(database: Database, key: ObjectKey, manifest: Manifest) -> bool:
+    """Nothing holds the object: no finalizer, no grace period, and in a Namespace no content."""
+    is_empty = key.kind != NAMESPACE_KIND or not database.keys_in(key.name)
+    return is_free(manifest) and is_empty
+
+
+def _remove(transaction: Transaction, key: ObjectKey, last: Manifest) -> Manifest:
+    """Record the deletion, and that of its Namespace when that was waiting for it."""
+    previous = _existing(transaction.database, key)
     version = transaction.next_version
-    last = bookkeeping.deleted(current, version=version)
-    transaction.record(StoreEvent(EventType.DELETED, key, last, version, current))
-    return last
+    stored = bookkeeping.with_version(last, version=version)
+    transaction.record(StoreEvent(EventType.DELETED, key, stored, version, previous))
+    if key.namespace:
+        above = _namespace_key(key.namespace)
+        namespace = transaction.database.get(above)
+        if namespace is not None and _may_go(transaction.database, above, namespace):
+            _remove(transaction, above, namespace)
+    return stored

@@ -11,6 +11,7 @@ from control_plane.resources.manifest import (
     key_of,
     metadata,
     name_of,
+    resource_version_of,
     section,
     uid_of,
     with_metadata,
@@ -18,7 +19,7 @@ from control_plane.resources.manifest import (
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.pod import Pod
 from lab.controller import Controller, ObjectCache
-from lab.zone import NODE_NAME
+from lab.lab_file import DEFAULT_NODE, plan_of_zones
 from tests.unit.lab.builders import deployment_manifest, pod_manifest
 
 SERVICE: Manifest = {
@@ -67,6 +68,15 @@ class MemoryApi:
         self.writes["status"] += 1
         return self.put({**self.objects[key_of(manifest)], "status": manifest["status"]})
 
+    async def get(self, kind: str, name: str, namespace: str) -> Manifest:
+        return self.objects[ObjectKey(kind, namespace, name)]
+
+    async def bind(self, name: str, namespace: str, node: str, *, uid: str, resource_version: str) -> None:
+        self.writes["bind"] += 1
+        pod = self.objects[ObjectKey("Pod", namespace, name)]
+        assert (uid_of(pod), resource_version_of(pod)) == (uid, resource_version)
+        self.put({**pod, "spec": {**section(pod, "spec"), "nodeName": node}})
+
     async def delete(self, kind: str, name: str, namespace: str = "") -> None:
         self.writes["delete"] += 1
         gone = self.objects.pop(ObjectKey(kind, namespace, name), None)
@@ -89,7 +99,7 @@ class World:
 
     def __init__(self, *applied: Manifest, zones: str = "") -> None:
         self.api = MemoryApi()
-        self.controller = Controller(cast("ApiClient", self.api), random.Random(1), zones)
+        self.controller = Controller(cast("ApiClient", self.api), random.Random(1), plan_of_zones(zones).nodes)
         for manifest in applied:
             self.api.put(manifest, "ADDED")
 
@@ -115,7 +125,7 @@ class World:
 async def test_a_deployment_becomes_pods_with_a_node_and_nothing_is_written_twice() -> None:
     world = World(namespace(), deployment_manifest(2))
     assert await world.settle()
-    assert [pod.spec.node_name for pod in world.pods()] == [NODE_NAME] * 2
+    assert [pod.spec.node_name for pod in world.pods()] == [DEFAULT_NODE] * 2
     assert world.api.writes["create"] == 3  # two Pods and the ServiceAccount they name
     before = world.api.writes.copy()
     await world.settle()
@@ -135,7 +145,7 @@ async def test_a_pod_of_an_injected_namespace_gets_its_sidecar_before_its_node()
     await world.settle()
     [pod] = world.pods()
     assert [container.name for container in pod.spec.init_containers] == ["meshproxy-init", "meshproxy"]
-    assert pod.spec.node_name == NODE_NAME
+    assert pod.spec.node_name == DEFAULT_NODE
 
 
 async def test_a_pod_without_its_namespace_waits() -> None:
@@ -150,7 +160,7 @@ async def test_a_pod_that_cannot_be_injected_says_why_and_holds_up_nobody() -> N
     assert await world.settle()
     refused, admitted = world.pods()
     assert "1337" in refused.status.conditions[0].message
-    assert (refused.spec.node_name, admitted.spec.node_name) == ("", NODE_NAME)
+    assert (refused.spec.node_name, admitted.spec.node_name) == ("", DEFAULT_NODE)
     assert world.api.writes["status"] == 1
 
 
@@ -206,7 +216,7 @@ async def test_an_object_that_is_refused_holds_up_nobody_and_the_round_is_repeat
     world = World(namespace(), pod_manifest("one", serviceAccountName="bad"), pod_manifest("two"))
     world.api.refused.add("bad")
     assert not await world.settle()
-    assert [pod.spec.node_name for pod in world.pods()] == [NODE_NAME] * 2
+    assert [pod.spec.node_name for pod in world.pods()] == [DEFAULT_NODE] * 2
     world.api.refused.clear()
     assert await world.settle()
 

@@ -5,7 +5,13 @@ import pytest
 from control_plane.apiserver.failure import Failure, failure_of, success
 from control_plane.resources.invalid import Cause, InvalidResource
 from control_plane.resources.manifest import ObjectKey
-from control_plane.store.api import HistoryGone, ObjectExists, ObjectNotFound, VersionConflict
+from control_plane.store.api import (
+    HistoryGone,
+    NamespaceTerminating,
+    ObjectExists,
+    ObjectNotFound,
+    VersionConflict,
+)
 
 POD = ObjectKey("Pod", "shop", "a")
 ROUTE = ObjectKey("HTTPRoute", "shop", "a")
@@ -17,7 +23,8 @@ ROUTE = ObjectKey("HTTPRoute", "shop", "a")
         (ObjectNotFound(POD), 404, "NotFound", 'pods "a" not found'),
         (ObjectNotFound(ROUTE), 404, "NotFound", 'httproutes.gateway.networking.k8s.io "a" not found'),
         (ObjectExists(POD), 409, "AlreadyExists", 'pods "a" already exists'),
-        (VersionConflict(POD, "changed"), 409, "Conflict", "changed; read the latest version"),
+        (VersionConflict(POD, "changed"), 409, "Conflict", 'cannot be fulfilled on pods "a": changed'),
+        (NamespaceTerminating(POD), 403, "Forbidden", 'pods "a" is forbidden: unable to create new content'),
         (HistoryGone(3, 9), 410, "Expired", "resource version 3 is too old"),
         (RecursionError(), 400, "BadRequest", "nested too deeply"),
         (InvalidResource("Pod", "a", [Cause("spec", "bad")]), 422, "Invalid", "spec: bad"),

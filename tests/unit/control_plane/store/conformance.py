@@ -17,12 +17,14 @@ from control_plane.store.api import (
     EventStream,
     EventType,
     HistoryGone,
+    NamespaceTerminating,
     ObjectExists,
     ObjectNotFound,
     Store,
     StoreEvent,
     VersionConflict,
 )
+from control_plane.store.deletion import DeletionRequest
 
 
 def namespace(name: str) -> Manifest:
@@ -44,6 +46,12 @@ def pod(name: str, image: str = "app:1", phase: str = "") -> Manifest:
         "spec": {"containers": [{"name": "app", "image": image}]},
     }
     return {**manifest, "status": {"phase": phase}} if phase else manifest
+
+
+def on_node(name: str) -> Manifest:
+    """A Pod that may have processes."""
+    manifest = pod(name)
+    return {**manifest, "spec": {"nodeName": "node", "terminationGracePeriodSeconds": 9}}
 
 
 async def take(events: EventStream, count: int) -> list[StoreEvent]:
@@ -158,7 +166,7 @@ class StoreConformance:
         first = await shop.create(config_map("a"))
         await shop.delete("ConfigMap", "shop", "a")
         await shop.create(config_map("a"))
-        with pytest.raises(VersionConflict, match="made anew"):
+        with pytest.raises(VersionConflict, match="UID in precondition"):
             await shop.update(with_metadata(config_map("a", "2"), uid=uid_of(first)))
 
     async def test_update_and_delete_of_nothing_are_not_found(self, shop: Store) -> None:
@@ -170,17 +178,17 @@ class StoreConformance:
     async def test_delete_returns_the_last_state_at_its_own_version(self, shop: Store) -> None:
         created = await shop.create(config_map("a"))
         last = await shop.delete("ConfigMap", "shop", "a")
-        assert last == with_metadata(created, resourceVersion="3")
+        assert last == (with_metadata(created, resourceVersion="3"), True)
         assert (await shop.list("ConfigMap")).items == []
 
     async def test_delete_checks_its_preconditions(self, shop: Store) -> None:
         created = await shop.create(config_map("a"))
         with pytest.raises(VersionConflict):
-            await shop.delete("ConfigMap", "shop", "a", uid="other")
+            await shop.delete("ConfigMap", "shop", "a", DeletionRequest(uid="other"))
         with pytest.raises(VersionConflict):
-            await shop.delete("ConfigMap", "shop", "a", resource_version="1")
+            await shop.delete("ConfigMap", "shop", "a", DeletionRequest(resource_version="1"))
         version = resource_version_of(created)
-        await shop.delete("ConfigMap", "shop", "a", uid=uid_of(created), resource_version=version)
+        await shop.delete("ConfigMap", "shop", "a", DeletionRequest(uid_of(created), version))
 
     async def test_deleting_a_namespace_deletes_what_is_in_it(self, shop: Store) -> None:
         await shop.create(namespace("bank"))
@@ -194,11 +202,57 @@ class StoreConformance:
         assert {event.type for event in deleted} == {EventType.DELETED}
         assert [name_of(item) for item in (await shop.list("ConfigMap")).items] == ["kept"]
 
+    async def test_a_pod_on_a_node_stays_for_its_grace_period(self, shop: Store) -> None:
+        await shop.create(on_node("a"))
+        marked = await shop.delete("Pod", "shop", "a", DeletionRequest(grace=5))
+        assert not marked.is_gone
+        meta = metadata(marked.resource)
+        assert (meta["deletionGracePeriodSeconds"], meta["generation"]) == (5, 2)
+        assert await shop.get("Pod", "shop", "a") == marked.resource
+        assert await shop.delete("Pod", "shop", "a") == marked  # asked again, nothing changes
+        stored = await shop.update({**on_node("a"), "metadata": {"name": "a", "namespace": "shop"}})
+        assert metadata(stored)["deletionTimestamp"] == meta["deletionTimestamp"]
+        assert (await shop.delete("Pod", "shop", "a", DeletionRequest(grace=0))).is_gone
+        assert (await shop.list("Pod")).items == []
+
+    async def test_the_last_finalizer_takes_the_object_with_it(self, shop: Store) -> None:
+        held = with_metadata(config_map("a"), finalizers=["x.io/one", "x.io/two"])
+        await shop.create(held)
+        assert not (await shop.delete("ConfigMap", "shop", "a", DeletionRequest(grace=0))).is_gone
+        await shop.update(with_metadata(held, finalizers=["x.io/two"]))
+        events = shop.events(shop.resource_version)
+        last = await shop.replace(with_metadata(held, finalizers=[]))
+        (event,) = await take(events, 1)
+        assert (event.type, event.resource) == (EventType.DELETED, last)
+        assert (await shop.list("ConfigMap")).items == []
+
+    async def test_what_goes_in_the_foreground_waits_for_the_garbage_collector(self, shop: Store) -> None:
+        await shop.create(config_map("a"))
+        marked = await shop.delete("ConfigMap", "shop", "a", DeletionRequest(propagation="Foreground"))
+        assert metadata(marked.resource)["finalizers"] == ["foregroundDeletion"]
+        assert (await shop.update(with_metadata(config_map("a"), finalizers=[])))["kind"] == "ConfigMap"
+        assert (await shop.list("ConfigMap")).items == []
+
+    async def test_a_namespace_goes_with_the_last_object_in_it(self, shop: Store) -> None:
+        await shop.create(config_map("a"))
+        await shop.create(on_node("b"))
+        terminating = await shop.delete("Namespace", "", "shop")
+        assert (terminating.is_gone, terminating.resource["status"]) == (False, {"phase": "Terminating"})
+        assert (await shop.list("ConfigMap")).items == []
+        with pytest.raises(NamespaceTerminating, match="being deleted"):
+            await shop.create(config_map("late"))
+        events = shop.events(shop.resource_version)
+        assert (await shop.delete("Pod", "shop", "b", DeletionRequest(grace=0))).is_gone
+        gone = await take(events, 2)
+        assert [str(event.key) for event in gone] == ["Pod shop/b", "Namespace shop"]
+        assert {event.type for event in gone} == {EventType.DELETED}
+        await shop.create(namespace("shop"))
+
     async def test_events_tell_every_change_in_order(self, shop: Store) -> None:
         events = shop.events(1)
         created = await shop.create(config_map("a"))
         updated = await shop.update(config_map("a", "2"))
-        deleted = await shop.delete("ConfigMap", "shop", "a")
+        deleted, _ = await shop.delete("ConfigMap", "shop", "a")
         seen = await take(events, 3)
         assert [event.type for event in seen] == [EventType.ADDED, EventType.MODIFIED, EventType.DELETED]
         assert [event.resource for event in seen] == [created, updated, deleted]

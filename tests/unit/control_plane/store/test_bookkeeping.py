@@ -4,7 +4,13 @@ import pytest
 
 from control_plane.resources.manifest import Manifest, metadata
 from control_plane.store.api import VersionConflict
-from control_plane.store.bookkeeping import check_preconditions, created, deleted, status_updated, updated
+from control_plane.store.bookkeeping import (
+    check_preconditions,
+    created,
+    status_updated,
+    updated,
+    with_version,
+)
 
 CURRENT = created(
     {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"x": 1}}, uid="u", timestamp="t", version=5
@@ -48,14 +54,14 @@ def test_status_is_kept_by_one_and_replaced_by_the_other() -> None:
     assert "status" not in emptied
 
 
-def test_deleted_carries_its_own_version() -> None:
-    assert metadata(deleted(CURRENT, version=9))["resourceVersion"] == "9"
+def test_a_change_carries_its_own_version() -> None:
+    assert metadata(with_version(CURRENT, version=9))["resourceVersion"] == "9"
 
 
 def test_preconditions() -> None:
     check_preconditions(CURRENT, uid="", resource_version="")
     check_preconditions(CURRENT, uid="u", resource_version="5")
-    with pytest.raises(VersionConflict, match="its uid is u, not v"):
+    with pytest.raises(VersionConflict, match="UID in precondition: v, UID in object meta: u"):
         check_preconditions(CURRENT, uid="v", resource_version="")
     with pytest.raises(VersionConflict, match="resourceVersion is 5, not 4"):
         check_preconditions(CURRENT, uid="u", resource_version="4")
