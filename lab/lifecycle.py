@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 
 from lab.destruction import destroy_lab
+from lab.lab_file import LabPlan
 from lab.netns import NetworkError
 from lab.paths import LABS, LabPaths
+from lab.plan_file import write_plan
 from lab.process import ProcessId, end, running_with
 from lab.sandbox import SOURCE_ROOT, runtime_samples, unreadable_by_others
 from lab.state import LabOptions, LabState, read_state
@@ -22,7 +24,7 @@ _TOOLS = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
 }
-MODULES = ("lab.supervisor", "lab.kubelet", "lab.controller", "control_plane")
+MODULES = ("lab.supervisor", "lab.kubelet", "lab.controller", "lab.controllers", "injector", "control_plane")
 _NET_ADMIN, _SYS_ADMIN = 1 << 12, 1 << 21
 _STOP_GRACE = 30.0
 """Seconds the supervisor may take to end its processes in order."""
@@ -62,10 +64,10 @@ def supervisor_of(paths: LabPaths) -> ProcessId | None:
     return found if found is not None and found.is_alive() else None
 
 
-def start(paths: LabPaths, options: LabOptions) -> "subprocess.Popen[bytes]":
+def start(paths: LabPaths, options: LabOptions, plan: LabPlan | None = None) -> "subprocess.Popen[bytes]":
     """Start the daemon in a session of its own; remains of a lab that was killed are removed first.
 
-    Raises LabError when a lab of this name runs.
+    Without a plan the lab is one node. Raises LabError when a lab of this name runs.
     """
     check_host()
     if supervisor_of(paths) is not None:
@@ -73,12 +75,14 @@ def start(paths: LabPaths, options: LabOptions) -> "subprocess.Popen[bytes]":
     stop(paths)
     paths.logs.mkdir(parents=True)
     paths.root.chmod(0o700)
+    write_plan(paths, plan or LabPlan())
     command = [
         *(sys.executable, "-m", "lab.supervisor", "--root", str(paths.root)),
         *("--mtls-mode", options.mtls_mode),
         *("--outbound-traffic-policy", options.outbound_traffic_policy),
         *("--leaf-ttl", str(options.leaf_ttl)),
-        *("--zones", options.zones),
+        *("--kubeconfig", options.kubeconfig),
+        *(() if options.with_controllers else ("--without-controllers",)),
     ]
     with open(paths.process_log("supervisor"), "ab") as log:
         return subprocess.Popen(

@@ -44,6 +44,11 @@ class LabPaths:
         return self.root / "pods"
 
     @property
+    def plan(self) -> Path:
+        """Which nodes there are and how they are joined: a lab file, as JSON."""
+        return self.root / "lab.json"
+
+    @property
     def state(self) -> Path:
         """Written by the supervisor: its processes and options."""
         return self.root / "state.json"

@@ -16,8 +16,10 @@ class LabOptions:
     outbound_traffic_policy: str = "ALLOW_ANY"
     leaf_ttl: int = 86400
     """Seconds a workload's certificate is valid."""
-    zones: str = ""
-    """As `lab.zone.nodes_of` takes them."""
+    kubeconfig: str = ""
+    """Of an API server that is not the lab's own; empty: the lab runs its own control plane."""
+    with_controllers: bool = True
+    """False: somebody else keeps Deployments, binds Pods and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class LabState:
     is_ready: bool = False
     """The control plane answers and the lab's own objects are registered."""
     processes: dict[str, ProcessId] = field(default_factory=dict)
-    """By name: supervisor, control-plane, kubelet, controller."""
+    """By name: supervisor, control-plane, controller, and kubelet, or `kubelet-<node>` where there are
+    several nodes."""
 
 
 def write_state(path: Path, state: LabState) -> None:

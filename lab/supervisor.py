@@ -1,8 +1,12 @@
 """The lab's daemon: makes the network, starts the other processes and starts them again when they die.
 
-`python -m lab.supervisor --root /run/meshproxy/<lab>`. The control plane runs in a namespace of its own, at
-10.244.0.2, with one exception: its REST socket is opened here, on the host's loopback, and handed over; it
-stays open between restarts, so that the URL stays. All processes die with the supervisor.
+`python -m lab.supervisor --root /run/meshproxy/<lab>`; which nodes there are, stands in the lab's plan. The
+control plane runs in a namespace of its own, at 10.244.0.2 on the first node, with one exception: its REST
+socket is opened here, on the host's loopback, and handed over; it stays open between restarts, so that the
+URL stays. All processes die with the supervisor.
+
+With `--kubeconfig` there is no control plane of ours: nodes and controllers work for the API server the file
+names. Nothing is written there but what kubelets and controllers write.
 """
 
 import argparse
@@ -13,7 +17,6 @@ import logging
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -22,21 +25,20 @@ from typing import Any
 import httpx
 
 from control_plane.client import ApiClient, ApiError
-from control_plane.kubeconfig import KubeconfigError
-from control_plane.resources.manifest import Manifest
-from lab.addressing import DNS_ADDRESS
+from control_plane.kubeconfig import KubeconfigError, read_kubeconfig
 from lab.container import ContainerLog, RestartBackoff
+from lab.fabric import join_nodes
 from lab.network import Node
 from lab.paths import LabPaths
+from lab.plan_file import read_plan
 from lab.process import ProcessId
+from lab.process_plan import CONTROL_PLANE, KUBELET, agent_commands, control_plane_command
 from lab.sandbox import SOURCE_ROOT
 from lab.state import LabOptions, LabState, write_state
+from lab.system_object import system_objects
 
 _log = logging.getLogger(__name__)
 
-SYSTEM_NAMESPACE = "meshproxy-system"
-CONTROL_PLANE = "control-plane"
-CONTROL_PLANE_PORTS = {"signing": 15011, "xds": 15012, "http-metrics": 15014}
 _STOP_GRACE = 10.0
 """Seconds a process may take to end after SIGTERM."""
 _POLL = 0.05
@@ -45,54 +47,17 @@ _LOG_CHECK_PERIOD = 30.0
 _PACKAGES = ("meshproxy", "control_plane", "certs")
 
 
-def control_plane_command(paths: LabPaths, network: Path, rest_fd: int, options: LabOptions) -> list[str]:
-    """How the control plane is started, in its own network namespace."""
-    return [
-        *("nsenter", f"--net={network}", "--"),
-        *_python("control_plane"),
-        *("--data-dir", str(paths.control_plane)),
-        *("--rest-fd", str(rest_fd)),
-        *("--mtls-mode", options.mtls_mode),
-        *("--outbound-traffic-policy", options.outbound_traffic_policy),
-        *("--leaf-ttl", str(options.leaf_ttl)),
-    ]
+class _Hosted:
+    """What a control plane of the lab's own needs: its place on a node, and the socket of its REST API."""
 
+    def __init__(self, node: Node) -> None:
+        self.network = node.add_pod(CONTROL_PLANE, node.control_plane_address)
+        self.rest = socket.create_server(("127.0.0.1", 0), backlog=128)
 
-def _python(module: str) -> list[str]:
-    return ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-m", module]
-
-
-def system_objects(control_plane_address: str) -> list[Manifest]:
-    """The lab's own objects: the Services of the control plane and of DNS, and where the former is."""
-    ports = [{"name": name, "port": port, "protocol": "TCP"} for name, port in CONTROL_PLANE_PORTS.items()]
-    dns = [{"name": name, "port": 53, "protocol": protocol} for name, protocol in _DNS_PORTS.items()]
-    control_plane: Manifest = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": CONTROL_PLANE,
-            "namespace": SYSTEM_NAMESPACE,
-            "labels": {"kubernetes.io/service-name": CONTROL_PLANE},
-        },
-        "addressType": "IPv4",
-        "ports": ports,
-        "endpoints": [
-            {"addresses": [control_plane_address], "conditions": {"ready": True, "serving": True}},
-        ],
-    }
-    return [
-        _service(CONTROL_PLANE, SYSTEM_NAMESPACE, {"ports": ports}),
-        _service("kube-dns", "kube-system", {"ports": dns, "clusterIP": str(DNS_ADDRESS)}),
-        control_plane,
-    ]
-
-
-_DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
-
-
-def _service(name: str, namespace: str, spec: Manifest) -> Manifest:
-    metadata: Manifest = {"name": name, "namespace": namespace}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    @property
+    def url(self) -> str:
+        host, port = self.rest.getsockname()
+        return f"https://{host}:{port}"
 
 
 class Supervisor:
@@ -101,9 +66,10 @@ class Supervisor:
     def __init__(self, paths: LabPaths, options: LabOptions) -> None:
         self._paths = paths
         self._options = options
-        self._node = Node(paths.root)
-        self._control_plane = self._node.add_pod(CONTROL_PLANE, self._node.control_plane_address)
-        self._rest = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._plan = read_plan(paths)
+        first, *_ = [Node(paths.root, self._plan, node.name) for node in self._plan.nodes]
+        join_nodes(paths.root, self._plan)
+        self._hosted = None if options.kubeconfig else _Hosted(first)
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._processes: dict[str, ProcessId] = {}
         self._is_ready = False
@@ -124,23 +90,28 @@ class Supervisor:
             await self._stop()
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
-        return [
-            self._keep(CONTROL_PLANE, self._control_plane_command, before=self._forget_ports),
-            self._register_then_start(),
-            self._bound_logs(),
-        ]
+        work = [self._start_agents(), self._bound_logs()]
+        if self._hosted is not None:
+            command = functools.partial(self._control_plane_command, self._hosted)
+            work.append(self._keep(CONTROL_PLANE, command, self._hosted.rest.fileno(), self._forget_ports))
+        return work
 
-    def _control_plane_command(self) -> list[str]:
-        namespace = self._control_plane.namespace
-        return control_plane_command(self._paths, namespace, self._rest.fileno(), self._options)
+    def _control_plane_command(self, hosted: _Hosted) -> list[str]:
+        return control_plane_command(
+            self._paths, hosted.network.namespace, hosted.rest.fileno(), self._options
+        )
 
     def _forget_ports(self) -> None:
         (self._paths.control_plane / "ports.json").unlink(missing_ok=True)
 
     async def _keep(
-        self, name: str, command: Callable[[], list[str]], before: Callable[[], None] | None = None
+        self,
+        name: str,
+        command: Callable[[], list[str]],
+        descriptor: int | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
-        """Run a process for ever, with backoff between its lives."""
+        """Run a process for ever, with backoff between its lives; it inherits `descriptor`."""
         backoff = RestartBackoff()
         while True:
             if before is not None:
@@ -152,7 +123,7 @@ class Supervisor:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[self._rest.fileno()] if name == CONTROL_PLANE else [],
+                    pass_fds=[] if descriptor is None else [descriptor],
                     cwd=SOURCE_ROOT,
                     start_new_session=True,
                 )
@@ -163,32 +134,51 @@ class Supervisor:
             _log.warning("%s ended with %s, next start in %g s", name, status, delay)
             await asyncio.sleep(delay)
 
-    async def _register_then_start(self) -> None:
-        """The node's agents need the API and the lab's own objects."""
-        await self._register()
+    async def _start_agents(self) -> None:
+        """The nodes' agents need the API and the lab's own objects."""
+        if self._hosted is None:
+            await self._reach()
+        else:
+            await self._register(str(self._hosted.network.address))
         self._is_ready = True
         self._note(None, None)
-        root = ["--root", str(self._paths.root)]
         async with asyncio.TaskGroup() as group:
-            for name, more in {"kubelet": [], "controller": ["--zones", self._options.zones]}.items():
-                command = [*_python(f"lab.{name}"), *root, *more]
+            for name, command in self._agents().items():
                 group.create_task(self._keep(name, functools.partial(list, command)))
 
-    async def _register(self) -> None:
+    def _agents(self) -> dict[str, list[str]]:
+        return agent_commands(self._paths, self._plan, self._options)
+
+    async def _register(self, control_plane_address: str) -> None:
         kubeconfig = self._paths.control_plane / "kubeconfig"
         while not (self._paths.control_plane / "ports.json").exists():  # noqa: ASYNC110 — another process's file
             await asyncio.sleep(_POLL)
-        self._paths.kubeconfig.unlink(missing_ok=True)
-        self._paths.kubeconfig.symlink_to(kubeconfig)
+        self._link_kubeconfig(kubeconfig)
         while True:
             try:
                 async with ApiClient.from_kubeconfig(kubeconfig) as client:
-                    for entry in system_objects(str(self._control_plane.address)):
+                    for entry in system_objects(control_plane_address):
                         await client.apply(entry)
                 return
             except (ApiError, KubeconfigError, httpx.TransportError) as error:
                 _log.warning("the lab's own objects were not registered: %s", error)
                 await asyncio.sleep(_POLL * 10)
+
+    async def _reach(self) -> None:
+        """Until an API server that is not ours lets us see its nodes."""
+        self._link_kubeconfig(Path(self._options.kubeconfig))
+        while True:
+            try:
+                async with ApiClient.from_kubeconfig(self._paths.kubeconfig) as client:
+                    await client.list("Node")
+                return
+            except (ApiError, KubeconfigError, httpx.TransportError) as error:
+                _log.warning("%s: the API server does not serve us: %s", self._options.kubeconfig, error)
+                await asyncio.sleep(_POLL * 10)
+
+    def _link_kubeconfig(self, target: Path) -> None:
+        self._paths.kubeconfig.unlink(missing_ok=True)
+        self._paths.kubeconfig.symlink_to(target)
 
     async def _bound_logs(self) -> None:
         while True:
@@ -203,22 +193,26 @@ class Supervisor:
                 self._processes[name] = ProcessId.of(pid or _own_pid())
             except ProcessLookupError:
                 self._processes.pop(name, None)  # ended already
-        host, port = self._rest.getsockname()
-        url = f"https://{host}:{port}"
+        url = self._hosted.url if self._hosted else read_kubeconfig(Path(self._options.kubeconfig)).server
         write_state(self._paths.state, LabState(self._options, url, self._is_ready, dict(self._processes)))
 
     async def _stop(self) -> None:
-        """The kubelet first: its pods end before what they talk to."""
-        for name in ("kubelet", "controller", CONTROL_PLANE):
-            child = self._children.get(name)
-            if child is None or child.returncode is not None:
-                continue
-            child.terminate()
-            try:
-                await asyncio.wait_for(child.wait(), _STOP_GRACE)
-            except TimeoutError:
-                child.kill()
-                await child.wait()
+        """Kubelets first: their pods end before what they talk to."""
+        kubelets = [name for name in self._children if name.startswith(KUBELET)]
+        others = [name for name in self._children if name not in (*kubelets, CONTROL_PLANE)]
+        for names in (kubelets, others, [CONTROL_PLANE]):
+            ending = [self._end(self._children[name]) for name in names if name in self._children]
+            await asyncio.gather(*ending)
+
+    async def _end(self, child: asyncio.subprocess.Process) -> None:
+        if child.returncode is not None:
+            return
+        child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), _STOP_GRACE)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
 
 
 def _own_pid() -> int:
@@ -245,12 +239,19 @@ def main() -> None:
     parser.add_argument("--mtls-mode", default="STRICT")
     parser.add_argument("--outbound-traffic-policy", default="ALLOW_ANY")
     parser.add_argument("--leaf-ttl", type=int, default=86400, help="seconds")
-    parser.add_argument("--zones", default="")
+    parser.add_argument("--kubeconfig", default="", help="of an API server that is not ours")
+    parser.add_argument("--without-controllers", action="store_true", help="somebody else runs them")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     _compile_packages()
-    options = LabOptions(given.mtls_mode, given.outbound_traffic_policy, given.leaf_ttl, given.zones)
+    options = LabOptions(
+        given.mtls_mode,
+        given.outbound_traffic_policy,
+        given.leaf_ttl,
+        given.kubeconfig,
+        not given.without_controllers,
+    )
     asyncio.run(_serve(LabPaths(given.root), options))
 
 

@@ -19,13 +19,13 @@ from control_plane.resources.deployment import Deployment
 from control_plane.resources.manifest import ObjectKey, key_of
 from control_plane.resources.pod import Pod
 from lab import lifecycle
+from lab.lab_file import LabFileError, LabPlan, plan_of_zones, read_lab_file
 from lab.lifecycle import LabError
 from lab.paths import LabPaths
 from lab.pod_record import PodRecord, find_pod
 from lab.progress import Waiting, reason, waiting_for
 from lab.state import LabOptions, read_state
 from lab.topology import Declared
-from lab.zone import nodes_of
 from meshctl.manifest_files import files_option, read_manifests
 from meshctl.pod_command import command_beside
 
@@ -63,8 +63,19 @@ def lab() -> None:
 @click.option(
     "--zones",
     default="",
-    help="Zones to spread pods over: names, or region/name, separated by commas.",
+    help="A node for each zone: names, or region/name, separated by commas.",
 )
+@click.option(
+    "--topology",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Lab file: nodes, their kind, and what joins them.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="Run nodes for the API server of this file, without a control plane.",
+)
+@click.option("--without-controllers", is_flag=True, help="Somebody else keeps Deployments and binds Pods.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every pod is ready.")
 @click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait.")
 def up(
@@ -74,6 +85,9 @@ def up(
     outbound_traffic_policy: str,
     leaf_ttl: int,
     zones: str,
+    topology: Path | None,
+    kubeconfig: Path | None,
+    without_controllers: bool,
     wait: bool,
     timeout: float,
 ) -> None:
@@ -81,12 +95,11 @@ def up(
     paths = _paths(name)
     give_up_at = time.monotonic() + timeout
     declared = read_manifests(files)
+    plan = _plan(zones, topology)
+    foreign = "" if kubeconfig is None else str(kubeconfig)
+    options = LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl, foreign, not without_controllers)
     try:
-        nodes_of(zones)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--zones") from error
-    try:
-        daemon = lifecycle.start(paths, LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl, zones))
+        daemon = lifecycle.start(paths, options, plan)
     except LabError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"starting lab {name} …")
@@ -102,6 +115,15 @@ def up(
     click.echo(f"lab {name} is up")
     click.echo(f"  REST API    {state.url}")
     click.echo(f"  kubeconfig  {paths.kubeconfig}")
+
+
+def _plan(zones: str, topology: Path | None) -> LabPlan:
+    if topology is not None and zones:
+        raise click.UsageError("--zones and --topology: say one of them; a lab file gives its nodes zones")
+    try:
+        return plan_of_zones(zones) if topology is None else read_lab_file(topology.read_text(), topology)
+    except LabFileError as error:
+        raise click.BadParameter(str(error), param_hint="--zones" if zones else "--topology") from error
 
 
 def _paths(name: str) -> LabPaths:

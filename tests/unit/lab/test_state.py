@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.lab_file import LabPlan, plan_of_zones
 from lab.paths import LabPaths
+from lab.plan_file import read_plan, write_plan
 from lab.pod_record import ContainerPlace, PodRecord, find_pod, read_pod_record, write_pod_record
 from lab.process import ProcessId
 from lab.state import LabOptions, LabState, read_state, write_state
@@ -51,3 +53,10 @@ def test_a_pod_is_found_by_name_by_namespace_and_by_its_deployment(tmp_path: Pat
 
 def test_a_pod_that_has_gone_meanwhile_is_none(tmp_path: Path) -> None:
     assert read_pod_record(tmp_path / "pod.json") is None
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    paths = LabPaths(tmp_path)
+    assert read_plan(paths) == LabPlan()
+    write_plan(paths, plan_of_zones("a,eu/b"))
+    assert read_plan(paths) == plan_of_zones("a,eu/b")

@@ -1,4 +1,4 @@
-"""What the supervisor registers and how it starts the control plane."""
+"""What the supervisor registers and how it starts processes."""
 
 from pathlib import Path
 
@@ -6,9 +6,11 @@ from control_plane.options import parse_options
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.registry import parse
 from control_plane.resources.service import Service
+from lab.lab_file import LabPlan, NodePlan
 from lab.paths import LabPaths
+from lab.process_plan import agent_commands, control_plane_command
 from lab.state import LabOptions
-from lab.supervisor import control_plane_command, system_objects
+from lab.system_object import system_objects
 
 
 def test_the_labs_own_objects_are_valid_and_lead_to_the_control_plane() -> None:
@@ -29,3 +31,11 @@ def test_the_control_plane_understands_its_command_line() -> None:
     assert (options.rest_fd, options.leaf_ttl) == (7, 10.0)
     assert options.mesh.mtls_mode.value == "PERMISSIVE"
     assert options.mesh.outbound_traffic_policy.value == "REGISTRY_ONLY"
+
+
+def test_every_node_has_a_kubelet_and_the_controllers_can_be_left_out() -> None:
+    paths, two = LabPaths(Path("/lab")), LabPlan((NodePlan("a", 0), NodePlan("b", 1)))
+    commands = agent_commands(paths, two, LabOptions())
+    assert list(commands) == ["kubelet-a", "kubelet-b", "controller"]
+    assert commands["kubelet-b"][-4:] == ["--root", "/lab", "--node", "b"]
+    assert list(agent_commands(paths, LabPlan(), LabOptions(with_controllers=False))) == ["kubelet"]

@@ -30,6 +30,16 @@ def test_a_manifest_that_is_wrong_is_refused_before_the_lab_starts(tmp_path: Pat
     assert "metadata.labls: unknown field" in result.output
 
 
+def test_a_lab_file_that_is_wrong_is_refused_before_the_lab_starts(tmp_path: Path) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text("apiVersion: lab.meshproxy.io/v1alpha1\nkind: Lab\nnodes: [{name: a, kind: cloud}]\n")
+    result = run("up", "--topology", str(file))
+    assert result.exit_code == 2
+    assert "nodes[0].kind" in result.output
+    assert "say one of them" in run("up", "--topology", str(file), "--zones", "a").output
+    assert "lower-case" in run("up", "--zones", "A").output
+
+
 def test_a_directory_without_manifests_is_refused(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("")
     assert "holds no .yaml" in run("up", "-f", str(tmp_path)).output

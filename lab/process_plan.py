@@ -1,0 +1,50 @@
+"""How each process of a lab is started (pure): names and command lines.
+
+Every one of them dies with the supervisor, whatever ends that.
+"""
+
+import sys
+from pathlib import Path
+
+from lab.lab_file import LabPlan
+from lab.paths import LabPaths
+from lab.state import LabOptions
+
+CONTROL_PLANE = "control-plane"
+CONTROLLER = "controller"
+KUBELET = "kubelet"
+
+
+def control_plane_command(paths: LabPaths, network: Path, rest_fd: int, options: LabOptions) -> list[str]:
+    """The control plane, in its own network namespace."""
+    return [
+        *("nsenter", f"--net={network}", "--"),
+        *_python("control_plane"),
+        *("--data-dir", str(paths.control_plane)),
+        *("--rest-fd", str(rest_fd)),
+        *("--mtls-mode", options.mtls_mode),
+        *("--outbound-traffic-policy", options.outbound_traffic_policy),
+        *("--leaf-ttl", str(options.leaf_ttl)),
+    ]
+
+
+def agent_commands(paths: LabPaths, plan: LabPlan, options: LabOptions) -> dict[str, list[str]]:
+    """What needs the API: a kubelet for each node, and the controllers. By name, in the order in which they
+    are ended: pods before what they talk to."""
+    root = ["--root", str(paths.root)]
+    commands = {
+        kubelet_name(plan, node.name): [*_python("lab.kubelet"), *root, "--node", node.name]
+        for node in plan.nodes
+    }
+    if options.with_controllers:
+        commands[CONTROLLER] = [*_python("lab.controller"), *root]
+    return commands
+
+
+def kubelet_name(plan: LabPlan, node: str) -> str:
+    """Of the process, its log, and its entry in the state file."""
+    return KUBELET if len(plan.nodes) == 1 else f"{KUBELET}-{node}"
+
+
+def _python(module: str) -> list[str]:
+    return ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-m", module]
