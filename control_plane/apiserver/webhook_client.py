@@ -22,6 +22,8 @@ from control_plane.store.api import Store
 
 MAX_ANSWER = 3 * 1024 * 1024
 """Bytes; as much as a request of the API may have."""
+SECOND = 1.0
+"""Unit of `timeoutSeconds`; tests have shorter ones."""
 _MAX_SHOWN = 256
 _CACHED_CONTEXTS = 64
 _X509_ERRORS = {
@@ -57,7 +59,7 @@ class WebhookClient:
         query = f"?timeout={seconds}s"
         try:
             context = _tls(base64.b64decode(config.ca_bundle).decode())
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds * SECOND):
                 return await _post(target, query, context, json.dumps(review).encode())
         except TimeoutError as error:
             raise CallFailed(f'Post "{target.url}{query}": context deadline exceeded') from error

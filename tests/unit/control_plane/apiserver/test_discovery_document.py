@@ -32,11 +32,12 @@ def test_groups() -> None:
     assert isinstance(groups, list)
     names = [group["name"] for group in groups]
     assert names == [
+        "admissionregistration.k8s.io",
         "apps",
         "discovery.k8s.io",
         "gateway.networking.k8s.io",
         "meshproxy.io",
         "networking.k8s.io",
     ]
-    assert groups[0]["preferredVersion"] == {"groupVersion": "apps/v1", "version": "v1"}
+    assert groups[1]["preferredVersion"] == {"groupVersion": "apps/v1", "version": "v1"}
     assert discovery_document.core_versions()["versions"] == ["v1"]
