@@ -1,8 +1,8 @@
 """The mesh's certificate authority: a self-signed root, an intermediate under it, and what the intermediate
 signs.
 
-Leaves are X.509-SVIDs with exactly one URI SAN. Only `issue_serving`, for the control plane itself, adds DNS
-and IP names: gRPC and kubectl verify those, and no workload can obtain a certificate that carries any.
+Leaves are X.509-SVIDs with exactly one URI SAN. DNS and IP names are added for those whom gRPC, kubectl or an
+API server verify: by `issue_serving` for the control plane itself, by `sign` where the issuer granted them.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ class CertificateAuthority:
     intermediate_key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     def sign(self, request: CertificateRequest, *, now: float, ttl: float = DEFAULT_LEAF_TTL) -> Svid:
-        """An SVID for a verified request. The caller has decided that the requester may have this identity.
+        """An SVID for a verified request. The caller has decided that the requester may have this identity
+        and these DNS names.
 
         `now` is in seconds since the epoch, `ttl` in seconds. Raises CertificateError for a foreign trust
         domain, an id without a path, or a CA that would end before the leaf.
         """
         self._check_identity(request.spiffe_id)
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(request.spiffe_id))]
+        names += [x509.DNSName(name) for name in request.dns_names]
         return self._issue(request.spiffe_id, request.public_key, names, now, ttl)
 
     def issue_serving(

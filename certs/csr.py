@@ -1,12 +1,13 @@
 """Keys and certificate signing requests.
 
 The mesh uses ECDSA P-256 throughout: small, fast to sign, in every TLS library. A request names exactly one
-identity; anything else in its SAN is refused rather than ignored, so that what was asked for and what was
-signed never differ.
+identity, and perhaps DNS names beside it, which the issuer grants to few; anything else in its SAN is refused
+rather than ignored, so that what was asked for and what was signed never differ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,8 @@ class CertificateRequest:
 
     spiffe_id: SpiffeId
     public_key: ec.EllipticCurvePublicKey
+    dns_names: tuple[str, ...] = ()
+    """What clients that know no SPIFFE ids will call the requester: an API server its webhook."""
 
 
 def generate_key() -> ec.EllipticCurvePrivateKey:
@@ -42,14 +45,14 @@ def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def create_csr(key: ec.EllipticCurvePrivateKey, spiffe_id: SpiffeId) -> bytes:
+def create_csr(key: ec.EllipticCurvePrivateKey, spiffe_id: SpiffeId, dns_names: Sequence[str] = ()) -> bytes:
     """A PEM request for `spiffe_id`, signed by `key`. The subject stays empty: the SAN is the identity."""
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(spiffe_id))]
+    names += [x509.DNSName(name) for name in dns_names]
     return (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(str(spiffe_id))]), critical=True
-        )
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
@@ -78,17 +81,22 @@ def parse_csr(pem: bytes) -> CertificateRequest:
         raise CertificateError("CSR key must be ECDSA P-256")
     if not signed:
         raise CertificateError("CSR signature does not match its key")
-    return CertificateRequest(_requested_id(extensions), public_key)
+    spiffe_id, dns_names = _requested_names(extensions)
+    return CertificateRequest(spiffe_id, public_key, dns_names)
 
 
-def _requested_id(extensions: x509.Extensions) -> SpiffeId:
+def _requested_names(extensions: x509.Extensions) -> tuple[SpiffeId, tuple[str, ...]]:
     try:
         names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound as exc:
         raise CertificateError("CSR has no subject alternative name; it must have one URI") from exc
-    if len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier):
-        raise CertificateError(f"CSR must have exactly one SAN, a URI; it has {len(names)} SAN(s)")
+    uris = [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
+    dns_names = tuple(name.value for name in names if isinstance(name, x509.DNSName))
+    if len(uris) != 1 or len(uris) + len(dns_names) != len(names):
+        raise CertificateError(
+            f"CSR must have exactly one URI SAN, and none but DNS names beside it; it has {len(names)} SAN(s)"
+        )
     try:
-        return SpiffeId.parse(names[0].value)
+        return SpiffeId.parse(uris[0]), dns_names
     except SpiffeIdError as exc:
         raise CertificateError(f"CSR: {exc}") from exc

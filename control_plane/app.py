@@ -42,6 +42,7 @@ from control_plane.snapshot import SECRET_TYPE
 from control_plane.status import StatusWriter
 from control_plane.store.sqlite import SqliteStore
 from control_plane.tokens import TokenAuthority
+from control_plane.webhook_name import webhook_names
 from control_plane.workload_check import AccountCheck, WorkloadCheck
 
 GRACE_SECONDS: Final = 0.5
@@ -189,13 +190,18 @@ class _Assembly:
 
     async def _start_grpc(self) -> dict[str, int]:
         options = self._options
+        granted = webhook_names(options.mesh.trust_domain)
         by_token = CertificateService(
             self._authority,
             TokenAuthenticator(self._tokens, options.mesh.trust_domain, WorkloadCheck(self._store)),
             leaf_ttl=options.leaf_ttl,
+            dns_names=granted,
         )
         by_certificate = CertificateService(
-            self._authority, PeerAuthenticator(AccountCheck(self._store)), leaf_ttl=options.leaf_ttl
+            self._authority,
+            PeerAuthenticator(AccountCheck(self._store)),
+            leaf_ttl=options.leaf_ttl,
+            dns_names=granted,
         )
         self._metrics.issued = lambda: by_token.issued + by_certificate.issued
         self._metrics.refused = lambda: Counter(by_token.refused) + Counter(by_certificate.refused)

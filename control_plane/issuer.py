@@ -2,7 +2,8 @@
 
 Two ways to say who asks, one per port, because gRPC cannot make a client certificate optional: a workload
 token (15011, the first certificate) or the current SVID (15012, renewal). The CSR must ask for exactly the
-identity of the caller. Every refusal has a status, a stable reason, a line in the log and a counter. An
+identity of the caller; DNS names are granted only to those whom an API server must know by one, such as the
+injector. Every refusal has a status, a stable reason, a line in the log and a counter. An
 attempt that is refused for another reason does not use up its token.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -155,8 +156,11 @@ class CertificateService(IstioCertificateServiceServicer):
         authenticator: Authenticator,
         *,
         leaf_ttl: float = DEFAULT_LEAF_TTL,
+        dns_names: Mapping[SpiffeId, Collection[str]] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """`dns_names`: what each identity may be called beside its own name; nobody else gets any."""
+        self._dns_names = dns_names or {}
         self._authority = authority
         self._authenticator = authenticator
         self._leaf_ttl = leaf_ttl
@@ -188,6 +192,7 @@ class CertificateService(IstioCertificateServiceServicer):
                 "identity_mismatch",
                 f"{caller.description} is {caller.spiffe_id} and may not become {wanted.spiffe_id}",
             )
+        self._check_names(caller, wanted)
         await caller.admit()
         try:
             svid = self._authority.sign(wanted, now=now, ttl=self._granted_ttl(request.validity_duration))
@@ -195,6 +200,16 @@ class CertificateService(IstioCertificateServiceServicer):
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, "cannot_sign", str(exc)) from exc
         _log.info("issued %s to %s until %d", svid.spiffe_id, caller.description, svid.not_after)
         return svid
+
+    def _check_names(self, caller: Caller, wanted: CertificateRequest) -> None:
+        """Raises Refused for DNS names that are not the caller's."""
+        refused = sorted(set(wanted.dns_names).difference(self._dns_names.get(caller.spiffe_id, ())))
+        if refused:
+            raise Refused(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "name_not_granted",
+                f"{caller.description} may not be called {', '.join(refused)}",
+            )
 
     def _granted_ttl(self, wanted: int) -> float:
         return min(float(wanted), self._leaf_ttl) if wanted > 0 else self._leaf_ttl

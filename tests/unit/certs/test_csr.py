@@ -30,6 +30,11 @@ def test_what_was_asked_for_is_read_back() -> None:
     assert parsed.public_key == key.public_key()
 
 
+def test_dns_names_are_read_back() -> None:
+    parsed = parse_csr(create_csr(generate_key(), WEB, ["web.shop.svc", "web.shop"]))
+    assert (parsed.spiffe_id, parsed.dns_names) == (WEB, ("web.shop.svc", "web.shop"))
+
+
 def test_the_private_key_is_not_in_the_request() -> None:
     key = generate_key()
     assert b"PRIVATE" not in create_csr(key, WEB)
@@ -40,9 +45,9 @@ def test_the_private_key_is_not_in_the_request() -> None:
     ("names", "reason"),
     [
         ([], "no subject alternative name"),
-        ([x509.DNSName("control-plane.meshproxy-system.svc")], "exactly one SAN"),
-        ([x509.UniformResourceIdentifier(str(WEB)), x509.DNSName("localhost")], "exactly one SAN"),
-        ([x509.UniformResourceIdentifier(str(WEB))] * 2, "exactly one SAN"),
+        ([x509.DNSName("control-plane.meshproxy-system.svc")], "exactly one URI SAN"),
+        ([x509.UniformResourceIdentifier(str(WEB)), x509.RFC822Name("a@b.c")], "exactly one URI SAN"),
+        ([x509.UniformResourceIdentifier(str(WEB))] * 2, "exactly one URI SAN"),
         ([x509.UniformResourceIdentifier("https://cluster.local/ns/shop/sa/web")], "must begin with"),
     ],
 )

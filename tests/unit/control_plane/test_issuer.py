@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.bundle import TrustBundle
 from certs.ca import CertificateAuthority, create_authority
@@ -114,7 +112,10 @@ def authority() -> CertificateAuthority:
 
 
 def build(
-    authority: CertificateAuthority, authenticator: Authenticator | None = None, problem: str | None = None
+    authority: CertificateAuthority,
+    authenticator: Authenticator | None = None,
+    problem: str | None = None,
+    dns_names: Mapping[SpiffeId, set[str]] | None = None,
 ) -> Issuer:
     tokens = TokenAuthority(generate_key(), MemoryReplayGuard())
     asked: list[tuple[str, str, str, str]] = []
@@ -124,7 +125,8 @@ def build(
         return problem
 
     chosen = authenticator or TokenAuthenticator(tokens, MESH, workload_exists)
-    return Issuer(authority, tokens, CertificateService(authority, chosen, leaf_ttl=LEAF_TTL), asked=asked)
+    service = CertificateService(authority, chosen, leaf_ttl=LEAF_TTL, dns_names=dns_names)
+    return Issuer(authority, tokens, service, asked=asked)
 
 
 @pytest.fixture
@@ -212,13 +214,24 @@ class TestFirstCertificate:
         code, reason = await issuer.refusal(csr, token=issuer.token())
         assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "bad_csr")
 
-    async def test_names_beside_the_identity_are_refused(self, issuer: Issuer) -> None:
-        names = [x509.UniformResourceIdentifier(str(WEB)), x509.DNSName("control-plane.meshproxy-system.svc")]
-        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        csr = builder.sign(generate_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
+    @pytest.mark.parametrize("name", ["control-plane.meshproxy-system.svc", "web.shop.svc"])
+    async def test_dns_names_are_refused_to_whom_none_were_granted(self, issuer: Issuer, name: str) -> None:
+        csr = create_csr(generate_key(), WEB, [name])
         code, reason = await issuer.refusal(csr, token=issuer.token())
-        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "bad_csr")
+        assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "name_not_granted")
+
+    async def test_granted_dns_names_are_in_the_certificate_and_others_are_refused(
+        self, authority: CertificateAuthority
+    ) -> None:
+        granted = {WEB: {"web.shop.svc", "web.shop"}}
+        async with serving(build(authority, dns_names=granted), mutual=False) as issuer:
+            token = issuer.token()
+            await issuer.refusal(create_csr(generate_key(), WEB, ["web.shop.svc", "other"]), token=token)
+            csr = create_csr(generate_key(), WEB, ["web.shop.svc"])
+            leaf, *_ = chain_of(await issuer.create(csr, token=token))
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == ["web.shop.svc"]
+        assert names.get_values_for_type(x509.UniformResourceIdentifier) == [str(WEB)]
 
     async def test_a_refused_attempt_does_not_use_the_token_up(self, issuer: Issuer) -> None:
         token = issuer.token()
