@@ -7,10 +7,11 @@ says so.
 """
 
 import json
+import os
 import random
 import ssl
 from asyncio import sleep
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import NamedTuple, NoReturn, Self
 
 import httpx
 
-from control_plane.kubeconfig import Kubeconfig, read_kubeconfig
+from control_plane.kubeconfig import Kubeconfig, KubeconfigError, read_kubeconfig
 from control_plane.resources.manifest import (
     Manifest,
     ObjectKey,
@@ -131,20 +132,17 @@ class ApiClient:
 
     def __init__(
         self,
-        server: str,
+        config: Kubeconfig,
         *,
-        token: str = "",
-        ca_pem: str = "",
         reconnect: ReconnectSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """`server` is a URL such as `https://127.0.0.1:6443`; `ca_pem` the roots it is verified against."""
         self._reconnect = reconnect or ReconnectSettings()
         self._rng = rng or random.Random()
         self._http = httpx.AsyncClient(
-            base_url=server,
-            verify=_tls_context(ca_pem),
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            base_url=config.server,
+            verify=_tls_context(config),
+            auth=_Bearer(config),
             timeout=REQUEST_TIMEOUT,
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=16),
             trust_env=False,  # a proxy variable meant for the internet must not catch the cluster's own API
@@ -153,12 +151,7 @@ class ApiClient:
     @classmethod
     def from_kubeconfig(cls, path: Path | str) -> Self:
         """The client of a kubeconfig's current context. Raises KubeconfigError."""
-        return cls.from_config(read_kubeconfig(Path(path)))
-
-    @classmethod
-    def from_config(cls, config: Kubeconfig) -> Self:
-        """The client of a kubeconfig in memory."""
-        return cls(config.server, token=config.token, ca_pem=config.ca_pem)
+        return cls(read_kubeconfig(Path(path)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -416,8 +409,38 @@ class ApiClient:
         return answer
 
 
-def _tls_context(ca_pem: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=ca_pem or None)
+class _Bearer(httpx.Auth):
+    """The token as it is at each request: a cluster replaces those of pods."""
+
+    def __init__(self, config: Kubeconfig) -> None:
+        self._config = config
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if token := self._config.current_token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        yield request
+
+
+def _tls_context(config: Kubeconfig) -> ssl.SSLContext:
+    """Raises KubeconfigError for certificates that cannot be used."""
+    try:
+        context = ssl.create_default_context(cadata=config.ca_pem or None)
+        if config.client_certificate_pem:
+            _present(context, f"{config.client_certificate_pem}\n{config.client_key_pem}")
+    except ssl.SSLError as error:
+        raise KubeconfigError(f"the certificates for {config.server} cannot be used: {error}") from error
+    return context
+
+
+def _present(context: ssl.SSLContext, chain_and_key: str) -> None:
+    """Through a memfd: `ssl` reads keys only from files, and a key must not reach a disk."""
+    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(chain_and_key.encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _entry(kind: str) -> ResourceKind:

@@ -4,12 +4,22 @@ import base64
 import binascii
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 _NAME = "meshproxy"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes mounts the credentials of a pod."""
+_TOKEN_MEND = "use a token, a token file or a client certificate"  # noqa: S105 — advice, not a secret
+_UNKNOWN_LOGINS = dict.fromkeys(("exec", "auth-provider", "username", "password", "as"), _TOKEN_MEND)
+_UNKNOWN_CONNECTIONS = {
+    "insecure-skip-tls-verify": "give the server's certificate-authority",
+    "proxy-url": "connect directly",
+    "tls-server-name": "use a server whose certificate names its host",
+}
 
 
 class KubeconfigError(ValueError):
@@ -27,6 +37,16 @@ class Kubeconfig:
     token: str
     """Bearer token: a secret."""
     namespace: str = "default"
+    token_file: Path | None = None
+    """Holds the token instead, and is replaced from time to time, as in a cluster's pods."""
+    client_certificate_pem: str = field(default="", repr=False)
+    client_key_pem: str = field(default="", repr=False)
+    """Both or neither: what the client presents in the TLS handshake."""
+
+    @property
+    def current_token(self) -> str:
+        """Of now. Raises OSError, UnicodeDecodeError when the token file cannot be read."""
+        return self.token if self.token_file is None else self.token_file.read_text().strip()
 
 
 def write_kubeconfig(path: Path, config: Kubeconfig) -> None:
@@ -74,11 +94,44 @@ def read_kubeconfig(path: Path) -> Kubeconfig:
     context = _named(document, "contexts", "context", document.get("current-context"), path)
     cluster = _named(document, "clusters", "cluster", context.get("cluster"), path)
     user = _named(document, "users", "user", context.get("user"), path)
-    namespace = str(context.get("namespace") or "default")
+    _refuse(user, _UNKNOWN_LOGINS, path, "user")
+    _refuse(cluster, _UNKNOWN_CONNECTIONS, path, "cluster")
     server = cluster.get("server")
     if not isinstance(server, str):
         raise KubeconfigError(f"kubeconfig {path}: cluster.server is missing")
-    return Kubeconfig(server, _ca_pem(cluster, path), str(user.get("token") or ""), namespace)
+    token_file = user.get("tokenFile")
+    certificate, key = (_pem(user, field, path) for field in ("client-certificate", "client-key"))
+    if bool(certificate) != bool(key):
+        raise KubeconfigError(f"kubeconfig {path}: user: client-certificate and client-key come together")
+    return Kubeconfig(
+        server,
+        _pem(cluster, "certificate-authority", path),
+        str(user.get("token") or ""),
+        str(context.get("namespace") or "default"),
+        token_file=path.parent / token_file if isinstance(token_file, str) and token_file else None,
+        client_certificate_pem=certificate,
+        client_key_pem=key,
+    )
+
+
+def in_cluster(environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Kubeconfig:
+    """How a pod of a cluster reaches its API server: what Kubernetes puts into every pod. Raises
+    KubeconfigError."""
+    host, port = (environment.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+    if not host or not port:
+        raise KubeconfigError("KUBERNETES_SERVICE_HOST is not set: outside a pod, name a kubeconfig")
+    try:
+        ca_pem = (account / "ca.crt").read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise KubeconfigError(f"in-cluster configuration: {exc}") from exc
+    address = f"[{host}]" if ":" in host else host
+    return Kubeconfig(f"https://{address}:{port}", ca_pem, "", token_file=account / "token")
+
+
+def _refuse(given: dict[str, object], fields: Mapping[str, str], path: Path, where: str) -> None:
+    for field_name, mend in fields.items():
+        if given.get(field_name):
+            raise KubeconfigError(f"kubeconfig {path}: {where}.{field_name} is not supported; {mend}")
 
 
 def _named(
@@ -92,12 +145,12 @@ def _named(
     raise KubeconfigError(f"kubeconfig {path}: {collection} has no {field} named {name!r}")
 
 
-def _ca_pem(cluster: dict[str, object], path: Path) -> str:
-    """Inline data, or the file beside the kubeconfig; empty when neither is given (the system's roots)."""
-    data, file = cluster.get("certificate-authority-data"), cluster.get("certificate-authority")
+def _pem(holder: dict[str, object], field_name: str, path: Path) -> str:
+    """Inline as `…-data`, or the file beside the kubeconfig; empty when neither is given."""
+    data, file = holder.get(f"{field_name}-data"), holder.get(field_name)
     try:
         if isinstance(data, str):
             return base64.b64decode(data, validate=True).decode()
-        return (path.parent / file).read_text() if isinstance(file, str) else ""
+        return (path.parent / file).read_text() if isinstance(file, str) and file else ""
     except (OSError, UnicodeDecodeError, binascii.Error) as exc:
-        raise KubeconfigError(f"kubeconfig {path}: certificate authority: {exc}") from exc
+        raise KubeconfigError(f"kubeconfig {path}: {field_name}: {exc}") from exc

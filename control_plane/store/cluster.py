@@ -210,6 +210,7 @@ class _ClusterEvents(EventStream):
         self._queue: asyncio.Queue[StoreEvent | Exception | None] = asyncio.Queue(_BACKLOG)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closed = False
+        self._position = since
 
     def start(self, work: Iterable[Coroutine[object, object, None]]) -> None:
         self._tasks = [asyncio.ensure_future(self._run(one)) for one in work]
@@ -224,6 +225,10 @@ class _ClusterEvents(EventStream):
         """Waits while the reader is behind."""
         await self._queue.put(event)
 
+    @property
+    def position(self) -> int:
+        return self._position
+
     def __aiter__(self) -> "_ClusterEvents":
         return self
 
@@ -234,6 +239,7 @@ class _ClusterEvents(EventStream):
             raise found
         if found is None:
             raise StopAsyncIteration
+        self._position = max(self._position, found.resource_version)
         return found
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from control_plane.client import (
     Unauthorized,
     WatchEvent,
 )
-from control_plane.kubeconfig import write_kubeconfig
+from control_plane.kubeconfig import Kubeconfig, write_kubeconfig
 from control_plane.resources.manifest import Manifest, metadata, name_of, resource_version_of, section, uid_of
 from control_plane.store.sqlite import SqliteStore
 from tests.unit.control_plane.apiserver.minter import RecordingMinter
@@ -93,17 +93,13 @@ async def test_apply_creates_then_replaces(client: ApiClient) -> None:
 
 
 async def test_racing_applies_all_succeed(serve: Serving) -> None:
-    async with ApiClient(
-        serve.config.server, token=serve.config.token, ca_pem=serve.config.ca_pem, reconnect=AT_ONCE
-    ) as client:
+    async with ApiClient(serve.config, reconnect=AT_ONCE) as client:
         await asyncio.gather(*(client.apply(config_map("a", str(number))) for number in range(3)))
         assert metadata(await client.get("ConfigMap", "a", "default"))["generation"] == 3
 
 
 async def test_apply_gives_up_on_a_lasting_conflict(serve: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with ApiClient(
-        serve.config.server, token=serve.config.token, ca_pem=serve.config.ca_pem, reconnect=AT_ONCE
-    ) as client:
+    async with ApiClient(serve.config, reconnect=AT_ONCE) as client:
         await client.create(config_map("a"))
 
         async def stale(*_: object) -> Manifest:
@@ -128,13 +124,13 @@ async def test_refusals_are_errors_of_their_own(client: ApiClient, serve: Servin
     assert (unreadable.value.status, unreadable.value.reason) == (400, "BadRequest")
     with pytest.raises(ValueError, match="unknown kind 'Widget'"):
         await client.list("Widget")
-    async with ApiClient.from_config(replace(serve.config, token="wrong")) as stranger:
+    async with ApiClient(replace(serve.config, token="wrong")) as stranger:
         with pytest.raises(Unauthorized, match="a bearer token is required"):
             await stranger.list("ConfigMap")
 
 
 async def test_the_server_is_verified(serve: Serving) -> None:
-    async with ApiClient.from_config(replace(serve.config, ca_pem="")) as trusting_others:
+    async with ApiClient(replace(serve.config, ca_pem="")) as trusting_others:
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             await trusting_others.list("ConfigMap")
 
@@ -192,7 +188,7 @@ class Informer:
 async def test_an_informer_survives_a_restart_and_tells_the_differences(tmp_path: Path) -> None:
     async with serving(tmp_path) as first:
         config = first.config
-        client = ApiClient(config.server, token=config.token, ca_pem=config.ca_pem, reconnect=AT_ONCE)
+        client = ApiClient(config, reconnect=AT_ONCE)
         for name in ("gone", "kept", "changed", "remade"):
             await client.create(config_map(name))
         informer = Informer(client)
@@ -272,7 +268,7 @@ async def test_an_informer_follows_on_after_a_watch_that_ended(
 
 
 async def test_an_informer_ends_when_the_request_itself_is_refused(serve: Serving) -> None:
-    async with ApiClient.from_config(replace(serve.config, token="wrong")) as stranger:
+    async with ApiClient(replace(serve.config, token="wrong")) as stranger:
         with pytest.raises(Unauthorized):
             await asyncio.wait_for(Informer(stranger).task, 5)
 
@@ -298,7 +294,7 @@ async def test_answers_that_are_no_objects_are_errors() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[]) if "pods" in request.url.path else httpx.Response(502, text="[]")
 
-    client = ApiClient("https://api")
+    client = ApiClient(Kubeconfig("https://api", "", ""))
     await client._http.aclose()
     client._http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="https://api")
     with pytest.raises(ApiError, match="not a JSON object"):

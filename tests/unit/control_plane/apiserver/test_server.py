@@ -27,7 +27,7 @@ async def peer_serial(port: int, root: str) -> str:
 
 
 async def test_a_renewed_certificate_serves_new_connections_and_old_ones_live_on(tmp_path: Path) -> None:
-    async with serving(tmp_path) as serve, ApiClient.from_config(serve.config) as client:
+    async with serving(tmp_path) as serve, ApiClient(serve.config) as client:
         await client.list("Pod")
         port = int(serve.config.server.rpartition(":")[2])
         before = await peer_serial(port, serve.config.ca_pem)
@@ -48,7 +48,7 @@ async def test_a_broken_certificate_is_not_loaded(tmp_path: Path) -> None:
 
 
 async def test_stopping_ends_watches_and_frees_the_port(tmp_path: Path) -> None:
-    async with serving(tmp_path) as serve, ApiClient.from_config(serve.config) as client:
+    async with serving(tmp_path) as serve, ApiClient(serve.config) as client:
         events = client.watch("Namespace", resource_version="0")
         assert (await anext(events)).type == "ADDED"
         rest = asyncio.ensure_future(_drain(events))
@@ -74,7 +74,7 @@ async def test_an_abandoned_watch_is_let_go(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(WatchStreams, "discard", noticed)
     async with serving(tmp_path) as serve:
-        async with ApiClient.from_config(serve.config) as client:
+        async with ApiClient(serve.config) as client:
             events = client.watch("Namespace", resource_version="0")
             await anext(events)
             await events.aclose()  # type: ignore[attr-defined]
