@@ -153,14 +153,15 @@ class ClusterStore:
         """Follow `kinds` after version `since`. The iteration raises HistoryGone when that is too old, and
         when a kind has appeared that was not served before."""
         stream = _ClusterEvents(since)
+        if self._closed:
+            stream.close()
+            return stream
         stream.start(
             self._await_kind(kind, stream) if kind in self._missing else self._follow(kind, stream)
             for kind in kinds
         )
         self._streams.add(stream)
         stream.on_close = lambda: self._streams.discard(stream)
-        if self._closed:
-            stream.close()
         return stream
 
     async def _follow(self, kind: str, stream: "_ClusterEvents") -> None:
