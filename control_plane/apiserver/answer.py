@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -40,12 +40,6 @@ def _media_type(element: str) -> MediaType:
     name, *rest = (part.strip() for part in element.split(";"))
     pairs = (part.partition("=") for part in rest)
     return MediaType(name.lower(), {key.strip().lower(): value.strip() for key, _, value in pairs})
-
-
-def accepts_json(types: Iterable[MediaType]) -> bool:
-    """Whether JSON will do. No `Accept` at all is the same as `*/*`."""
-    names = [one.name for one in types]
-    return not names or any(name in (JSON, "application/*", "*/*") for name in names)
 
 
 async def json_answer(

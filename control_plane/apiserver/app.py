@@ -21,7 +21,9 @@ from control_plane.apiserver.endpoints import KindEndpoints
 from control_plane.apiserver.failure import Failure, failure_of
 from control_plane.apiserver.openapi.routes import openapi_routes
 from control_plane.apiserver.operations import Operations
+from control_plane.apiserver.paging import Pages
 from control_plane.apiserver.pod_endpoints import PodEndpoints
+from control_plane.apiserver.reading import KindReading
 from control_plane.apiserver.request_body import read_body
 from control_plane.apiserver.request_warning import WarningHeaders
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
@@ -59,7 +61,7 @@ def create_app(
     `now` gives seconds since the epoch (token lifetimes); `checks` refuse objects beyond their own
     validation; `is_ready` is what `/readyz` answers; `rng` makes the suffixes of `generateName`.
     """
-    streams = WatchStreams()
+    streams, pages = WatchStreams(), Pages()
     operations = Operations(
         store,
         cluster_ips=cluster_ips or ClusterIpAllocator(),
@@ -72,7 +74,8 @@ def create_app(
     routes.append(_token_route(store, token_minter, now))
     for kind in KINDS:
         for entry in kind.in_every_version():
-            routes += KindEndpoints(entry, store, operations, streams).routes()
+            reading = KindReading(entry, store, operations, streams, pages, now)
+            routes += KindEndpoints(entry, operations, reading).routes()
     routes += PodEndpoints(operations).routes()
     app = Starlette(
         routes=routes,

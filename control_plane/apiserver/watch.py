@@ -5,7 +5,9 @@ An object that a change moves into or out of the selection is told as ADDED or D
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from control_plane.apiserver.failure import failure_of
 from control_plane.apiserver.selector import Selection
@@ -14,6 +16,32 @@ from control_plane.store.api import EventStream, EventType, HistoryGone, StoreEv
 
 DEFAULT_LIFETIME = 1800.0
 """Seconds until a watch that names no `timeoutSeconds` is ended; its client then opens another."""
+BOOKMARK_INTERVAL = 60.0
+"""Seconds of silence after which a client that asked for bookmarks is told the version reached (Kubernetes:
+about a minute), so that its next watch begins there and not in a past that is no longer held."""
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""Annotation of the bookmark that ends the initial events of a watch with `sendInitialEvents`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmarks:
+    """How a watch tells of versions without a change."""
+
+    empty: Manifest
+    """apiVersion and kind of the objects watched."""
+    ends_initial: bool = False
+    """Whether one tells that the initial objects are all told."""
+    interval: float = BOOKMARK_INTERVAL
+
+    def at(self, version: int, *, ends_initial: bool = False) -> Manifest:
+        """The object of a BOOKMARK event."""
+        metadata: Manifest = {"resourceVersion": str(version), "creationTimestamp": None}
+        if ends_initial:
+            metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+        return {**self.empty, "metadata": metadata}
+
+
+BOOKMARK = "BOOKMARK"
 
 
 class WatchStreams:
@@ -52,38 +80,62 @@ async def event_lines(
     streams: WatchStreams,
     lifetime: float,
     show: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+    bookmarks: Bookmarks | None = None,
 ) -> AsyncIterator[bytes]:
     """Lines for `initial` objects (as ADDED), then for `events` of `namespace` (all when empty), for
     `lifetime` s.
 
-    `show` puts an object into the version of the path. Owns `events`: they are closed when the iteration
-    ends, however it does.
+    `show` puts an object into the form the client asked for. Owns `events`: they are closed when iteration
+    ends, however it does. Without `bookmarks` there are none.
     """
     streams.add(events)
     try:
         for manifest in initial:
             yield _line(EventType.ADDED.value, show(manifest))
-        ends_at = asyncio.get_running_loop().time() + lifetime
-        while (event := await _next(events, ends_at)) is not None:
-            if not namespace or event.key.namespace == namespace:
-                told = _as_seen(event, selection)
-                if told is not None:
-                    yield _line(told.value, show(event.resource))
+        if bookmarks is not None and bookmarks.ends_initial:
+            yield _line(BOOKMARK, show(bookmarks.at(events.position, ends_initial=True)))
+        async with aclosing(_until(events, lifetime, bookmarks)) as following:
+            async for event in following:
+                if isinstance(event, int):
+                    assert bookmarks is not None, "only bookmarks are told by version"
+                    yield _line(BOOKMARK, show(bookmarks.at(event)))
+                elif not namespace or event.key.namespace == namespace:
+                    told = _as_seen(event, selection)
+                    if told is not None:
+                        yield _line(told.value, show(event.resource))
     except HistoryGone as exc:
-        failure = failure_of(exc)
-        assert failure is not None, "HistoryGone is in the table of failures"
-        yield _line("ERROR", failure.body())
+        yield error_line(exc)
     finally:
         streams.discard(events)
 
 
-async def _next(events: EventStream, ends_at: float) -> StoreEvent | None:
-    """The next event; None at the end of the stream or of its time."""
-    try:
-        async with asyncio.timeout_at(ends_at):
-            return await anext(events)
-    except (TimeoutError, StopAsyncIteration):
-        return None
+def error_line(error: HistoryGone) -> bytes:
+    """The end of a watch whose history is no longer held: its client lists again."""
+    failure = failure_of(error)
+    assert failure is not None, "HistoryGone is in the table of failures"
+    return _line("ERROR", failure.body())
+
+
+async def _until(
+    events: EventStream, lifetime: float, bookmarks: Bookmarks | None
+) -> AsyncGenerator[StoreEvent | int, None]:
+    """The events of `lifetime` s, and the version reached whenever a bookmark is due."""
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + lifetime
+    while True:
+        due_at = ends_at if bookmarks is None else min(ends_at, clock() + bookmarks.interval)
+        try:
+            async with asyncio.timeout_at(due_at):
+                event = await anext(events)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if bookmarks is not None:
+                yield events.position
+            if clock() >= ends_at:
+                return
+        else:
+            yield event
 
 
 def _as_seen(event: StoreEvent, selection: Selection) -> EventType | None:

@@ -2,6 +2,7 @@
 
 from control_plane.apiserver import discovery_document
 from control_plane.resources.manifest import Manifest
+from control_plane.resources.registry import KINDS
 
 
 def named(document: Manifest) -> dict[str, Manifest]:

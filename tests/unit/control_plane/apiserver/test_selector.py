@@ -50,14 +50,16 @@ def test_labels(selector: str, matches: bool) -> None:
         ("metadata.name=a,metadata.namespace!=shop", False),
         ("spec.nodeName==node-0", True),
         ("status.phase!=Running", False),
+        ("spec.restartPolicy=Always,spec.hostNetwork=false", True),
+        (r"spec.nodeName=node\,0", False),
     ],
 )
 def test_fields(selector: str, matches: bool) -> None:
-    assert parse_selection("", selector).matches(POD) is matches
+    assert parse_selection("", selector, "Pod").matches(POD) is matches
 
 
 def test_absent_fields_are_empty() -> None:
-    assert parse_selection("", "spec.nodeName=").matches({"metadata": {}})
+    assert parse_selection("", "spec.nodeName=", "Pod").matches({"metadata": {}})
 
 
 @pytest.mark.parametrize("selector", ["a=b=c", "a in b", "(a)", "a,,b", "a>1", "in (a)(b)"])
@@ -67,7 +69,15 @@ def test_labels_that_cannot_be_parsed(selector: str) -> None:
 
 
 def test_fields_that_are_not_supported() -> None:
-    with pytest.raises(Failure, match=r"'spec\.x' is none of metadata\.name"):
+    with pytest.raises(Failure, match=r"field label not supported: spec\.x; supported are metadata\.name"):
         parse_selection("", "spec.x=1")
+    with pytest.raises(Failure, match="field label not supported"):
+        parse_selection("", "spec.nodeName=a", "Service")
     with pytest.raises(Failure, match="use field=value"):
         parse_selection("", "metadata.name")
+
+
+def test_fields_of_an_event() -> None:
+    event: Manifest = {"involvedObject": {"uid": "u", "fieldPath": "spec.containers{app}"}, "type": "Warning"}
+    for selector in ("involvedObject.uid=u,type=Warning", "involvedObject.fieldPath=spec.containers{app}"):
+        assert parse_selection("", selector, "Event").matches(event)
