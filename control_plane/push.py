@@ -4,7 +4,7 @@ Make before break: a push goes through groups, and each group waits for the clie
 one.
 
     1. union of old and new clusters, then endpoints      3. the new listeners without what is gone
-    2. the same of listeners, then routes and secrets     4. the new clusters without what is gone
+    2. the same of listeners, then routes and secrets     4. the new clusters without what is gone, and names
 
 Clusters and endpoints share a group because Envoy answers a cluster update only after the new clusters got
 their endpoints; for listeners and routes the same is allowed. Endpoints are sent again, even unchanged,
@@ -25,6 +25,7 @@ from control_plane.snapshot import (
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
     LISTENER_TYPE,
+    NAME_TABLE_TYPE,
     NO_RESOURCES,
     ROUTE_TYPE,
     SECRET_TYPE,
@@ -41,9 +42,11 @@ _GROUPS = (
     (CLUSTER_TYPE, ENDPOINT_TYPE),
     (LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE),
     (LISTENER_TYPE,),
-    (CLUSTER_TYPE,),
+    (CLUSTER_TYPE, NAME_TABLE_TYPE),
 )
 _FIRST_FINAL_GROUP = 2
+_NOT_OF_ALL = (SECRET_TYPE, NAME_TABLE_TYPE)
+"""Types that only gateways, and only sidecars that answer DNS, ask for."""
 _CHILD = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
 
 
@@ -111,7 +114,7 @@ class StreamState:
             if type_url in self._subscriptions
             else TypeStatus(SyncState.NOT_SENT)
             for type_url, short in SHORT_NAMES.items()
-            if type_url != SECRET_TYPE or type_url in self._subscriptions  # gateways alone have any
+            if type_url not in _NOT_OF_ALL or type_url in self._subscriptions
         }
 
     def _begin(self, snapshot: Snapshot, now: float) -> list[DiscoveryResponse]:

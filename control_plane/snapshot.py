@@ -23,6 +23,7 @@ from control_plane.api.envoy.extensions.filters.network.http_connection_manager.
     http_connection_manager_pb2 as hcm_pb2,
 )
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+from control_plane.api.istio.networking.nds.v1.nds_pb2 import NameTable
 
 _PREFIX = "type.googleapis.com/"
 LISTENER_TYPE = _PREFIX + Listener.DESCRIPTOR.full_name
@@ -30,13 +31,23 @@ ROUTE_TYPE = _PREFIX + RouteConfiguration.DESCRIPTOR.full_name
 CLUSTER_TYPE = _PREFIX + Cluster.DESCRIPTOR.full_name
 ENDPOINT_TYPE = _PREFIX + ClusterLoadAssignment.DESCRIPTOR.full_name
 SECRET_TYPE = _PREFIX + Secret.DESCRIPTOR.full_name
+NAME_TABLE_TYPE = _PREFIX + NameTable.DESCRIPTOR.full_name
+NAME_TABLE = "name_table"
+"""What the one resource of that type is called here; the message carries no name."""
 
 SHORT_NAMES: Mapping[str, str] = MappingProxyType(
-    {CLUSTER_TYPE: "cds", ENDPOINT_TYPE: "eds", LISTENER_TYPE: "lds", ROUTE_TYPE: "rds", SECRET_TYPE: "sds"}
+    {
+        CLUSTER_TYPE: "cds",
+        ENDPOINT_TYPE: "eds",
+        LISTENER_TYPE: "lds",
+        ROUTE_TYPE: "rds",
+        SECRET_TYPE: "sds",
+        NAME_TABLE_TYPE: "nds",
+    }
 )
 """Type URL -> the name people know, in the order in which a push sends them."""
 
-XdsResource = Listener | RouteConfiguration | Cluster | ClusterLoadAssignment | Secret
+XdsResource = Listener | RouteConfiguration | Cluster | ClusterLoadAssignment | Secret | NameTable
 Resources = Mapping[str, "Resource"]
 """Resources of one type by name."""
 
@@ -69,11 +80,17 @@ def resource_of(message: XdsResource) -> Resource:
     type_url = _PREFIX + message.DESCRIPTOR.full_name
     return Resource(
         type_url=type_url,
-        name=message.cluster_name if isinstance(message, ClusterLoadAssignment) else message.name,
+        name=_name(message),
         version=hashlib.sha256(value).hexdigest()[:_VERSION_LENGTH],
         body=AnyMessage(type_url=type_url, value=value),
         references=frozenset(_references(message)),
     )
+
+
+def _name(message: XdsResource) -> str:
+    if isinstance(message, NameTable):
+        return NAME_TABLE
+    return message.cluster_name if isinstance(message, ClusterLoadAssignment) else message.name
 
 
 def version_of(resources: Resources) -> str:

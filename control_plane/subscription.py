@@ -18,10 +18,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from control_plane.snapshot import CLUSTER_TYPE, LISTENER_TYPE, Resource, Resources, version_of
+from control_plane.snapshot import (
+    CLUSTER_TYPE,
+    LISTENER_TYPE,
+    NAME_TABLE_TYPE,
+    Resource,
+    Resources,
+    version_of,
+)
 
 WILDCARD = "*"
-_WHOLE_TYPES = frozenset({LISTENER_TYPE, CLUSTER_TYPE})
+_WHOLE_TYPES = frozenset({LISTENER_TYPE, CLUSTER_TYPE, NAME_TABLE_TYPE})
 
 
 class Meaning(Enum):

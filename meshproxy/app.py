@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from meshproxy._speedups.finder import Speedups
 from meshproxy.admin import pages
@@ -42,6 +43,9 @@ from meshproxy.workers.pool import WorkerPool
 from meshproxy.xds.client import XdsClient
 from meshproxy.xds.node import node_of
 from meshproxy.xds.stream import mtls_connections
+
+if TYPE_CHECKING:
+    from meshproxy.dns.start import PodDns
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ class Sidecar:
             service_account=bootstrap.service_account,
             labels=bootstrap.labels,
         )
+        self._dns = self._make_dns()
         self._xds = XdsClient(
             self._node,
             mtls_connections(bootstrap.discovery_address, self._agent.wait_ready),
@@ -86,6 +91,7 @@ class Sidecar:
             clock=self._clock,
             rng=self._rng,
             until_in_force=self._until_in_force,
+            on_names=self._dns.use_names if self._dns is not None else None,
         )
         self._agent.on_change(lambda identity: self._xds.rotate())
         self._pending: ConfigSnapshot | None = None
@@ -122,6 +128,19 @@ class Sidecar:
             downstream_codec=bootstrap.downstream_codec,
         )
         return WorkerBeside(live, tasks)
+
+    def _make_dns(self) -> PodDns | None:
+        """The app's resolver, in this process also where workers carry the traffic; None unless asked for."""
+        if self._bootstrap.dns_port is None:
+            return None
+        from meshproxy.dns.start import PodDns  # not loaded, and no memory taken, by those without it
+
+        return PodDns(
+            self._bootstrap.resolv_conf,
+            self._metrics,
+            is_current=lambda: self._xds.is_connected,
+            clock=self._clock,
+        )
 
     # --- configuration ---
 
@@ -239,6 +258,8 @@ class Sidecar:
             "prometheus": await servers[2].start("0.0.0.0", bootstrap.prometheus_port),
             "status": await servers[3].start("0.0.0.0", bootstrap.status_port),
         }
+        if self._dns is not None and bootstrap.dns_port is not None:
+            ports["dns"] = await self._dns.start(bootstrap.dns_port)
         self._announce(ports)
         self._data_path.start()
         self._tasks.start(self._apply_snapshots(), "apply snapshots")
@@ -253,6 +274,8 @@ class Sidecar:
             await self._agent.close()
             await self._tasks.close()
             await self._data_path.close()
+            if self._dns is not None:
+                await self._dns.close()
             for server in servers:
                 await server.close()
 

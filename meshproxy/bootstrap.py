@@ -64,6 +64,10 @@ class Bootstrap:
     """Which of `http.codec.CODECS` reads what clients send."""
     app_probes: Mapping[str, AppProbe]
     """By the path under which the kubelet asks for them."""
+    dns_port: int | None
+    """Where the app's DNS queries are answered, on loopback; None: they are not captured."""
+    resolv_conf: Path
+    """Names the servers that are asked what the mesh does not know."""
     max_connections: int | None
     """Open at once, of each listener and worker; None: `transport.connection_limit`'s default."""
 
@@ -100,6 +104,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
     _check_choice("role", "MESHPROXY_ROLE", options.role, (SIDECAR, GATEWAY))
     if options.downstream_codec is not None:
         _check_choice("downstream-codec", "MESHPROXY_DOWNSTREAM_CODEC", options.downstream_codec, CODECS)
+    _check_choice("dns-capture", "MESHPROXY_DNS_CAPTURE", options.dns_capture, ("true", "false"))
     for flag in ("discovery_address", "signing_address"):
         _check_address(flag, getattr(options, flag))
     bootstrap = Bootstrap(
@@ -126,6 +131,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         downstream_codec=options.downstream_codec or _DOWNSTREAM_CODECS[options.role],
         app_probes=parse_probes(environment.get(VARIABLE, "")),
         max_connections=options.max_connections,
+        dns_port=options.dns_port if options.dns_capture == "true" else None,
+        resolv_conf=Path(options.resolv_conf),
     )
     try:
         _ = bootstrap.spiffe_id
@@ -183,6 +190,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("signing-address", "MESHPROXY_SIGNING_ADDRESS", f"{_CONTROL_PLANE}:15011", "certificate signing")
     add("token-file", "MESHPROXY_TOKEN_FILE", f"{_SECRETS}/token", "workload token")
     add("root-bundle", "MESHPROXY_ROOT_BUNDLE", f"{_SECRETS}/root-cert.pem", "trusted roots (PEM)")
+    add("dns-capture", "MESHPROXY_DNS_CAPTURE", "false", "answer the app's DNS queries: true or false")
+    add("resolv-conf", "MESHPROXY_RESOLV_CONF", "/etc/resolv.conf", "names the DNS servers of the pod")
     add("announce-file", "MESHPROXY_ANNOUNCE_FILE", "", "write the ports in use here, as JSON")
     parser.add_argument(
         "--role",
@@ -201,6 +210,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--status-port", type=_port, default=15020, help="the app's probes and metrics")
     parser.add_argument("--readiness-port", type=_port, default=15021, help="GET /healthz/ready")
     parser.add_argument("--prometheus-port", type=_port, default=15090, help="GET /stats/prometheus")
+    parser.add_argument(
+        "--dns-port",
+        type=_port,
+        default=environment.get("MESHPROXY_DNS_PORT", "15053"),
+        help="of the resolver, loopback only [$MESHPROXY_DNS_PORT]",
+    )
     parser.add_argument("--drain-timeout", type=_seconds, default=5.0, help="seconds after SIGTERM")
     parser.add_argument(
         "--concurrency",

@@ -68,6 +68,8 @@ class Service:
     """RFC 3339, for the oldest-wins rule between Services that claim one port differently."""
     external_name: str = ""
     """DNS name outside the mesh that the Service stands for (type ExternalName)."""
+    more_vips: tuple[str, ...] = ()
+    """Virtual addresses besides `vip`: of the other family."""
 
     @property
     def age(self) -> tuple[str, ObjectName]:
@@ -140,6 +142,8 @@ class SliceEndpoint:
     """From `targetRef`; None when no Pod stands behind the address."""
     node_name: str = ""
     zone: str = ""
+    hostname: str = ""
+    """By which DNS knows it below the Service's name; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,9 @@ class ServiceView:
     identities: tuple[tuple[str, str], ...]
     """(namespace, service account) of every meshed pod behind the Service, ready or not, sorted. Unready ones
     count, so that a pod's readiness never changes whom clients trust, and with it the cluster."""
+    pod_addresses: tuple[tuple[str, str], ...] = ()
+    """Of a headless Service only: (host name or "", address) of what is ready behind it, whatever its ports,
+    sorted: what DNS answers."""
 
 
 # --- who must hear of a change ------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def service(resource: Service) -> model.Service:
         selector=tuple(sorted(spec.selector.items())),
         created_at=resource.metadata.creation_timestamp,
         external_name=(spec.external_name or "").lower(),
+        more_vips=tuple(ip for ip in spec.cluster_ips if ip not in (spec.cluster_ip, HEADLESS)),
     )
 
 
@@ -63,7 +64,12 @@ def endpoint_slice(resource: EndpointSlice) -> model.EndpointSlice | None:
             pod = ObjectName(target.namespace or namespace, target.name)
         endpoints.append(
             model.SliceEndpoint(
-                endpoint.addresses[0], endpoint.is_ready, pod, endpoint.node_name, endpoint.zone
+                endpoint.addresses[0],
+                endpoint.is_ready,
+                pod,
+                endpoint.node_name,
+                endpoint.zone,
+                endpoint.hostname or "",
             )
         )
     return model.EndpointSlice(

@@ -210,7 +210,7 @@ class Registry:
     def _join(self, service: Service) -> ServiceView:
         slices = [self._slices[key] for key in sorted(self._slices_by_service.get(service.key, ()))]
         endpoints = tuple(self._port_endpoints(slices, port) for port in service.ports)
-        return ServiceView(service, endpoints, self._identities(slices))
+        return ServiceView(service, endpoints, self._identities(slices), _pod_addresses(service, slices))
 
     def _identities(self, slices: list[EndpointSlice]) -> tuple[tuple[str, str], ...]:
         pods = {endpoint.pod for one in slices for endpoint in one.endpoints if endpoint.pod is not None}
@@ -314,3 +314,10 @@ class Registry:
     def _counted(self, changed: bool) -> bool:
         self._revision += changed
         return changed
+
+
+def _pod_addresses(service: Service, slices: Iterable[EndpointSlice]) -> tuple[tuple[str, str], ...]:
+    if service.vip or service.external_name:
+        return ()
+    ready = (endpoint for one in slices for endpoint in one.endpoints if endpoint.ready)
+    return tuple(sorted({(endpoint.hostname, endpoint.address) for endpoint in ready}))

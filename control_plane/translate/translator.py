@@ -45,6 +45,7 @@ from control_plane.translate import (
     clusters,
     endpoints,
     listeners,
+    name_table,
     names,
     pod_address,
     routes,
@@ -120,9 +121,19 @@ class Translator:
         built += [one for view in views for one in self._service_resources(view, client, filters)]
         built += self._http_ports(views, entries, hosts, filters, client)
         built += self._entry_resources(entries, client, {one.name for one in built})
+        if not client.is_envoy:
+            built.append(self._name_table())
         self._outbound_of[client] = (revision, tuple(built))
         self._memory.prune()
         return tuple(built)
+
+    def _name_table(self) -> Resource:
+        """For the resolver: the same for every sidecar."""
+        views, entries = self._registry.views, self._registry.entries
+        inputs = name_table.depends_on(views, entries)
+        return self._remember(
+            ("name table",), inputs, lambda: resource_of(name_table.name_table(views, entries))
+        )
 
     def _service_resources(self, view: ServiceView, client: Client, filters: Filters) -> Iterator[Resource]:
         key = view.service.key

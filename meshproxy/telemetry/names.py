@@ -175,6 +175,22 @@ DNS_LOOKUPS: Final = MetricFamily(
     "Names of DNS clusters looked up, by whether addresses were found.",
     ("cluster", "result"),
 )
+DNS_REQUESTS: Final = MetricFamily(
+    "meshproxy_dns_requests_total",
+    MetricKind.COUNTER,
+    "Questions of the app that the resolver answered, by where the answer came from and its code.",
+    ("source", "code"),
+)
+DNS_UPSTREAM_QUERIES: Final = MetricFamily(
+    "meshproxy_dns_upstream_queries_total",
+    MetricKind.COUNTER,
+    "Queries sent to the DNS servers of resolv.conf.",
+)
+DNS_UPSTREAM_FAILURES: Final = MetricFamily(
+    "meshproxy_dns_upstream_failures_total",
+    MetricKind.COUNTER,
+    "Queries that a DNS server of resolv.conf did not answer in time, or could not.",
+)
 OUTLIER_ACTIVE: Final = MetricFamily(
     "meshproxy_outlier_ejections_active", MetricKind.GAUGE, "Endpoints ejected now.", ("cluster",)
 )
@@ -237,7 +253,8 @@ OWN_FAMILIES: Final = {
     for family in (
         CONNECTIONS_REFUSED, PROTOCOL_DETECTION, DOWNSTREAM_ACTIVE, TLS_HANDSHAKES, UPSTREAM_CONNECT_FAILURES,
         UPSTREAM_RETRIES, RETRIES_OVERFLOWED, UPSTREAM_OVERFLOWED, BREAKER_OPENED, HEALTH_CHECKS,
-        DNS_LOOKUPS, OUTLIER_ACTIVE, OUTLIER_ENFORCED, OUTLIER_CAPPED,
+        DNS_LOOKUPS, DNS_REQUESTS, DNS_UPSTREAM_QUERIES, DNS_UPSTREAM_FAILURES,
+        OUTLIER_ACTIVE, OUTLIER_ENFORCED, OUTLIER_CAPPED,
         HEALTHY_PANIC, XDS_CONNECTED, XDS_UPDATE_REJECTED, CERTIFICATE_EXPIRY, CERTIFICATE_RENEWALS,
         SERIES_OVERFLOWED, WORKERS_SERVING, WORKER_RESTARTS, RESIDENT_MEMORY, CPU_SECONDS,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Final
 
@@ -21,6 +21,7 @@ from control_plane.api.envoy.extensions.transport_sockets.tls.v3.common_pb2 impo
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from control_plane.api.envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 from meshproxy.clock import Clock
+from meshproxy.config.name_table import NameTable
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.config.tls import TlsCertificate
 from meshproxy.errors import ConfigError, UpstreamError
@@ -31,7 +32,7 @@ from meshproxy.xds.resource_view import ResourceView
 from meshproxy.xds.status import ClientCounters, TypeReport, XdsStatus
 from meshproxy.xds.stream import AdsStream, OpenConnection
 from meshproxy.xds.subscription import AdsState, Cursor
-from meshproxy.xds.translate import MESSAGES, SHORT_NAMES, Accepted, translating
+from meshproxy.xds.translate import MESSAGES, NAME_TABLE_TYPE, SHORT_NAMES, Accepted, translating
 from meshproxy.xds.warming import Warming
 
 RECONNECT: Final = BackoffSettings(base=0.1, cap=5.0)
@@ -70,19 +71,22 @@ class XdsClient:
         clock: Clock,
         rng: Random,
         until_in_force: Callable[[], Awaitable[None]] | None = None,
+        on_names: Callable[[NameTable], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`on_snapshot` is called on the loop with the first complete set and with each change after it;
         `until_in_force` is awaited before a response is acknowledged: whoever withdraws an endpoint may take
-        the ACK as a promise that nothing new goes there.
+        the ACK as a promise that nothing new goes there. `on_names` is called with every name table, which is
+        asked for only with it.
         """
         self._open_connection = open_connection
         self._on_snapshot = on_snapshot
         self._until_in_force = until_in_force
+        self._on_names = on_names
         self._clock = clock
         self._rng = rng
         self._sleep = sleep
-        self._state = AdsState(node)
+        self._state = AdsState(node, asks_names=on_names is not None)
         self._warming = Warming()
         self._live: _Session | None = None
         self._connected_at = 0.0
@@ -116,6 +120,11 @@ class XdsClient:
         """What was published last; None before the first complete set."""
         return self._warming.published
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the control plane tells of changes now."""
+        return self._live is not None and not self._live.ended.is_set()
+
     def status(self) -> XdsStatus:
         """For `/ready`, `/stats` and people."""
         types = {
@@ -128,7 +137,7 @@ class XdsClient:
             )
             for type_url, short in SHORT_NAMES.items()
         }
-        is_connected = self._live is not None and not self._live.ended.is_set()
+        is_connected = self.is_connected
         return XdsStatus(is_connected, self._connected_at if is_connected else 0.0, self._last_error, types)
 
     def dump(self) -> dict[str, object]:
@@ -237,6 +246,9 @@ class XdsClient:
             _log.error("xds: %s refused: %s", SHORT_NAMES[response.type_url], error)
             return self._state.reject(cursor, response, str(error))
         answers = self._state.accept(cursor, response, resources)
+        if response.type_url == NAME_TABLE_TYPE:
+            self._publish_names(resources)
+            return answers
         self._publish()
         if self._until_in_force is not None:
             await self._until_in_force()
@@ -253,6 +265,11 @@ class XdsClient:
         except Exception:  # a bug in applying one snapshot must not end the stream that brings the next
             self.counters.callback_errors += 1
             _log.exception("xds: a snapshot could not be applied")
+
+    def _publish_names(self, resources: Mapping[str, Accepted]) -> None:
+        for item in resources.values():
+            if self._on_names is not None and isinstance(item.value, NameTable):
+                self._on_names(item.value)
 
     def _schedule(self, now: float) -> None:
         """Look again when waiting for a resource that does not come is over."""

@@ -211,6 +211,9 @@ _TABLE: Final[Mapping[str, str]] = {
     _TLS + "TlsParameters": "tls_minimum_protocol_version tls_maximum_protocol_version",
     _TLS + "UpstreamTlsContext": "common_tls_context sni max_session_keys",
     "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
+    # names
+    "istio.networking.nds.v1.NameTable": "table",
+    "istio.networking.nds.v1.NameTable.NameInfo": "ips registry shortname namespace",
     "envoy.type.matcher.v3.StringMatcher": "exact prefix suffix contains safe_regex ignore_case",
     "envoy.type.v3.FractionalPercent": "numerator denominator",
     "envoy.type.v3.Int64Range": "start end",

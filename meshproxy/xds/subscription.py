@@ -1,9 +1,10 @@
 """The client's side of ADS, state of the world (pure): what to ask for, what was accepted, how to answer.
 
-Listeners and clusters are asked for as a whole; routes by the names that accepted listeners refer to,
-endpoints by the names that accepted clusters refer to. A response is acknowledged with its version, or
-refused with the last good version and `error_detail`; what was accepted before stays. `AdsState` outlives
-streams, a `Cursor` lives and dies with one: nonces mean nothing on another stream.
+Listeners and clusters are asked for as a whole, and the name table where DNS is answered here; routes by the
+names that accepted listeners refer to, endpoints by the names that accepted clusters refer to. A response is
+acknowledged with its version, or refused with the last good version and `error_detail`; what was accepted
+before stays. `AdsState` outlives streams, a `Cursor` lives and dies with one: nonces mean nothing on another
+stream.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from meshproxy.xds.translate import (
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
     LISTENER_TYPE,
+    NAME_TABLE_TYPE,
     ROUTE_TYPE,
     SECRET_TYPE,
     SHORT_NAMES,
@@ -82,8 +84,10 @@ class Cursor:
 class AdsState:
     """Resources and subscriptions of this sidecar, across streams."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, asks_names: bool = False) -> None:
+        """`asks_names`: subscribe to the name table. Nothing waits for it: without it DNS is asked."""
         self._node = node
+        self._asks_names = asks_names
         self._streams = 0
         self._newest: Cursor | None = None
         """Of the stream that was opened last, of those that have been answered."""
@@ -99,7 +103,7 @@ class AdsState:
         requests = [
             self._request(cursor, type_url)
             for type_url in SHORT_NAMES
-            if type_url in _CHILDREN or self.wanted(type_url)
+            if type_url in _CHILDREN or self.wanted(type_url) or self._is_names(type_url)
         ]
         requests[0].node.CopyFrom(self._node)
         return cursor, requests
@@ -115,6 +119,8 @@ class AdsState:
             for child in _CHILDREN[type_url]:
                 self._wanted.pop(child, None)
                 self._prune(child)
+        elif self._is_names(type_url):
+            state.accepted = dict(resources)
         else:
             state.accepted.update(resources)
             self._prune(type_url)
@@ -157,6 +163,9 @@ class AdsState:
         consistent to take over.
         """
         return self._newest is None or self._newest.is_complete
+
+    def _is_names(self, type_url: str) -> bool:
+        return self._asks_names and type_url == NAME_TABLE_TYPE
 
     def _note(self, cursor: Cursor) -> None:
         if self._newest is None or cursor.number > self._newest.number:

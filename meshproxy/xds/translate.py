@@ -17,7 +17,9 @@ from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadA
 from control_plane.api.envoy.config.listener.v3 import listener_pb2
 from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+from control_plane.api.istio.networking.nds.v1 import nds_pb2
 from meshproxy.config.model import Cluster, Endpoint, Listener
+from meshproxy.config.name_table import NameTable
 from meshproxy.config.route import RouteTable
 from meshproxy.config.tls import TlsCertificate
 from meshproxy.errors import ConfigError
@@ -25,12 +27,13 @@ from meshproxy.steps import Steps, finished
 from meshproxy.xds.clusters import translate_cluster
 from meshproxy.xds.endpoints import translating_endpoints
 from meshproxy.xds.listeners import translate_listener
+from meshproxy.xds.name_table import translating_names
 from meshproxy.xds.route_table import MadeTable, making_table
 from meshproxy.xds.secret import translate_secret
 from meshproxy.xds.strict import checking, decode, type_name
 
 M = TypeVar("M", bound=Message)
-Value = Listener | RouteTable | Cluster | tuple[Endpoint, ...] | TlsCertificate
+Value = Listener | RouteTable | Cluster | tuple[Endpoint, ...] | TlsCertificate | NameTable
 
 _PREFIX: Final = "type.googleapis.com/"
 LISTENER_TYPE: Final = _PREFIX + listener_pb2.Listener.DESCRIPTOR.full_name
@@ -38,12 +41,22 @@ ROUTE_TYPE: Final = _PREFIX + RouteConfiguration.DESCRIPTOR.full_name
 CLUSTER_TYPE: Final = _PREFIX + cluster_pb2.Cluster.DESCRIPTOR.full_name
 ENDPOINT_TYPE: Final = _PREFIX + ClusterLoadAssignment.DESCRIPTOR.full_name
 SECRET_TYPE: Final = _PREFIX + Secret.DESCRIPTOR.full_name
+NAME_TABLE_TYPE: Final = _PREFIX + nds_pb2.NameTable.DESCRIPTOR.full_name
 
 SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {CLUSTER_TYPE: "cds", ENDPOINT_TYPE: "eds", LISTENER_TYPE: "lds", ROUTE_TYPE: "rds", SECRET_TYPE: "sds"}
+    {
+        CLUSTER_TYPE: "cds",
+        ENDPOINT_TYPE: "eds",
+        LISTENER_TYPE: "lds",
+        ROUTE_TYPE: "rds",
+        SECRET_TYPE: "sds",
+        NAME_TABLE_TYPE: "nds",
+    }
 )
 """Type URL -> the name people know."""
 
+NAME_TABLE: Final = "name_table"
+"""What the one resource of `nds` is called."""
 _MAX_PROBLEMS = 5
 """Refusals named in one NACK; the rest is counted."""
 _MAX_PROBLEM_LENGTH = 500
@@ -144,6 +157,14 @@ def _secret(body: bytes, index: int, known: Known) -> Steps[Accepted]:
     return Accepted(message.name, body, translate_secret(message, place))
 
 
+def _names(body: bytes, index: int, known: Known) -> Steps[Accepted]:
+    """Such a message has no name of its own; there is one."""
+    message = decode(body, nds_pb2.NameTable, f"{SHORT_NAMES[NAME_TABLE_TYPE]} resources[{index}]")
+    place = _place(NAME_TABLE_TYPE, NAME_TABLE)
+    yield from checking(message, place, apart_from="table")
+    return Accepted(NAME_TABLE, body, (yield from translating_names(message, place)))
+
+
 def _read(
     type_url: str, body: bytes, message_type: type[M], index: int, name: Callable[[M], str]
 ) -> tuple[M, str]:
@@ -158,6 +179,7 @@ _TRANSLATORS: Final[Mapping[str, Callable[[bytes, int, Known], Steps[Accepted]]]
     CLUSTER_TYPE: _cluster,
     ENDPOINT_TYPE: _assignment,
     SECRET_TYPE: _secret,
+    NAME_TABLE_TYPE: _names,
 }
 MESSAGES: Final[Mapping[str, type[Message]]] = {
     LISTENER_TYPE: listener_pb2.Listener,
@@ -165,5 +187,6 @@ MESSAGES: Final[Mapping[str, type[Message]]] = {
     CLUSTER_TYPE: cluster_pb2.Cluster,
     ENDPOINT_TYPE: ClusterLoadAssignment,
     SECRET_TYPE: Secret,
+    NAME_TABLE_TYPE: nds_pb2.NameTable,
 }
 """Type URL -> what the bytes of such a resource are."""

@@ -24,6 +24,7 @@ from meshproxy.xds.translate import (
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
     LISTENER_TYPE,
+    NAME_TABLE_TYPE,
     ROUTE_TYPE,
     SECRET_TYPE,
     SHORT_NAMES,
@@ -206,6 +207,8 @@ def test_a_sidecar_ends_with_what_a_fresh_translation_gives_and_nothing_dangles_
                 getattr(world, name)()
     held, fresh = _held(world.settle()), world.fresh()
     for type_url, short in SHORT_NAMES.items():
+        if type_url == NAME_TABLE_TYPE:
+            continue  # asked for by sidecars that answer DNS
         assert dict(held[type_url]) == fresh.get(type_url, {}), short
     assert world.problems == []
 

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 
-import control_plane.api.envoy
+import control_plane.api
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.api.envoy.config.core.v3.address_pb2 import SocketAddress
 from meshproxy.errors import ConfigError
@@ -109,7 +109,7 @@ def test_durations() -> None:
 
 def test_the_table_names_only_messages_and_fields_that_exist() -> None:
     known = {}
-    for module in pkgutil.walk_packages(control_plane.api.envoy.__path__, "control_plane.api.envoy."):
+    for module in pkgutil.walk_packages(control_plane.api.__path__, "control_plane.api."):
         if module.name.endswith("_pb2"):
             stack = list(importlib.import_module(module.name).DESCRIPTOR.message_types_by_name.values())
             while stack:

@@ -50,7 +50,7 @@ def test_the_first_snapshot_waits_for_clusters_endpoints_listeners_and_routes() 
     assert published is not None
     assert set(published.listeners) == {"0.0.0.0_80"}
     assert set(published.endpoints) == {"a"}
-    assert dict(published.versions) == {"cds": "1", "eds": "1", "lds": "1", "rds": "1", "sds": ""}
+    assert dict(published.versions) == {"cds": "1", "eds": "1", "lds": "1", "rds": "1", "sds": "", "nds": ""}
     assert sidecar.warming.next_deadline(0.0) is None
 
 
