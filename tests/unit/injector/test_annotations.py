@@ -1,9 +1,12 @@
 """Traffic annotations become flags of the init container."""
 
+from decimal import Decimal
+
 import pytest
 
-from injector.annotations import traffic_flags
+from injector.annotations import PodWishes, read_wishes, traffic_flags, unknown_annotations
 from injector.errors import InjectionError
+from injector.quantity import quantity
 from meshproxy.interception.__main__ import parser, settings_of
 from meshproxy.interception.settings import InterceptionSettings
 
@@ -83,8 +86,87 @@ def test_a_wrong_value_is_refused_with_annotation_value_and_mend(name: str, text
         flags(**{name: text})
 
 
-def test_a_misspelt_annotation_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(
-        InjectionError, match="excludeInboundPort is not known; known are includeInboundPorts, "
-    ):
-        flags(excludeInboundPort="22")
+def test_opaque_ports_are_checked_and_no_business_of_the_interception() -> None:
+    assert flags(opaquePorts="3306, 6379") == []
+    with pytest.raises(InjectionError, match="opaquePorts: 'mysql' is not a port"):
+        flags(opaquePorts="mysql")
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("traffic.meshproxy.io/excludeInboundPort", "did you mean traffic.meshproxy.io/excludeInboundPorts?"),
+        ("sidecar.meshproxy.io/loglevel", "did you mean sidecar.meshproxy.io/logLevel?"),
+        ("meshproxy.io/whatever-this-is", "known are traffic.meshproxy.io/includeInboundPorts, "),
+        (
+            "traffic.sidecar.istio.io/excludeInboundPorts",
+            "here it is traffic.meshproxy.io/excludeInboundPorts",
+        ),
+        ("sidecar.istio.io/proxyCPU", "here it is sidecar.meshproxy.io/proxyCPU"),
+        ("sidecar.istio.io/inject", "here it is meshproxy.io/inject"),
+        ("config.linkerd.io/opaque-ports", "here it is traffic.meshproxy.io/opaquePorts"),
+        ("config.linkerd.io/enable-debug-sidecar", "nothing here has its meaning"),
+    ],
+)
+def test_a_name_that_says_nothing_to_us_gets_a_warning_with_the_nearest(name: str, warning: str) -> None:
+    (found,) = unknown_annotations({name: "x", "meshproxy.io/inject": "true", "example.com/a": "b"})
+    assert found.startswith(f"annotation {name} is ")
+    assert warning in found
+
+
+def test_what_is_said_of_the_sidecar_is_read() -> None:
+    said = {
+        "logLevel": "debug",
+        "concurrency": "4",
+        "maxConnections": "500",
+        "proxyImage": "registry/mesh:2",
+        "proxyCPU": "250m",
+        "proxyCPULimit": "1.5",
+        "proxyMemory": "64Mi",
+        "proxyMemoryLimit": "1e8",
+        "rewriteAppProbes": "false",
+    }
+    annotations = {f"sidecar.meshproxy.io/{name}": text for name, text in said.items()}
+    assert read_wishes({**annotations, "prometheus.meshproxy.io/mergeMetrics": "false"}) == PodWishes(
+        (),
+        "debug",
+        "4",
+        "500",
+        "registry/mesh:2",
+        {"cpu": "250m", "memory": "64Mi"},
+        {"cpu": "1.5", "memory": "1e8"},
+        False,
+        False,
+    )
+    assert read_wishes({}) == PodWishes()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("logLevel", "trace", "is 'trace'; use one of debug, info, warning, error"),
+        ("concurrency", "0", "is '0'; use a number from 1 to 64"),
+        ("concurrency", "auto", "is 'auto'; use a number"),
+        ("maxConnections", "1000001", "use a number from 1 to 1000000"),
+        ("proxyImage", " ", "give the name of an image"),
+        ("proxyCPU", "much", "'much' is not a quantity; use e.g. 100m"),
+        ("proxyMemory", "0", "'0' is not a quantity"),
+        ("rewriteAppProbes", "yes", "is 'yes'; use one of true, false"),
+    ],
+)
+def test_a_wrong_wish_is_refused(name: str, text: str, message: str) -> None:
+    with pytest.raises(InjectionError, match=message):
+        read_wishes({f"sidecar.meshproxy.io/{name}": text})
+
+
+def test_a_request_above_its_limit_is_refused() -> None:
+    with pytest.raises(InjectionError, match="cpu 2 is above its limit 1500m; raise the limit"):
+        read_wishes({"sidecar.meshproxy.io/proxyCPU": "2", "sidecar.meshproxy.io/proxyCPULimit": "1500m"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("100m", "0.1"), ("1.5", "1.5"), (".5", "0.5"), ("64Mi", "67108864"), ("1e3", "1000"), ("2E", "2e18")],
+)
+def test_quantities_are_kubernetes_own(text: str, value: str) -> None:
+    assert quantity(text, "x") == Decimal(value)

@@ -55,7 +55,16 @@ def test_interception_and_sidecar_come_before_the_apps_own_init_containers() -> 
 def test_the_pod_is_marked_as_meshed_and_keeps_its_labels() -> None:
     metadata = dig(inject(pod(annotations={"a": "b"}), ENABLED), "metadata")
     assert dig(metadata, "labels") == {"app": "catalog", "meshproxy.io/tls-mode": "mutual"}
-    assert dig(metadata, "annotations") == {"a": "b", "meshproxy.io/status": "injected"}
+    annotations = dig(metadata, "annotations")
+    assert isinstance(annotations, dict)
+    assert annotations.pop("meshproxy.io/status")
+    assert annotations == {
+        "a": "b",
+        "kubectl.kubernetes.io/default-container": "app",
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "15020",
+        "prometheus.io/path": "/stats/prometheus",
+    }
 
 
 def test_the_input_is_not_changed_and_the_output_shares_nothing_with_it() -> None:
@@ -230,19 +239,11 @@ def test_an_unclear_wish_is_refused() -> None:
     [
         (
             {"containers": [{"name": "meshproxy"}]},
-            "the container name 'meshproxy' is the sidecar's; rename it",
+            "the container name 'meshproxy' is the sidecar's; rename it, or give it image 'auto'",
         ),
         (
             {"containers": [], "volumes": [{"name": "meshproxy-run"}]},
             "the volume name 'meshproxy-run' is the sidecar's; rename it",
-        ),
-        (
-            {"containers": [{"name": "app", "securityContext": {"runAsUser": 1337}}]},
-            "container 'app': runAsUser 1337 is the sidecar's own and would bypass the mesh; use another",
-        ),
-        (
-            {"containers": [], "securityContext": {"runAsGroup": 1337}},
-            "spec.securityContext: runAsGroup 1337 is the sidecar's own",
         ),
     ],
 )
@@ -289,7 +290,16 @@ def test_the_pod_of_a_gateway_says_ports_and_resources_itself() -> None:
     container = dig(asked, "spec", "containers", 0)
     assert isinstance(container, dict)
     container["ports"] = [{"containerPort": 443}]
-    assert dig(inject(asked, ENABLED), "spec", "containers", 0, "ports") == [{"containerPort": 443}]
+    container["resources"] = {"limits": {"cpu": "1500m"}}
+    patched = inject(asked, ENABLED)
+    ports = dig(patched, "spec", "containers", 0, "ports")
+    assert isinstance(ports, list)
+    assert [port["containerPort"] for port in ports] == [15090, 443]
+    assert dig(patched, "spec", "containers", 0, "resources") == {
+        "requests": {"cpu": "100m", "memory": "64Mi"},
+        "limits": {"cpu": "1500m"},
+    }
+    assert {"name": "MESHPROXY_CONCURRENCY", "value": "2"} in dig(patched, "spec", "containers", 0, "env")  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("containers", [(), ("app",), ("meshproxy", "app")])
