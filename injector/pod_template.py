@@ -42,7 +42,7 @@ def _in_template(manifest: Manifest, path: tuple[str, ...], change: Change) -> M
         holder = section(holder, field)
     own = section(holder, "metadata")
     names = [name for name in ("name", "namespace") if name in metadata and name not in own]
-    borrowed = {name: metadata[name] for name in names}
+    borrowed: Manifest = {name: metadata[name] for name in names}
     of_pod: Manifest = {**borrowed, **own}
     pod: Manifest = {**holder, "metadata": of_pod}
     changed = change(pod, str(metadata.get("name", "")))
