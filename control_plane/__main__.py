@@ -7,6 +7,7 @@ import sys
 
 from certs.errors import CertificateError
 from control_plane.app import ControlPlane
+from control_plane.kubeconfig import KubeconfigError
 from control_plane.options import Options, parse_options
 from control_plane.store.database import DatabaseError
 
@@ -34,7 +35,7 @@ def main() -> int:
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(serve(options))
-    except (OSError, CertificateError, DatabaseError) as error:
+    except (OSError, CertificateError, DatabaseError, KubeconfigError) as error:
         print(f"control plane: {error}", file=sys.stderr)
         return 1
     return 0

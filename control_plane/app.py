@@ -27,9 +27,9 @@ from control_plane.ads import SERVER_OPTIONS, AdsServicer
 from control_plane.api.istio.v1.auth.ca_pb2_grpc import add_IstioCertificateServiceServicer_to_server
 from control_plane.apiserver.app import RestApp, create_app
 from control_plane.apiserver.server import RestServer, bind, inherit, server_context
-from control_plane.apiserver.system_object import ensure_system_objects
 from control_plane.cache import SnapshotCache
 from control_plane.debug import monitoring_app, with_syncz
+from control_plane.home import ClusterHome, OwnHome, open_cluster, open_own
 from control_plane.issuer import CertificateService, PeerAuthenticator, TokenAuthenticator
 from control_plane.kubeconfig import Kubeconfig, write_kubeconfig
 from control_plane.metrics import ControlPlaneMetrics
@@ -40,8 +40,6 @@ from control_plane.root_bundle import RootBundlePublisher
 from control_plane.serving_certificate import ServingCertificate, ServingNames, grpc_credentials, load_into
 from control_plane.snapshot import SECRET_TYPE
 from control_plane.status import StatusWriter
-from control_plane.store.sqlite import SqliteStore
-from control_plane.tokens import TokenAuthority
 from control_plane.webhook_name import webhook_names
 from control_plane.workload_check import AccountCheck, WorkloadCheck
 
@@ -98,8 +96,8 @@ class _Assembly:
     async def run(self) -> dict[str, int]:
         options, directory = self._options, self._directory
         make_private_directory(directory)
-        store = await SqliteStore.open(directory / "state.db")
-        self._stack.push_async_callback(store.close)
+        self._home = await self._open_home()
+        self._store = self._home.store
         self._ports_file.unlink(
             missing_ok=True
         )  # after the store, whose lock says that nobody else runs here
@@ -108,15 +106,12 @@ class _Assembly:
         self._serving = ServingCertificate(
             self._authority, ServingNames.with_extra(options.extra_sans), ttl=options.leaf_ttl
         )
-        self._store = store
-        self._tokens = TokenAuthority.load(directory, store)
         self._cache = SnapshotCache()
         self._metrics = ControlPlaneMetrics(self._cache, time.monotonic)
         self._is_ready = False
-        await ensure_system_objects(store)
         await self._start_discovery()
         ports = {
-            "rest": await self._start_rest(),
+            **await self._start_rest(),
             **await self._start_grpc(),
             "metrics": await self._start_http(
                 monitoring_app(self._cache, self._metrics), None, self._metrics_address()
@@ -124,6 +119,11 @@ class _Assembly:
         }
         self._announce(ports)
         return ports
+
+    async def _open_home(self) -> OwnHome | ClusterHome:
+        if self._options.kubeconfig:
+            return await open_cluster(self._options.kubeconfig, self._stack)
+        return await open_own(self._directory, self._stack)
 
     async def _start_discovery(self) -> None:
         """Read the store before anybody is served from it."""
@@ -145,12 +145,15 @@ class _Assembly:
 
     # --- REST and metrics -----------------------------------------------------------------------------------
 
-    async def _start_rest(self) -> int:
+    async def _start_rest(self) -> dict[str, int]:
+        """Nothing when the objects live in somebody else's API server."""
+        if not isinstance(self._home, OwnHome):
+            return {}
         token = _admin_token(self._directory / "admin.token")
         rest = create_app(
-            self._store,
+            self._home.store,
             admin_token=token,
-            token_minter=self._tokens,
+            token_minter=self._home.tokens,
             now=time.time,
             is_ready=lambda: self._is_ready,
         )
@@ -163,7 +166,7 @@ class _Assembly:
         root_pem = certificate_to_pem(self._authority.root).decode()
         server = f"https://127.0.0.1:{port}"
         write_kubeconfig(self._directory / "kubeconfig", Kubeconfig(server, root_pem, token))
-        return port
+        return {"rest": port}
 
     async def _start_http(self, app: RestApp, context: ssl.SSLContext | None, address: str) -> int:
         is_rest = context is not None
@@ -193,7 +196,7 @@ class _Assembly:
         granted = webhook_names(options.mesh.trust_domain)
         by_token = CertificateService(
             self._authority,
-            TokenAuthenticator(self._tokens, options.mesh.trust_domain, WorkloadCheck(self._store)),
+            TokenAuthenticator(self._home.tokens, options.mesh.trust_domain, WorkloadCheck(self._store)),
             leaf_ttl=options.leaf_ttl,
             dns_names=granted,
         )

@@ -184,6 +184,10 @@ class ApiClient:
         """The JSON object at any other path of the server, such as `/debug/syncz`."""
         return await self._call("GET", path)
 
+    async def post(self, path: str, body: Manifest) -> Manifest:
+        """What the server answers to a review, such as TokenReview, which is not an object that stays."""
+        return await self._call("POST", path, body=body)
+
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Raises Conflict when it exists, NotFound for a missing namespace, Invalid."""
         path = _entry(kind_of(manifest)).path(namespace_of(manifest))

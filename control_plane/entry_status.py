@@ -12,14 +12,14 @@ from control_plane.resources.service_entry import ServiceEntry as Resource
 from control_plane.resources.status_condition import dated, undated
 from control_plane.resources.timestamp import rfc3339
 from control_plane.status_write import write_back
-from control_plane.store.api import Store
+from control_plane.store.api import ObjectStore
 
 _MAX_NAMED = 8
 """Conflicts a message spells out."""
 
 
 async def write_entry_status(
-    key: ObjectKey, registry: Registry, store: Store, now: Callable[[], float]
+    key: ObjectKey, registry: Registry, store: ObjectStore, now: Callable[[], float]
 ) -> bool:
     """Bring the stored status of one entry up to date; False when it changed meanwhile and must be tried
     again. `now`: seconds since the epoch."""

@@ -26,7 +26,7 @@ from certs.spiffe_id import SpiffeId, TrustDomain
 from certs.svid import Svid, certificate_to_pem, spiffe_id_of
 from control_plane.api.istio.v1.auth.ca_pb2 import IstioCertificateRequest, IstioCertificateResponse
 from control_plane.api.istio.v1.auth.ca_pb2_grpc import IstioCertificateServiceServicer
-from control_plane.tokens import TOKEN_AUDIENCE, TokenAuthority, TokenClaims, TokenRefused
+from control_plane.tokens import TokenClaims, TokenRefused, WorkloadTokens
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class TokenAuthenticator:
     """15011: a workload token, as metadata `authorization: Bearer …` over server-verified TLS."""
 
     def __init__(
-        self, tokens: TokenAuthority, trust_domain: TrustDomain, workload_exists: WorkloadExists
+        self, tokens: WorkloadTokens, trust_domain: TrustDomain, workload_exists: WorkloadExists
     ) -> None:
         self._tokens = tokens
         self._trust_domain = trust_domain
@@ -83,7 +83,7 @@ class TokenAuthenticator:
     async def authenticate(self, context: Context, now: float) -> Caller:
         """The identity of the Pod that the token is bound to."""
         try:
-            claims = self._tokens.verify(_bearer_token(context), audience=TOKEN_AUDIENCE, now=now)
+            claims = await self._tokens.claims(_bearer_token(context), now=now)
             identity = SpiffeId.for_workload(self._trust_domain, claims.namespace, claims.service_account)
         except TokenRefused as exc:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, exc.reason, str(exc)) from exc

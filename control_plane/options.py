@@ -18,6 +18,7 @@ MIN_LEAF_TTL = 5.0
 MAX_LEAF_TTL = 90 * 86_400.0
 """Seconds, 90 days: a leaf must end long before its CA, and a leaked one must end some day."""
 _HIGHEST_PORT = 65_535
+IN_CLUSTER = "in-cluster"
 _DNS_NAME = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -26,6 +27,8 @@ class Options:
     """What `python -m control_plane` was told. A port of 0 lets the system choose."""
 
     data_dir: Path
+    kubeconfig: str = ""
+    """Of the API server whose objects are used, `in-cluster` for a pod's own; empty: serve REST here."""
     rest_fd: int | None = None
     """A listening socket opened by the parent, instead of `rest_address`."""
     rest_address: str = "127.0.0.1:15015"
@@ -58,12 +61,15 @@ def _options(given: argparse.Namespace) -> Options:
         raise ValueError(
             f"--leaf-ttl {given.leaf_ttl:g}: must be from {MIN_LEAF_TTL:g} to {MAX_LEAF_TTL:g} seconds"
         )
+    if given.kubeconfig and given.rest_fd is not None:
+        raise ValueError("--rest-fd: with --kubeconfig no REST is served; leave one of them out")
     for flag in ("xds_port", "signing_port", "metrics_port"):
         _check_port(getattr(given, flag), f"--{flag.replace('_', '-')}")
     _host_of(given.rest_address, "--rest-address")
     _check_loopback(given.plaintext_xds_address)
     return Options(
         data_dir=given.data_dir,
+        kubeconfig=given.kubeconfig,
         rest_fd=given.rest_fd,
         rest_address=given.rest_address,
         bind_address=given.bind_address,
@@ -122,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m control_plane", description="The mesh's control plane.")
     add = parser.add_argument
     add("--data-dir", type=Path, required=True, help="state, keys, kubeconfig; created with mode 0700")
+    add(
+        "--kubeconfig", default="", help=f"use this API server, or a pod's own ({IN_CLUSTER}), and serve none"
+    )
     add("--rest-fd", type=int, help="serve REST on this inherited listening socket")
     add("--rest-address", default="127.0.0.1:15015", help="serve REST here (default %(default)s)")
     add("--bind-address", default="0.0.0.0", help="for xDS, signing and metrics (default %(default)s)")

@@ -17,7 +17,7 @@ from control_plane.resources.registry import parse
 from control_plane.resources.target_ref import HTTP_ROUTE
 from control_plane.resources.timestamp import rfc3339
 from control_plane.status_write import write_back
-from control_plane.store.api import Store
+from control_plane.store.api import ObjectStore
 
 CONTROLLER_NAME = "meshproxy.io/control-plane"
 
@@ -44,7 +44,7 @@ class KnownTargets:
 
 
 async def write_policy_status(
-    key: ObjectKey, registry: Registry, store: Store, now: Callable[[], float]
+    key: ObjectKey, registry: Registry, store: ObjectStore, now: Callable[[], float]
 ) -> bool:
     """Bring the stored status of one policy up to date; False when it changed meanwhile and must be tried
     again. `now`: seconds since the epoch."""

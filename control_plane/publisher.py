@@ -24,7 +24,7 @@ from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.snapshot import InconsistentSnapshot
 from control_plane.status import StatusWriter
-from control_plane.store.api import EventType, HistoryGone, Store, StoreClosed, StoreEvent
+from control_plane.store.api import EventType, HistoryGone, ObjectStore, StoreClosed, StoreEvent
 from control_plane.translate.settings import MeshSettings, Node, NodeError, parse_node
 from control_plane.translate.translator import Translator
 
@@ -58,7 +58,7 @@ class SnapshotPublisher:
 
     def __init__(
         self,
-        store: Store,
+        store: ObjectStore,
         cache: SnapshotCache,
         settings: MeshSettings,
         *,

@@ -16,7 +16,7 @@ from control_plane.store.api import (
     HistoryGone,
     ObjectExists,
     ObjectNotFound,
-    Store,
+    ObjectStore,
     StoreClosed,
     StoreEvent,
     VersionConflict,
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class RootBundlePublisher:
     """Follows Namespaces and the published copies. `run()` ends with the store, or by cancellation."""
 
-    def __init__(self, store: Store, root_pem: bytes) -> None:
+    def __init__(self, store: ObjectStore, root_pem: bytes) -> None:
         self._store = store
         self._data: Final = {KEY: root_pem.decode()}
 

@@ -9,13 +9,13 @@ from control_plane.resources.manifest import Manifest, ObjectKey, objects, secti
 from control_plane.resources.status_condition import dated, undated
 from control_plane.resources.timestamp import rfc3339
 from control_plane.status_write import write_back
-from control_plane.store.api import Store
+from control_plane.store.api import ObjectStore
 
 CONFLICT = "meshproxy.io/Conflicted"
 
 
 async def write_service_status(
-    key: ObjectKey, registry: Registry, store: Store, now: Callable[[], float]
+    key: ObjectKey, registry: Registry, store: ObjectStore, now: Callable[[], float]
 ) -> bool:
     """Bring the condition of one Service up to date; False when it changed meanwhile and must be tried
     again. `now`: seconds since the epoch."""

@@ -22,9 +22,9 @@ from control_plane.resources.status_condition import dated, undated
 from control_plane.resources.timestamp import rfc3339
 from control_plane.service_status import write_service_status
 from control_plane.status_write import write_back
-from control_plane.store.api import Store
+from control_plane.store.api import ObjectStore
 
-_WRITERS: Mapping[str, Callable[[ObjectKey, Registry, Store, Callable[[], float]], Awaitable[bool]]] = {
+_WRITERS: Mapping[str, Callable[[ObjectKey, Registry, ObjectStore, Callable[[], float]], Awaitable[bool]]] = {
     **dict.fromkeys(POLICY_KINDS, write_policy_status),
     **dict.fromkeys(gateway_status.KINDS, gateway_status.write_gateway_status),
     Service.KIND: write_service_status,
@@ -53,7 +53,7 @@ def is_judged(ref: ObjectRef, registry: Registry) -> bool:
 class StatusWriter:
     """Brings the stored status of routes and policies up to date with the registry."""
 
-    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: ObjectStore, now: Callable[[], float]) -> None:
         """`now`: seconds since the epoch."""
         self._store = store
         self._now = now

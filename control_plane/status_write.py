@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey
-from control_plane.store.api import ObjectNotFound, Store, VersionConflict
+from control_plane.store.api import ObjectNotFound, ObjectStore, VersionConflict
 
 _log = logging.getLogger(__name__)
 
 
-async def write_back(key: ObjectKey, store: Store, judge: Callable[[Manifest], Manifest | None]) -> bool:
+async def write_back(
+    key: ObjectKey, store: ObjectStore, judge: Callable[[Manifest], Manifest | None]
+) -> bool:
     """Store what `judge` makes of the stored object; None: nothing to say, which is also meant by its raising
     InvalidResource. False when the object changed meanwhile and must be tried again."""
     try:

@@ -80,6 +80,18 @@ class TokenClaims:
     """Seconds since the epoch."""
 
 
+class WorkloadTokens(Protocol):
+    """What the signing service asks of tokens, wherever they come from."""
+
+    async def claims(self, token: str, *, now: float) -> TokenClaims:
+        """Whose the token is, without using it up. Raises TokenRefused."""
+        ...
+
+    async def spend(self, claims: TokenClaims, *, now: float) -> None:
+        """Use it up, if it is good for one certificate only. Raises TokenRefused when it was used before."""
+        ...
+
+
 class TokenAuthority:
     """Mints and redeems workload tokens with one signing key. All times are seconds since the epoch."""
 
@@ -139,6 +151,10 @@ class TokenAuthority:
                 "expired", f"token expired {now - claims.expires_at:.0f} s ago; a new one is needed"
             )
         return claims
+
+    async def claims(self, token: str, *, now: float) -> TokenClaims:
+        """`verify` for the signing service's own audience. Raises TokenRefused."""
+        return self.verify(token, audience=TOKEN_AUDIENCE, now=now)
 
     async def spend(self, claims: TokenClaims, *, now: float) -> None:
         """Use up a verified token, durably. Raises TokenRefused when it was used before."""

@@ -140,8 +140,11 @@ class OnceStore(Protocol):
         ...
 
 
-class Store(OnceStore, Protocol):
-    """Objects by key. `kind` is the bare kind (`"Pod"`); `namespace` is `""` for cluster-wide kinds."""
+class ObjectStore(Protocol):
+    """What the control plane needs to read, follow and write back objects, in whichever API server they live.
+
+    `kind` is the bare kind (`"Pod"`); `namespace` is `""` for cluster-wide kinds.
+    """
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         """Raises ObjectNotFound."""
@@ -170,6 +173,17 @@ class Store(OnceStore, Protocol):
     async def update_status(self, manifest: Manifest) -> Manifest:
         """Replace `status` only; otherwise as `update`."""
         ...
+
+    def events(self, since: int, kinds: Collection[str]) -> EventStream:
+        """Follow the changes of `kinds` after version `since`: `async for` over the result.
+
+        Raises HistoryGone, at once or from the iteration, when `since` is too old.
+        """
+        ...
+
+
+class Store(ObjectStore, OnceStore, Protocol):
+    """A store of our own, behind the embedded API server."""
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Replace the object and its `status` in one step; otherwise as `update`."""
