@@ -31,6 +31,7 @@ from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.errors import ConfigError
 from meshproxy.identity.agent import AgentSettings, IdentityAgent
 from meshproxy.identity.signing_client import GrpcSigningClient
+from meshproxy.local_app.metrics import AppMetrics
 from meshproxy.local_app.prober import Prober
 from meshproxy.proxy.drain import spread, until_quiet
 from meshproxy.tasks import TaskGroupRegistry
@@ -246,11 +247,13 @@ class Sidecar:
         sources = self._admin_sources()
         bootstrap = self._bootstrap
         app_health = app_health_routes(bootstrap.app_probes, Prober(bootstrap.pod_ip).ask)
+        place = bootstrap.app_metrics
+        app_metrics = None if place is None else AppMetrics(bootstrap.pod_ip, place)
         servers = (
             admin_server(sources),
             readiness_server(sources),
             prometheus_server(sources),
-            status_server(sources, app_health),
+            status_server(sources, app_health, app_metrics),
         )
         ports = {
             "admin": await servers[0].start("127.0.0.1", bootstrap.admin_port),

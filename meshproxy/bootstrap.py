@@ -13,7 +13,9 @@ from certs.spiffe_id import SpiffeId, TrustDomain
 from meshproxy.config.model import WorkloadIdentity
 from meshproxy.errors import ConfigError
 from meshproxy.http.codec import CODECS
-from meshproxy.local_app.probe import VARIABLE, AppProbe, parse_probes
+from meshproxy.local_app import metrics, probe
+from meshproxy.local_app.metrics import MetricsPlace, parse_metrics
+from meshproxy.local_app.probe import AppProbe, parse_probes
 
 APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
@@ -68,6 +70,8 @@ class Bootstrap:
     """Where the app's DNS queries are answered, on loopback; None: they are not captured."""
     resolv_conf: Path
     """Names the servers that are asked what the mesh does not know."""
+    app_metrics: MetricsPlace | None
+    """Where the app shows its own; None: nowhere."""
     max_connections: int | None
     """Open at once, of each listener and worker; None: `transport.connection_limit`'s default."""
 
@@ -129,7 +133,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Bootstrap
         concurrency=options.concurrency,
         role=options.role,
         downstream_codec=options.downstream_codec or _DOWNSTREAM_CODECS[options.role],
-        app_probes=parse_probes(environment.get(VARIABLE, "")),
+        app_probes=parse_probes(environment.get(probe.VARIABLE, "")),
+        app_metrics=parse_metrics(environment.get(metrics.VARIABLE, "")),
         max_connections=options.max_connections,
         dns_port=options.dns_port if options.dns_capture == "true" else None,
         resolv_conf=Path(options.resolv_conf),

@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from meshproxy.admin.http_server import LOOPBACK_HOSTS, HttpRequest, HttpResponse, HttpRoute, HttpServer
+from meshproxy.admin.http_server import (
+    LOOPBACK_HOSTS,
+    Handler,
+    HttpRequest,
+    HttpResponse,
+    HttpRoute,
+    HttpServer,
+)
 from meshproxy.admin.json_text import json_slices
+from meshproxy.local_app.metrics import AppMetrics, text_slices
 from meshproxy.telemetry.exposition import CONTENT_TYPE
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -63,9 +72,21 @@ def prometheus_server(sources: AdminSources) -> HttpServer:
     return HttpServer({"/stats/prometheus": route, "/metrics": route})
 
 
-def status_server(sources: AdminSources, app_health: Mapping[str, HttpRoute]) -> HttpServer:
-    """The app's probes, and the metrics, for whoever may not reach the app past the mesh."""
-    route = HttpRoute(_metrics(sources.metrics), prepare=sources.refresh_metrics)
+def status_server(
+    sources: AdminSources, app_health: Mapping[str, HttpRoute], app_metrics: AppMetrics | None = None
+) -> HttpServer:
+    """The app's probes, and our metrics with the app's behind them, for whoever may not reach the app past
+    the mesh."""
+
+    async def prepare() -> Handler | None:
+        if sources.refresh_metrics is not None:
+            await sources.refresh_metrics()
+        if app_metrics is None:
+            return None
+        text = await app_metrics.scrape()
+        return _metrics(lambda: chain(sources.metrics(), text_slices(text)))
+
+    route = HttpRoute(_metrics(sources.metrics), prepare=prepare)
     return HttpServer({"/stats/prometheus": route, "/metrics": route, **app_health})
 
 

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from control_plane.api.grpc.health.v1 import health_pb2
 from meshproxy.errors import UpstreamError
-from meshproxy.local_app.http_get import AppAnswer, authority, connect, get, source_address
+from meshproxy.local_app.http_get import AppAnswer, authority, connect, get, source_address, unverified
 from meshproxy.local_app.probe import AppProbe, GrpcProbe, HttpProbe, TcpProbe
 from meshproxy.rpc.call import dial, unary
 
@@ -110,9 +110,6 @@ class Prober:
         return ProbeOutcome(_UNHEALTHY, f"gRPC service {service!r} is {name}")
 
     def _unverified(self) -> ssl.SSLContext:
-        """As the kubelet, which has no way to know the app's certificate."""
         if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.check_hostname = False
-            self._tls.verify_mode = ssl.CERT_NONE
+            self._tls = unverified()
         return self._tls

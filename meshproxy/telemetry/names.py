@@ -248,6 +248,11 @@ CPU_SECONDS: Final = MetricFamily(
     "User and system CPU time of the sidecar, all its processes.",
 )
 
+APP_SCRAPE_UP: Final = MetricFamily(
+    "meshproxy_app_scrape_up", MetricKind.GAUGE, "1 where the app's own metrics are among these, else 0."
+)
+"""Beside those below: it is on port 15020 only, where the app has metrics."""
+
 OWN_FAMILIES: Final = {
     family.name: family
     for family in (

@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from meshproxy.admin.http_server import HttpRequest, HttpResponse, HttpServer
-from meshproxy.admin.server import LOG_LEVELS, AdminSources, admin_server, prometheus_server, readiness_server
+from meshproxy.admin.server import (
+    LOG_LEVELS,
+    AdminSources,
+    admin_server,
+    prometheus_server,
+    readiness_server,
+    status_server,
+)
 from meshproxy.config.model import Endpoint
+from meshproxy.local_app.metrics import AppMetrics, MetricsPlace
 
 
 @dataclass
@@ -145,3 +153,27 @@ async def test_a_dump_over_the_wire() -> None:
     writer.close()
     await server.close()
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == [{"name": "c"}]
+
+
+async def test_one_scrape_has_our_metrics_and_the_apps() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nc 3\n")
+        writer.close()
+
+    app = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = status_server(
+        _Sidecar().sources(), {}, AppMetrics("127.0.0.1", MetricsPlace(app.sockets[0].getsockname()[1]))
+    )
+    port = await server.start("127.0.0.1", 0)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /stats/prometheus HTTP/1.0\r\n\r\n")
+        text = (await reader.read()).decode()
+        writer.close()
+    finally:
+        await server.close()
+        app.close()
+        await app.wait_closed()
+    assert "a 1\nb 2\n# HELP meshproxy_app_scrape_up " in text.replace("\r\n", "\n")
+    assert text.endswith("meshproxy_app_scrape_up 1\nc 3\n")
