@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 from control_plane.apiserver import discovery_document
 from control_plane.apiserver.admission import AdmissionCheck
 from control_plane.apiserver.authentication import BearerAuthentication
-from control_plane.apiserver.cluster_ip import ClusterIpAllocator
 from control_plane.apiserver.endpoints import KindEndpoints
 from control_plane.apiserver.failure import Failure, failure_of
 from control_plane.apiserver.openapi.routes import openapi_routes
@@ -26,6 +25,7 @@ from control_plane.apiserver.pod_endpoints import PodEndpoints
 from control_plane.apiserver.reading import KindReading
 from control_plane.apiserver.request_body import read_body
 from control_plane.apiserver.request_warning import WarningHeaders
+from control_plane.apiserver.service_address import ServiceAllocator
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
 from control_plane.apiserver.watch import WatchStreams
 from control_plane.apiserver.webhook_admission import WebhookAdmission
@@ -51,7 +51,7 @@ def create_app(
     admin_token: str,
     token_minter: TokenMinter,
     now: Callable[[], float],
-    cluster_ips: ClusterIpAllocator | None = None,
+    services: ServiceAllocator | None = None,
     checks: Sequence[AdmissionCheck] = (),
     is_ready: Callable[[], bool] = lambda: True,
     rng: random.Random | None = None,
@@ -64,7 +64,7 @@ def create_app(
     streams, pages = WatchStreams(), Pages()
     operations = Operations(
         store,
-        cluster_ips=cluster_ips or ClusterIpAllocator(),
+        services=services or ServiceAllocator(),
         checks=checks,
         admission=WebhookAdmission(store),
         rng=rng or random.Random(),

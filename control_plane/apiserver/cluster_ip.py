@@ -6,8 +6,9 @@ clients still hold connections or DNS answers.
 """
 
 from collections.abc import Collection
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
+Network = IPv4Network | IPv6Network
 DEFAULT_NETWORK = IPv4Network("10.96.0.0/16")
 RESERVED = 10
 """The first addresses are given only to who asks: the API server's, DNS (10.96.0.10) and their like."""
@@ -20,7 +21,7 @@ class ClusterIpRefused(ValueError):
 class ClusterIpAllocator:
     """Hands out addresses of one network, never its first (the network's name) and last (broadcast)."""
 
-    def __init__(self, network: IPv4Network = DEFAULT_NETWORK, *, reserved: int = RESERVED) -> None:
+    def __init__(self, network: Network = DEFAULT_NETWORK, *, reserved: int = RESERVED) -> None:
         """`network` needs more than `reserved` + 2 addresses."""
         self._network = network
         self._first = reserved + 1
@@ -42,10 +43,12 @@ class ClusterIpAllocator:
     def check(self, wanted: str, used: Collection[str]) -> None:
         """Whether somebody may have the address they ask for. Raises ClusterIpRefused."""
         try:
-            address = IPv4Address(wanted)
-        except AddressValueError:
-            raise ClusterIpRefused(f"{wanted} is not an IPv4 address") from None
+            address = ip_address(wanted)
+        except ValueError:
+            raise ClusterIpRefused(f"{wanted} is not an IP address") from None
         edges = (self._network.network_address, self._network.broadcast_address)
+        if address.version != self._network.version:
+            raise ClusterIpRefused(f"{wanted} is not an IPv{self._network.version} address")
         if address not in self._network or address in edges:
             raise ClusterIpRefused(f"{wanted} is not a usable address of {self._network}")
         if wanted in used:

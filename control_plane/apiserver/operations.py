@@ -7,19 +7,27 @@ faster; with one it is made exactly on that version or refused with a conflict.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
 from control_plane.apiserver.admission import AdmissionCheck, check_immutable_fields
 from control_plane.apiserver.admission_request import Admission, AdmissionRequest, AdmitEverything
 from control_plane.apiserver.binding import bound, parse_binding
-from control_plane.apiserver.cluster_ip import ClusterIpAllocator, ClusterIpRefused
 from control_plane.apiserver.delete_options import parse_options
 from control_plane.apiserver.failure import Failure
-from control_plane.apiserver.merge_patch import merge
+from control_plane.apiserver.field_shape import shape_of
+from control_plane.apiserver.managed_fields import Manager, managers_of, on_update, with_managers
 from control_plane.apiserver.selector import Selection
+from control_plane.apiserver.server_side_apply import apply_configuration
+from control_plane.apiserver.service_address import (
+    ServiceAllocator,
+    ServiceRefused,
+    carried_over,
+    claims,
+)
 from control_plane.apiserver.system_object import SYSTEM_NAMESPACES, ensure_default_service_account
+from control_plane.apiserver.write_request import ANYBODY, Change, Write
 from control_plane.resources.base import without_nulls
 from control_plane.resources.invalid import Cause, InvalidResource
 from control_plane.resources.manifest import (
@@ -29,12 +37,11 @@ from control_plane.resources.manifest import (
     metadata,
     name_of,
     resource_version_of,
-    section,
     uid_of,
     with_metadata,
 )
 from control_plane.resources.registry import ResourceKind
-from control_plane.resources.service import EXTERNAL_NAME, HEADLESS
+from control_plane.resources.timestamp import rfc3339
 from control_plane.store import bookkeeping
 from control_plane.store.api import Deletion, Listing, ObjectExists, ObjectNotFound, Store, VersionConflict
 
@@ -52,7 +59,7 @@ class Operations:
         self,
         store: Store,
         *,
-        cluster_ips: ClusterIpAllocator,
+        services: ServiceAllocator,
         checks: Sequence[AdmissionCheck] = (),
         admission: Admission | None = None,
         rng: random.Random,
@@ -61,7 +68,7 @@ class Operations:
         """`now`: seconds since the epoch."""
         self._store = store
         self._now = now
-        self._cluster_ips = cluster_ips
+        self._services = services
         self._checks = (check_immutable_fields, *checks)
         self._admission = admission or AdmitEverything()
         self._rng = rng
@@ -78,9 +85,14 @@ class Operations:
         return Listing([item for item in items if selection.matches(item)], version)
 
     async def create(
-        self, kind: ResourceKind, namespace: str, body: Manifest, *, dry_run: bool = False
+        self, kind: ResourceKind, namespace: str, body: Manifest, write: Write = ANYBODY
     ) -> Manifest:
         """Raises Failure, InvalidResource, ObjectExists, ObjectNotFound (for the Namespace)."""
+        return await self._create(kind, namespace, body, _updating(kind, write), write.dry_run)
+
+    async def _create(
+        self, kind: ResourceKind, namespace: str, body: Manifest, manager: Manager, dry_run: bool
+    ) -> Manifest:
         wanted = _addressed(kind, namespace, "", body)
         if resource_version_of(wanted):
             raise Failure(HTTPStatus.BAD_REQUEST, "metadata.resourceVersion must not be set on a new object")
@@ -88,11 +100,12 @@ class Operations:
         # As in Kubernetes before a name is made from `generateName`.
         request = AdmissionRequest("CREATE", kind, namespace, name_of(wanted), wanted, dry_run=dry_run)
         wanted = self._named(_prepared(kind, await self._mutated(request, namespace, "")))
+        wanted = self._owned(kind, wanted, manager)
         request = replace(request, name=name_of(wanted))
         if kind.kind == "Service":
             async with self._allocation:
                 self._admit(kind, wanted, None)
-                wanted = await self._with_address(wanted)
+                wanted = await self._with_addresses(wanted)
                 await self._admission.validate(request.with_object(wanted))
                 return await self._store_new(wanted, dry_run)
         self._admit(kind, wanted, None)
@@ -103,35 +116,69 @@ class Operations:
         return created
 
     async def update(
-        self, kind: ResourceKind, namespace: str, name: str, body: Manifest, *, dry_run: bool = False
+        self, kind: ResourceKind, namespace: str, name: str, body: Manifest, write: Write = ANYBODY
     ) -> Manifest:
         """Replace all but `status`. Raises Failure, InvalidResource, ObjectNotFound, VersionConflict."""
         wanted = _addressed(kind, namespace, name, body)
         key = ObjectKey(kind.kind, namespace, name)
-        return await self._change(kind, key, lambda current: wanted, self._store.update, dry_run)
+        return await self._change(kind, key, lambda current: _keeping_managers(wanted, current), write)
 
     async def update_status(
-        self, kind: ResourceKind, namespace: str, name: str, body: Manifest, *, dry_run: bool = False
+        self, kind: ResourceKind, namespace: str, name: str, body: Manifest, write: Write = ANYBODY
     ) -> Manifest:
         """Replace `status` only; the rest of `body` is not looked at, apart from its versions."""
         wanted = _addressed(kind, namespace, name, body)
         key = ObjectKey(kind.kind, namespace, name)
-        return await self._change_status(kind, key, lambda current: wanted, dry_run)
+        # A writer of status sends what it once read: its word on managers is not meant.
+        return await self._change(
+            kind, key, lambda current: _with_managers_of(wanted, current), write, "status"
+        )
 
     async def patch(
-        self, kind: ResourceKind, namespace: str, name: str, patch: Manifest, *, dry_run: bool = False
+        self,
+        kind: ResourceKind,
+        namespace: str,
+        name: str,
+        patch: Change,
+        write: Write = ANYBODY,
+        subresource: str = "",
     ) -> Manifest:
-        """Merge `patch` into the object (RFC 7396)."""
+        """Change the object, or only its `status`, as `patch` says; tried again when others were faster."""
         key = ObjectKey(kind.kind, namespace, name)
-        change = _patching(kind, key, patch)
-        return await self._change(kind, key, change, self._store.update, dry_run)
 
-    async def patch_status(
-        self, kind: ResourceKind, namespace: str, name: str, patch: Manifest, *, dry_run: bool = False
-    ) -> Manifest:
-        """Merge `patch` into the object and keep only what it does to `status`."""
-        key = ObjectKey(kind.kind, namespace, name)
-        return await self._change_status(kind, key, _patching(kind, key, patch), dry_run)
+        def change(current: Manifest) -> Manifest:
+            return _addressed(kind, namespace, name, patch(current))
+
+        return await self._change(kind, key, change, write, subresource)
+
+    async def apply(
+        self,
+        kind: ResourceKind,
+        namespace: str,
+        name: str,
+        configuration: Manifest,
+        write: Write = ANYBODY,
+        subresource: str = "",
+    ) -> tuple[Manifest, bool]:
+        """Server-side apply: the object, and whether it was made by it. Raises Failure with the conflicts."""
+        for field in ("apiVersion", "kind"):
+            if not configuration.get(field):
+                raise Failure(HTTPStatus.BAD_REQUEST, f"{field} must be set in an applied configuration")
+        wanted = _part(kind, _addressed(kind, namespace, name, configuration), subresource)
+        key, manager = ObjectKey(kind.kind, namespace, name), _applying(kind, write, subresource)
+
+        def change(current: Manifest) -> Manifest:
+            now = rfc3339(self._now())
+            result = apply_configuration(current, wanted, shape_of(kind), manager, force=write.force, now=now)
+            pinned = resource_version_of(wanted) or resource_version_of(current)
+            return with_metadata(result, resourceVersion=pinned)
+
+        try:
+            return await self._change(kind, key, change, write, subresource, is_tracked=True), False
+        except ObjectNotFound:
+            if subresource or resource_version_of(wanted) or uid_of(wanted):
+                raise
+        return await self._create(kind, namespace, wanted, manager, write.dry_run), True
 
     async def delete(
         self, kind: ResourceKind, namespace: str, name: str, options: Manifest, *, dry_run: bool = False
@@ -173,48 +220,62 @@ class Operations:
             else:
                 return
 
-    async def _change_status(
-        self, kind: ResourceKind, key: ObjectKey, change: Callable[[Manifest], Manifest], dry_run: bool
-    ) -> Manifest:
-        def with_new_status(current: Manifest) -> Manifest:
-            wanted = change(current)
-            versions = {"resourceVersion": resource_version_of(wanted), "uid": uid_of(wanted)}
-            result = with_metadata(current, **versions)
-            result.pop("status", None)
-            return {**result, "status": wanted["status"]} if "status" in wanted else result
-
-        return await self._change(kind, key, with_new_status, self._store.update_status, dry_run)
-
     async def _change(
         self,
         kind: ResourceKind,
         key: ObjectKey,
-        change: Callable[[Manifest], Manifest],
-        write: Callable[[Manifest], Awaitable[Manifest]],
-        dry_run: bool,
+        change: Change,
+        write: Write,
+        subresource: str = "",
+        *,
+        is_tracked: bool = False,
     ) -> Manifest:
-        is_status = write == self._store.update_status
+        """`is_tracked`: the change sees to `managedFields` itself."""
+        manager = _updating(kind, write, subresource)
         for attempt in range(_UPDATE_ATTEMPTS):
             current = await self._store.get(*key)
             wanted = without_nulls(change(current))
-            if kind.has_status and not is_status:
-                wanted.pop("status", None)
-            wanted = _with_current_address(wanted, current)
-            subresource = "status" if is_status else ""
-            request = AdmissionRequest(
-                "UPDATE", kind, key.namespace, key.name, wanted, current, subresource, dry_run
+            bookkeeping.check_preconditions(
+                current, uid=uid_of(wanted), resource_version=resource_version_of(wanted)
             )
-            wanted = await self._mutated(request, key.namespace, key.name)
+            wanted = await self._wanted(kind, key, current, wanted, subresource, write.dry_run)
+            if not is_tracked:
+                now, scope = rfc3339(self._now()), subresource
+                wanted = on_update(current, wanted, shape_of(kind), manager, scope=scope, now=now)
             self._admit(kind, wanted, current)
-            await self._admission.validate(request.with_object(wanted))
-            pinned = resource_version_of(wanted)
-            wanted = with_metadata(wanted, resourceVersion=pinned or resource_version_of(current))
+            request = _request(kind, key, current, wanted, subresource, write.dry_run)
+            await self._admission.validate(request)
+            wanted = with_metadata(wanted, resourceVersion=resource_version_of(current))
             try:
-                return _preview(current, wanted, is_status) if dry_run else await write(wanted)
+                return _preview(current, wanted) if write.dry_run else await self._store.replace(wanted)
             except VersionConflict:
-                if pinned or attempt == _UPDATE_ATTEMPTS - 1:
+                if attempt == _UPDATE_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _wanted(
+        self,
+        kind: ResourceKind,
+        key: ObjectKey,
+        current: Manifest,
+        wanted: Manifest,
+        subresource: str,
+        dry_run: bool,
+    ) -> Manifest:
+        """What the request may change of `wanted`, completed and mutated by admission."""
+        wanted = _within(kind, current, wanted, subresource)
+        if kind.kind == "Service" and subresource != "status":
+            wanted = await self._with_addresses(wanted, current)
+        request = _request(kind, key, current, wanted, subresource, dry_run)
+        return await self._mutated(request, key.namespace, key.name)
+
+    def _owned(self, kind: ResourceKind, wanted: Manifest, manager: Manager) -> Manifest:
+        """A new object with its first manager."""
+        shape, now = shape_of(kind), rfc3339(self._now())
+        if manager.operation == "Update":
+            return on_update({}, wanted, shape, manager, scope="", now=now)
+        owned = apply_configuration({}, _part(kind, wanted, ""), shape, manager, force=False, now=now)
+        return with_managers(wanted, managers_of(owned))
 
     async def _mutated(self, request: AdmissionRequest, namespace: str, name: str) -> Manifest:
         """The object after admission, which may not have moved it elsewhere."""
@@ -238,22 +299,19 @@ class Operations:
         if causes:
             raise InvalidResource(kind.kind, name_of(wanted), causes)
 
-    async def _with_address(self, service: Manifest) -> Manifest:
-        """With its clusterIP allocated, or checked when it asks for one; another name for a host has none."""
-        spec = section(service, "spec")
-        if spec.get("type") == EXTERNAL_NAME:
-            return service
+    async def _with_addresses(self, service: Manifest, current: Manifest | None = None) -> Manifest:
+        """With its addresses and node ports given out, those it has kept, and those it asks for checked."""
+        if current is not None:
+            service = carried_over(service, current)
+            if claims(service) == claims(current):
+                return service
         services = (await self._store.list("Service")).items
-        used = {str(section(other, "spec").get("clusterIP", "")) for other in services}
-        address = str(spec.get("clusterIP") or "")
         try:
-            if not address:
-                address = self._cluster_ips.choose(used)
-            elif address != HEADLESS:
-                self._cluster_ips.check(address, used)
-        except ClusterIpRefused as exc:
-            raise InvalidResource("Service", name_of(service), [Cause("spec.clusterIP", str(exc))]) from exc
-        return {**service, "spec": {**spec, "clusterIP": address, "clusterIPs": [address]}}
+            return self._services.complete(
+                service, (one for one in services if key_of(one) != key_of(service))
+            )
+        except ServiceRefused as exc:
+            raise InvalidResource("Service", name_of(service), [exc.cause]) from exc
 
     async def _store_new(self, wanted: Manifest, dry_run: bool) -> Manifest:
         if not dry_run:
@@ -295,28 +353,60 @@ def _prepared(kind: ResourceKind, wanted: Manifest) -> Manifest:
     return result
 
 
-def _patching(kind: ResourceKind, key: ObjectKey, patch: Manifest) -> Callable[[Manifest], Manifest]:
-    pinned = resource_version_of(patch)
-
-    def change(current: Manifest) -> Manifest:
-        merged = with_metadata(merge(current, patch), resourceVersion=pinned)
-        return _addressed(kind, key.namespace, key.name, merged)
-
-    return change
+def _request(
+    kind: ResourceKind, key: ObjectKey, current: Manifest, wanted: Manifest, subresource: str, dry_run: bool
+) -> AdmissionRequest:
+    return AdmissionRequest(
+        "UPDATE", kind, key.namespace, key.name, wanted, current, subresource, dry_run=dry_run
+    )
 
 
-def _with_current_address(wanted: Manifest, current: Manifest) -> Manifest:
-    """A Service that is replaced without naming its clusterIP keeps it."""
-    spec, before = section(wanted, "spec"), section(current, "spec")
-    if wanted.get("kind") != "Service" or spec.get("clusterIP") or "clusterIP" not in before:
+def _within(kind: ResourceKind, current: Manifest, wanted: Manifest, subresource: str) -> Manifest:
+    """`wanted` as far as the path may change it: `status` or everything else."""
+    if subresource == "status":
+        managers = metadata(wanted).get("managedFields")
+        result = with_metadata(current, **({"managedFields": managers} if managers else {}))
+        result.pop("status", None)
+        return {**result, "status": wanted["status"]} if "status" in wanted else result
+    if not kind.has_status:
         return wanted
-    kept: Manifest = {field: before[field] for field in ("clusterIP", "clusterIPs") if field in before}
-    return {**wanted, "spec": spec | kept}
+    result = {field: value for field, value in wanted.items() if field != "status"}
+    return {**result, "status": current["status"]} if "status" in current else result
 
 
-def _preview(current: Manifest, wanted: Manifest, is_status: bool) -> Manifest:
+def _part(kind: ResourceKind, configuration: Manifest, subresource: str) -> Manifest:
+    """What of an applied configuration its path applies."""
+    if subresource == "status":
+        kept = ("apiVersion", "kind", "metadata", "status")
+        result = {field: value for field, value in configuration.items() if field in kept}
+        names = ("name", "namespace", "resourceVersion", "uid", "managedFields")
+        meta = {name: value for name, value in metadata(result).items() if name in names}
+        return {**result, "metadata": meta}
+    if not kind.has_status:
+        return configuration
+    return {field: value for field, value in configuration.items() if field != "status"}
+
+
+def _keeping_managers(wanted: Manifest, current: Manifest) -> Manifest:
+    """A client that leaves `managedFields` out means no change of them."""
+    known = metadata(current).get("managedFields")
+    if metadata(wanted).get("managedFields") or known is None:
+        return wanted
+    return with_metadata(wanted, managedFields=known)
+
+
+def _with_managers_of(wanted: Manifest, current: Manifest) -> Manifest:
+    return with_metadata(wanted, managedFields=metadata(current).get("managedFields", []))
+
+
+def _updating(kind: ResourceKind, write: Write, subresource: str = "") -> Manager:
+    return Manager("Update", write.manager, kind.api_version, subresource)
+
+
+def _applying(kind: ResourceKind, write: Write, subresource: str = "") -> Manager:
+    return Manager("Apply", write.manager, kind.api_version, subresource)
+
+
+def _preview(current: Manifest, wanted: Manifest) -> Manifest:
     """What a write would store, at the current version."""
-    uid, version = uid_of(wanted), resource_version_of(wanted)
-    bookkeeping.check_preconditions(current, uid=uid, resource_version=version)
-    change = bookkeeping.status_updated if is_status else bookkeeping.updated
-    return change(current, wanted, version=int(resource_version_of(current))) or current
+    return bookkeeping.replaced(current, wanted, version=int(resource_version_of(current))) or current

@@ -39,7 +39,7 @@ def deployment(version: str) -> Manifest:
         (pod(), pod(nodeName="node-0", hostname="a"), []),
         (pod(nodeName="node-0"), pod(nodeName="node-0", hostname="a"), ["spec"]),
         (service("10.96.0.20"), service("10.96.0.20"), []),
-        (service("10.96.0.20"), service("10.96.0.21"), ["spec.clusterIP"]),
+        (service("10.96.0.20"), service("10.96.0.21"), ["spec.clusterIPs[0]"]),
         (deployment("v1"), deployment("v1"), []),
         (deployment("v1"), deployment("v2"), ["spec.selector"]),
     ],

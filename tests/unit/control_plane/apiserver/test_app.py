@@ -379,7 +379,7 @@ async def test_a_service_keeps_its_address(api: Api) -> None:
     assert (code, section(updated, "spec")["clusterIP"]) == (200, "10.96.0.11")
     code, status = await api.call("PUT", f"{SERVICES}/a", service("a", "10.96.0.99"))
     assert code == 422
-    assert "spec.clusterIP: field is immutable" in str(status["message"])
+    assert "spec.clusterIPs[0]: may not change once set" in str(status["message"])
 
 
 async def test_the_address_of_a_deleted_service_is_free_again(api: Api) -> None:
