@@ -13,7 +13,6 @@ from typing import Final
 from meshproxy.clock import Clock
 from meshproxy.config.name_table import NameTable
 from meshproxy.dns import mesh_names
-from meshproxy.dns.cache import DnsCache
 from meshproxy.dns.message import SERVFAIL, Answer, Question
 from meshproxy.dns.name import text_of
 from meshproxy.dns.upstream import Upstream
@@ -42,7 +41,6 @@ class Resolver:
         self._metrics = metrics
         self._is_current = is_current
         self._clock = clock
-        self._cache = DnsCache()
 
     def known(self, question: Question) -> tuple[Answer, int] | None:
         """(answer, its age in seconds), if nobody need be asked."""
@@ -52,7 +50,7 @@ class Resolver:
         if found is not None:
             self._count(MESH, found)
             return found, 0
-        kept = self._cache.find(question, self._clock.monotonic())
+        kept = self._upstream.cache.find(question, self._clock.monotonic())
         if kept is not None:
             self._count(CACHE, kept[0])
         return kept
@@ -64,8 +62,6 @@ class Resolver:
         except UpstreamError as error:
             _log.debug("dns: %s: %s", text_of(question.name), error)
             found = self._without_servers(question)
-        else:
-            self._cache.keep(question, found, self._clock.monotonic())
         self._count(UPSTREAM, found)
         return found
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from meshproxy.clock import Clock
+from meshproxy.dns.cache import DnsCache
 from meshproxy.dns.exchange import Server, ask
 from meshproxy.dns.message import Answer, Question
 from meshproxy.errors import UpstreamError
@@ -35,6 +36,8 @@ class Upstream:
         self._servers = tuple(servers)
         self._clock = clock
         self._ask_server = ask_server
+        self.cache = DnsCache()
+        """Filled the moment an answer is there: who asks next finds it here or under way."""
         self._under_way: dict[tuple[bytes, int], asyncio.Future[Answer]] = {}
         self._failed_at: dict[Server, float] = {}
         self._tasks = TaskGroupRegistry()
@@ -66,7 +69,9 @@ class Upstream:
 
     async def _settle(self, question: Question, future: asyncio.Future[Answer]) -> None:
         try:
-            future.set_result(await self._ask_all(question))
+            found = await self._ask_all(question)
+            self.cache.keep(question, found, self._clock.monotonic())
+            future.set_result(found)
         except UpstreamError as error:
             future.set_exception(error)
             future.exception()  # whoever asked may have gone
