@@ -86,25 +86,25 @@ class Index:
     def _apply(self, manifest: Manifest) -> Change:
         match manifest.get("kind"):
             case "Service":
-                return self._put_service(Service.parse(manifest))
+                return self._put_service(Service.read(manifest))
             case "EndpointSlice":
-                return self._put_slice(EndpointSlice.parse(manifest))
+                return self._put_slice(EndpointSlice.read(manifest))
             case "Pod":
-                return self._put_pod(Pod.parse(manifest))
+                return self._put_pod(Pod.read(manifest))
             case "Node":
-                node = Node.parse(manifest).metadata
+                node = Node.read(manifest).metadata
                 return _of_everyone(self.registry.put_node(node.name, parse.locality(node.labels)))
             case "HTTPRoute":
-                return self._put_route(parse_route.http_route(HttpRoute.parse(manifest)))
+                return self._put_route(parse_route.http_route(HttpRoute.read(manifest)))
             case "TCPRoute":
-                return self._put_route(parse_route.stream_route(TcpRoute.parse(manifest)))
+                return self._put_route(parse_route.stream_route(TcpRoute.read(manifest)))
             case "TLSRoute":
-                return self._put_route(parse_route.stream_route(TlsRoute.parse(manifest)))
+                return self._put_route(parse_route.stream_route(TlsRoute.read(manifest)))
             case "ReferenceGrant":
-                resource = ReferenceGrantResource.parse(manifest)
+                resource = ReferenceGrantResource.read(manifest)
                 return self._put_grant(parse_route.reference_grant(resource))
             case "ServiceEntry":
-                return self._put_entry(service_entry(ServiceEntry.parse(manifest)))
+                return self._put_entry(service_entry(ServiceEntry.read(manifest)))
             case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
                 return self._put_policy(parse_resource(manifest))
             case kind if kind in GATEWAY_KINDS:

@@ -20,21 +20,21 @@ def put(index: GatewayIndex, manifest: Manifest) -> bool:
     """Whether anything is different now. Raises InvalidResource."""
     match manifest.get("kind"):
         case "Gateway":
-            return index.put_gateway(Gateway.parse(manifest))
+            return index.put_gateway(Gateway.read(manifest))
         case "GatewayClass":
-            return index.put_class(GatewayClass.parse(manifest))
+            return index.put_class(GatewayClass.read(manifest))
         case "Secret":
-            return index.put_secret(Secret.parse(manifest))
+            return index.put_secret(Secret.read(manifest))
         case "ConfigMap":
-            return index.put_config_map(ConfigMap.parse(manifest))
+            return index.put_config_map(ConfigMap.read(manifest))
         case "Namespace":
-            return index.put_namespace(Namespace.parse(manifest))
+            return index.put_namespace(Namespace.read(manifest))
         case "Ingress":
-            return index.put_ingress(Ingress.parse(manifest))
+            return index.put_ingress(Ingress.read(manifest))
         case "IngressClass":
-            return index.put_ingress_class(IngressClass.parse(manifest))
+            return index.put_ingress_class(IngressClass.read(manifest))
         case _:
-            return index.put_backend_tls(BackendTlsPolicy.parse(manifest))
+            return index.put_backend_tls(BackendTlsPolicy.read(manifest))
 
 
 def delete(index: GatewayIndex, kind: str, key: ObjectName) -> bool:

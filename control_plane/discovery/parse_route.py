@@ -55,7 +55,7 @@ def parse_route(manifest: Manifest) -> tuple[Route, tuple[ParentReference, ...]]
     if kind == TcpRoute.KIND or kind == TlsRoute.KIND:
         stream = (TcpRoute if kind == TcpRoute.KIND else TlsRoute).parse(manifest)
         return stream_route(stream), stream.spec.parent_refs
-    http = resource.HttpRoute.parse(manifest)
+    http = resource.HttpRoute.read(manifest)
     return http_route(http), http.spec.parent_refs
 
 

@@ -111,9 +111,27 @@ class Resource(Model):
         except ValidationError as exc:
             raise InvalidResource(kind_of(manifest) or cls.KIND, name_of(manifest), causes_of(exc)) from exc
 
+    @classmethod
+    def read(cls, manifest: Manifest) -> Self:
+        """`parse` for an object that an API server has accepted already. One of Kubernetes' own kinds may have
+        fields that are newer than this program; policies and routes are understood completely or not at all.
+        Raises InvalidResource."""
+        if not is_kubernetes_own(cls.API_VERSION):
+            return cls.parse(manifest)
+        try:
+            return cls.model_validate(without_nulls(manifest), extra="ignore")
+        except ValidationError as exc:
+            raise InvalidResource(kind_of(manifest) or cls.KIND, name_of(manifest), causes_of(exc)) from exc
+
     def to_manifest(self) -> Manifest:
         """The object as it travels, with only the fields that were set."""
         return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+def is_kubernetes_own(api_version: str) -> bool:
+    """Core, apps, batch and the `….k8s.io` groups that come with every API server; not the Gateway API."""
+    group = api_version.rpartition("/")[0]
+    return group.removesuffix(".k8s.io").count(".") == 0
 
 
 def without_nulls(value: Manifest) -> Manifest:

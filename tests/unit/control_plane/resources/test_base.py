@@ -5,7 +5,10 @@ from pydantic import ValidationError
 
 from control_plane.resources.base import wire_name, without_nulls
 from control_plane.resources.config_map import ConfigMap
+from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest
+from control_plane.resources.service import Service
+from control_plane.resources.service_entry import ServiceEntry
 
 OBJECT: Manifest = {
     "apiVersion": "v1",
@@ -47,3 +50,26 @@ def test_without_nulls_copies_deeply_and_keeps_list_elements() -> None:
     inner: Manifest = {"a": None, "b": [None, {"c": None}]}
     assert without_nulls({"x": inner}) == {"x": {"b": [None, {}]}}
     assert inner == {"a": None, "b": [None, {"c": None}]}
+
+
+def test_an_accepted_object_of_kubernetes_may_have_fields_that_are_newer() -> None:
+    manifest: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop", "newer": 1},
+        "spec": {"ports": [{"port": 80, "newer": {"a": 1}}], "newer": True},
+    }
+    assert Service.read(manifest).spec.ports[0].port == 80
+    with pytest.raises(InvalidResource):
+        Service.parse(manifest)
+
+
+def test_a_policy_is_understood_completely_or_not_at_all() -> None:
+    manifest: Manifest = {
+        "apiVersion": "meshproxy.io/v1alpha1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"hosts": ["a.example"], "newer": True},
+    }
+    with pytest.raises(InvalidResource, match="newer"):
+        ServiceEntry.read(manifest)
