@@ -113,9 +113,10 @@ class Resource(Model):
 
     @classmethod
     def read(cls, manifest: Manifest) -> Self:
-        """`parse` for an object that an API server has accepted already. One of Kubernetes' own kinds may have
-        fields that are newer than this program; policies and routes are understood completely or not at all.
-        Raises InvalidResource."""
+        """`parse` for an object that an API server has accepted already.
+
+        One of Kubernetes' own kinds may have fields that are newer than this program; policies and routes are
+        understood completely or not at all. Raises InvalidResource."""
         if not is_kubernetes_own(cls.API_VERSION):
             return cls.parse(manifest)
         try:
