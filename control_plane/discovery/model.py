@@ -144,6 +144,8 @@ class SliceEndpoint:
     zone: str = ""
     hostname: str = ""
     """By which DNS knows it below the Service's name; empty where it has none."""
+    is_leaving: bool = False
+    """Not ready any more, because its Pod is being deleted, but still answering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,8 @@ class ServiceView:
 
     service: Service
     endpoints: tuple[tuple[Endpoint, ...], ...]
-    """Ready ones, parallel to `service.ports`; each sorted by address and port."""
+    """Ready ones, parallel to `service.ports`; each sorted by address and port. Where none is ready, those that
+    are leaving and still answer."""
     identities: tuple[tuple[str, str], ...]
     """(namespace, service account) of every meshed pod behind the Service, ready or not, sorted. Unready ones
     count, so that a pod's readiness never changes whom clients trust, and with it the cluster."""

@@ -70,6 +70,7 @@ def endpoint_slice(resource: EndpointSlice) -> model.EndpointSlice | None:
                 endpoint.node_name,
                 endpoint.zone,
                 endpoint.hostname or "",
+                endpoint.is_leaving and not endpoint.is_ready,
             )
         )
     return model.EndpointSlice(

@@ -5,7 +5,7 @@ different afterwards. Who must hear about it is `control_plane/index.py`'s busin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from control_plane.discovery.entry import ServiceEntry
@@ -209,7 +209,8 @@ class Registry:
 
     def _join(self, service: Service) -> ServiceView:
         slices = [self._slices[key] for key in sorted(self._slices_by_service.get(service.key, ()))]
-        endpoints = tuple(self._port_endpoints(slices, port) for port in service.ports)
+        found = (self._port_endpoints(slices, port) for port in service.ports)
+        endpoints = tuple(_of_one_family(service.vip, one) for one in found)
         return ServiceView(service, endpoints, self._identities(slices), _pod_addresses(service, slices))
 
     def _identities(self, slices: list[EndpointSlice]) -> tuple[tuple[str, str], ...]:
@@ -218,7 +219,18 @@ class Registry:
         return tuple(sorted({(w.key.namespace, w.service_account) for w in workloads if w.meshed}))
 
     def _port_endpoints(self, slices: list[EndpointSlice], port: ServicePort) -> tuple[Endpoint, ...]:
-        """Endpoints of one Service port; the same address in two slices counts once.
+        """Endpoints of one Service port: those that are ready, and where none is, those that are leaving.
+
+        Who leaves gets nothing new and ends what it has begun; when all leave at once, as the only Pod of a
+        Deployment does that is recreated, an answer is better than none. kube-proxy does the same.
+        """
+        ready = self._joined(slices, port, lambda one: one.ready)
+        return ready or self._joined(slices, port, lambda one: one.is_leaving)
+
+    def _joined(
+        self, slices: list[EndpointSlice], port: ServicePort, counts: Callable[[SliceEndpoint], bool]
+    ) -> tuple[Endpoint, ...]:
+        """Endpoints of one Service port that count; the same address in two slices counts once.
 
         One whose Pod is not known (yet, or any more) is left out: whether mesh TLS ends there cannot be told,
         and plaintext must not be the guess.
@@ -228,7 +240,7 @@ class Registry:
             for slice_port in endpoint_slice.ports:
                 if slice_port.name != port.name:
                     continue
-                for endpoint in filter(lambda one: one.ready, endpoint_slice.endpoints):
+                for endpoint in filter(counts, endpoint_slice.endpoints):
                     workload = None if endpoint.pod is None else self._workloads.get(endpoint.pod)
                     if endpoint.pod is not None and workload is None:
                         continue
@@ -321,3 +333,16 @@ def _pod_addresses(service: Service, slices: Iterable[EndpointSlice]) -> tuple[t
         return ()
     ready = (endpoint for one in slices for endpoint in one.endpoints if endpoint.ready)
     return tuple(sorted({(endpoint.hostname, endpoint.address) for endpoint in ready}))
+
+
+def _of_one_family(vip: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """A pod of two families is one endpoint: by the address of its Service's family."""
+    if len({":" in one.address for one in endpoints}) < len(("IPv4", "IPv6")):
+        return endpoints
+    is_chosen = {id(one): (":" in one.address) == (":" in vip) for one in endpoints}
+    reached = {one.workload.key for one in endpoints if one.workload is not None and is_chosen[id(one)]}
+    return tuple(
+        one
+        for one in endpoints
+        if is_chosen[id(one)] or one.workload is None or one.workload.key not in reached
+    )

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model, Resource
-from control_plane.resources.field import EndpointAddress, Items, LabelName, NotSupported, Port, PortName
+from control_plane.resources.field import EndpointAddress, Items, LabelName, Port, PortName
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Label of an EndpointSlice: the Service it belongs to."""
@@ -34,6 +34,15 @@ class ObjectReference(Model):
     field_path: str = ""
 
 
+class NamedHint(Model):
+    name: str
+
+
+class EndpointHints(Model):
+    for_zones: Items[NamedHint] = ()
+    for_nodes: Items[NamedHint] = ()
+
+
 class Endpoint(Model):
     addresses: Annotated[Items[EndpointAddress], Field(min_length=1, max_length=100)]
     """All of them reach the same endpoint; consumers use the first."""
@@ -42,13 +51,20 @@ class Endpoint(Model):
     target_ref: ObjectReference | None = None
     node_name: str = ""
     zone: str = ""
-    deprecated_topology: NotSupported = None
-    hints: NotSupported = None
+    deprecated_topology: dict[str, str] = Field(default_factory=dict)
+    """Written by none any more."""
+    hints: EndpointHints = EndpointHints()
+    """Read by nobody here: which zone goes where is worked out from the places themselves."""
 
     @property
     def is_ready(self) -> bool:
         """Takes new traffic."""
         return self.conditions.ready is not False
+
+    @property
+    def is_leaving(self) -> bool:
+        """Its Pod is being deleted and still answers: it takes new traffic only where there is nobody else."""
+        return bool(self.conditions.terminating) and self.conditions.serving is not False
 
 
 class EndpointPort(Model):

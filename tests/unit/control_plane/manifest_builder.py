@@ -73,9 +73,14 @@ def pod(
     }
 
 
-def endpoint(address: str, pod_name: str = "", *, ready: bool | None = True) -> Manifest:
+def endpoint(
+    address: str, pod_name: str = "", *, ready: bool | None = True, leaving: bool = False
+) -> Manifest:
+    """`leaving`: its Pod is being deleted and still answers."""
     built: Manifest = {"addresses": [address]}
-    if ready is not None:
+    if leaving:
+        built["conditions"] = {"ready": False, "serving": True, "terminating": True}
+    elif ready is not None:
         built["conditions"] = {"ready": ready}
     if pod_name:
         built["targetRef"] = {"kind": "Pod", "name": pod_name, "namespace": "shop"}
@@ -88,13 +93,14 @@ def endpoint_slice(
     name: str = "",
     namespace: str = "shop",
     ports: Sequence[tuple[str, int]] = (("http", 8080),),
+    family: str = "IPv4",
 ) -> Manifest:
     labels = {"kubernetes.io/service-name": service_name} if service_name else {}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": meta(name or f"{service_name}-1", namespace, labels=labels),
-        "addressType": "IPv4",
+        "addressType": family,
         "endpoints": list(endpoints),
         "ports": [{"name": port_name, "port": number} for port_name, number in ports],
     }

@@ -60,6 +60,28 @@ def test_only_ready_endpoints_are_used_and_readiness_does_not_change_identities(
     assert registry.views[CATALOG].identities == before.identities
 
 
+def test_who_leaves_gets_nothing_new_unless_nobody_else_is_there() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    old, new = build.endpoint("10.244.0.7", leaving=True), build.endpoint("10.244.0.8")
+    _put_slice(registry, build.endpoint_slice("catalog", old, new))
+    assert _addresses(registry) == [("10.244.0.8", 8080)]
+    _put_slice(registry, build.endpoint_slice("catalog", old))
+    assert _addresses(registry) == [("10.244.0.7", 8080)]
+
+
+def test_a_pod_of_two_families_is_one_endpoint() -> None:
+    registry = Registry()
+    _put_service(registry, build.service("catalog"))
+    _put_pod(registry, build.pod("catalog-1"))
+    _put_pod(registry, build.pod("catalog-2"))
+    four = build.endpoint("10.244.0.7", "catalog-1")
+    six = [build.endpoint("fd00::7", "catalog-1"), build.endpoint("fd00::8", "catalog-2")]
+    _put_slice(registry, build.endpoint_slice("catalog", four))
+    _put_slice(registry, build.endpoint_slice("catalog", *six, name="six", family="IPv6"))
+    assert _addresses(registry) == [("10.244.0.7", 8080), ("fd00::8", 8080)]
+
+
 def test_an_address_in_two_slices_counts_once_and_order_is_stable() -> None:
     registry = Registry()
     _put_service(registry, build.service("catalog"))

@@ -60,7 +60,7 @@ def test_endpoint_slice() -> None:
         ("addresses: [10.244.0.3]", "addresses: [nowhere]", "endpoints[0].addresses[0]"),
         ("addresses: [10.244.0.3]", "addresses: ['fd00::1']", ""),
         ("port: 8080", "port: 0", "ports[0].port"),
-        ("nodeName: node-0", "hints: {}", "endpoints[0].hints"),
+        ("nodeName: node-0", "hints: {forZones: [{}]}", "endpoints[0].hints.forZones[0].name"),
     ],
 )
 def test_endpoint_slice_refusals(before: str, after: str, field: str) -> None:
