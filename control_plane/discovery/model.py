@@ -181,8 +181,8 @@ class ServiceView:
 
     service: Service
     endpoints: tuple[tuple[Endpoint, ...], ...]
-    """Ready ones, parallel to `service.ports`; each sorted by address and port. Where none is ready, those that
-    are leaving and still answer."""
+    """Ready ones, parallel to `service.ports`; each sorted by address and port. Where none is ready, those
+    that are leaving and still answer."""
     identities: tuple[tuple[str, str], ...]
     """(namespace, service account) of every meshed pod behind the Service, ready or not, sorted. Unready ones
     count, so that a pod's readiness never changes whom clients trust, and with it the cluster."""

@@ -63,7 +63,7 @@ class Endpoint(Model):
 
     @property
     def is_leaving(self) -> bool:
-        """Its Pod is being deleted and still answers: it takes new traffic only where there is nobody else."""
+        """Its Pod is being deleted and still answers: new traffic only where there is nobody else."""
         return bool(self.conditions.terminating) and self.conditions.serving is not False
 
 
