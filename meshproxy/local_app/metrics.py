@@ -5,7 +5,7 @@ Where they are the injector says in `MESHPROXY_APP_METRICS`, from the pod's `pro
     {"port": 8080, "path": "/metrics", "scheme": "http"}
 
 What the app answers is passed on as it is, if it is Prometheus' text format. An app that does not answer
-takes nothing from our own metrics: `meshproxy_app_scrape_up` is 0, and the log has the reason when it changes.
+takes nothing from our own metrics: `meshproxy_app_scrape_up` is 0, and the log says why when that changes.
 """
 
 from __future__ import annotations
