@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.manifest import ObjectKey
 from control_plane.resources.pod import Pod
-from lab.deployment_plan import is_complete, is_owned
+from lab.controllers.deployment_status import is_rolled_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,15 @@ def waiting_for(
 def _deployment(key: ObjectKey, deployment: Deployment | None, pods: Sequence[Pod]) -> list[Waiting]:
     if deployment is None:
         return [Waiting(str(key), "it does not exist")]
-    if is_complete(deployment):
+    if is_rolled_out(deployment):
         return []
-    owned = tuple(pod for pod in pods if is_owned(pod, deployment))
+    owned = tuple(
+        pod
+        for pod in pods
+        if pod.metadata.namespace == key.namespace
+        and deployment.spec.selector.matches(pod.metadata.labels)
+        and not pod.metadata.deletion_timestamp
+    )
     ready = sum(pod.status.is_ready for pod in owned)
     return [
         Waiting(
@@ -61,6 +67,6 @@ def _pod(key: ObjectKey, pod: Pod | None) -> list[Waiting]:
 def reason(pod: Pod) -> str:
     """Why a pod is not ready, in its own words."""
     for condition in pod.status.conditions:
-        if condition.type == "Ready" and condition.message:
+        if condition.type in ("Ready", "PodScheduled") and condition.message:
             return condition.message
     return "it has not been started yet" if pod.spec.node_name else "it has not been admitted yet"

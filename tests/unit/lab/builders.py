@@ -4,7 +4,7 @@ from control_plane.resources.deployment import Deployment
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
-from lab.deployment_plan import HASH_LABEL
+from lab.controllers.revision import HASH_LABEL
 
 
 def pod_manifest(name: str = "web-1", **spec: object) -> Manifest:

@@ -9,7 +9,7 @@ from tests.unit.lab.builders import deployment, deployment_manifest, owned_pod, 
 DEPLOYMENT = ObjectKey("Deployment", "shop", "web")
 POD = ObjectKey("Pod", "shop", "web-1")
 SERVICE = ObjectKey("Service", "shop", "web")
-COMPLETE: Manifest = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+COMPLETE: Manifest = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 
 
 def pod_with(status: Manifest, **spec: object) -> Pod:
