@@ -1,6 +1,6 @@
 """The HTTP side of one kind: query parameters and bodies in, JSON out."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -8,14 +8,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from control_plane.apiserver.delete_options import delete_options
-from control_plane.apiserver.failure import Failure, success
+from control_plane.apiserver.failure import success
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.reading import KindReading
-from control_plane.apiserver.request_body import read_body, read_optional_body
-from control_plane.resources.manifest import Manifest, key_of, uid_of
+from control_plane.apiserver.request_body import read_body, read_bytes, read_optional_body
+from control_plane.apiserver.selector import parse_selection
+from control_plane.apiserver.write_request import (
+    APPLY_PATCH,
+    Write,
+    applied_configuration,
+    check_apply,
+    check_media_type,
+    patching,
+    write_of,
+)
+from control_plane.resources.manifest import Manifest, key_of, name_of, uid_of
 from control_plane.resources.registry import ResourceKind
+from control_plane.store.api import ObjectNotFound
 
-MERGE_PATCH = "application/merge-patch+json"
 _SHOWN_WHEN_GONE = frozenset({"Pod", "Service", "ServiceAccount"})
 """Kinds whose deletion Kubernetes answers with the object's last state instead of a `Status`."""
 _Update = Callable[..., Awaitable[Manifest]]
@@ -34,7 +44,7 @@ class KindEndpoints:
         kind = self._kind
         place = "{namespace}" if kind.namespaced else ""
         routes = [
-            Route(kind.path(place), self._collection, methods=["GET", "POST"]),
+            Route(kind.path(place), self._collection, methods=["GET", "POST", "DELETE"]),
             Route(kind.path(place, "{name}"), self._object, methods=["GET", "PUT", "PATCH", "DELETE"]),
         ]
         if kind.namespaced:
@@ -45,14 +55,20 @@ class KindEndpoints:
         return routes
 
     async def _collection(self, request: Request) -> Response:
-        return await (self._create(request) if request.method == "POST" else self._list(request))
+        match request.method:
+            case "POST":
+                return await self._create(request)
+            case "DELETE":
+                return await self._delete_collection(request)
+            case _:
+                return await self._list(request)
 
     async def _object(self, request: Request) -> Response:
         match request.method:
             case "PUT":
                 return await self._replace(request, self._operations.update)
             case "PATCH":
-                return await self._patch(request, self._operations.patch)
+                return await self._patch(request)
             case "DELETE":
                 return await self._delete(request)
             case _:
@@ -63,7 +79,7 @@ class KindEndpoints:
             case "PUT":
                 return await self._replace(request, self._operations.update_status)
             case "PATCH":
-                return await self._patch(request, self._operations.patch_status)
+                return await self._patch(request, "status")
             case _:
                 return await self._get(request)
 
@@ -72,24 +88,32 @@ class KindEndpoints:
 
     async def _create(self, request: Request) -> Response:
         body = await read_body(request)
-        dry_run = is_dry_run(request.query_params)
         namespace, _ = _place(request)
-        created = await self._operations.create(self._kind, namespace, body, dry_run=dry_run)
+        created = await self._operations.create(self._kind, namespace, body, _write(request))
         return self._answer(created, HTTPStatus.CREATED)
 
     async def _replace(self, request: Request, update: _Update) -> Response:
         body = await read_body(request)
-        dry_run = is_dry_run(request.query_params)
-        return self._answer(await update(self._kind, *_place(request), body, dry_run=dry_run))
+        return self._answer(await update(self._kind, *_place(request), body, _write(request)))
 
-    async def _patch(self, request: Request, patch: _Update) -> Response:
-        body = await read_body(request, media_type=MERGE_PATCH)
-        dry_run = is_dry_run(request.query_params)
-        return self._answer(await patch(self._kind, *_place(request), body, dry_run=dry_run))
+    async def _patch(self, request: Request, subresource: str = "") -> Response:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        check_media_type(self._kind, media_type)
+        check_apply(request.query_params, media_type)
+        content, write = await read_bytes(request), _write(request)
+        if media_type == APPLY_PATCH:
+            configuration = applied_configuration(content)
+            applied, is_new = await self._operations.apply(
+                self._kind, *_place(request), configuration, write, subresource
+            )
+            return self._answer(applied, HTTPStatus.CREATED if is_new else HTTPStatus.OK)
+        change = patching(self._kind, media_type, content)
+        changed = await self._operations.patch(self._kind, *_place(request), change, write, subresource)
+        return self._answer(changed)
 
     async def _delete(self, request: Request) -> Response:
         options = await read_optional_body(request)
-        dry_run = is_dry_run(request.query_params)
+        dry_run = _write(request).dry_run
         options = delete_options(options, request.query_params)
         deletion = await self._operations.delete(self._kind, *_place(request), options, dry_run=dry_run)
         gone = deletion.resource
@@ -97,6 +121,26 @@ class KindEndpoints:
             is_foreground = options.get("propagationPolicy") == "Foreground" and not deletion.is_gone
             return self._answer(gone, HTTPStatus.ACCEPTED if is_foreground else HTTPStatus.OK)
         return JSONResponse(success(key_of(gone), uid_of(gone)))
+
+    async def _delete_collection(self, request: Request) -> Response:
+        """Each object by itself, as in Kubernetes: another client may see some gone and some still there."""
+        query, (namespace, _) = request.query_params, _place(request)
+        body, dry_run = await read_optional_body(request), _write(request).dry_run
+        options, kind = delete_options(body, query), self._kind
+        selection = parse_selection(query.get("labelSelector", ""), query.get("fieldSelector", ""), kind.kind)
+        listing = await self._operations.list(kind, namespace, selection)
+        gone = []
+        for item in listing.items:
+            try:
+                deletion = await self._operations.delete(
+                    kind, namespace, name_of(item), options, dry_run=dry_run
+                )
+            except ObjectNotFound:
+                continue  # somebody else was faster
+            gone.append(kind.shown(deletion.resource))
+        envelope = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version}
+        meta = {"resourceVersion": str(listing.resource_version)}
+        return JSONResponse({**envelope, "metadata": meta, "items": gone})
 
     async def _list(self, request: Request) -> Response:
         namespace, _ = _place(request)
@@ -110,9 +154,5 @@ def _place(request: Request) -> tuple[str, str]:
     return request.path_params.get("namespace", ""), request.path_params.get("name", "")
 
 
-def is_dry_run(query: Mapping[str, str]) -> bool:
-    """Whether `dryRun=All` was asked for. Raises Failure (400) for any other value."""
-    value = query.get("dryRun", "")
-    if value not in ("", "All"):
-        raise Failure(HTTPStatus.BAD_REQUEST, f"dryRun must be All, not {value!r}")
-    return value == "All"
+def _write(request: Request) -> Write:
+    return write_of(request.query_params, request.headers.get("user-agent", ""))

@@ -22,16 +22,17 @@ async def read_body(request: Request, *, media_type: str = "application/json") -
         mend = "; `kubectl create -f` and `apply -f` send JSON" if found.endswith("protobuf") else ""
         message = f"the body must be {media_type}, not {found}{mend}"
         raise Failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
-    return parse_object(await _read_bounded(request))
+    return parse_object(await read_bytes(request))
 
 
 async def read_optional_body(request: Request) -> Manifest:
     """The body as a JSON object; empty when there is none. Raises Failure (400, 413)."""
-    content = await _read_bounded(request)
+    content = await read_bytes(request)
     return parse_object(content) if content else {}
 
 
-async def _read_bounded(request: Request) -> bytes:
+async def read_bytes(request: Request) -> bytes:
+    """The body as it came. Raises Failure (413)."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -41,12 +42,20 @@ async def _read_bounded(request: Request) -> bytes:
 
 
 def parse_object(content: bytes) -> Manifest:
-    """A JSON object without repeated fields, NaN, infinities or halves of characters. Raises Failure (400).
+    """A JSON object, read as `parse_value` does. Raises Failure (400)."""
+    value = parse_value(content)
+    if not isinstance(value, dict):
+        raise Failure(HTTPStatus.BAD_REQUEST, f"the body must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def parse_value(content: bytes) -> object:
+    """A JSON value without repeated fields, NaN, infinities or halves of characters. Raises Failure (400).
 
     The last three could be stored and never be told again: nobody could list their kind any more.
     """
     try:
-        value = json.loads(
+        value: object = json.loads(
             content, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
         )
         if b"\\u" in content:  # only an escape can give a lone surrogate in valid UTF-8
@@ -54,8 +63,6 @@ def parse_object(content: bytes) -> Manifest:
         content.decode()
     except (ValueError, RecursionError) as exc:
         raise Failure(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {exc}") from exc
-    if not isinstance(value, dict):
-        raise Failure(HTTPStatus.BAD_REQUEST, f"the body must be a JSON object, not {type(value).__name__}")
     return value
 
 
