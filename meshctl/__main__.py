@@ -2,6 +2,7 @@
 
 import click
 
+from meshctl.crds import crds
 from meshctl.demo.command import demo
 from meshctl.envoy_bootstrap import envoy_bootstrap
 from meshctl.lab import lab
@@ -17,7 +18,7 @@ def main() -> None:
     """Run and look into a service mesh."""
 
 
-for command in (demo, lab, apply, get, delete, proxy_status, proxy_config, envoy_bootstrap):
+for command in (demo, lab, apply, get, delete, proxy_status, proxy_config, envoy_bootstrap, crds):
     main.add_command(command)
 
 
