@@ -8,24 +8,22 @@ All state is in the data directory, so a restart with the same one gives everyth
 import asyncio
 import json
 import logging
-import secrets
 import ssl
 import time
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final, Self
 
 import grpc
 import grpc.aio
 
-from certs.errors import KeyStoreError
 from certs.store import load_or_create_authority, make_private_directory, write_private
 from certs.svid import certificate_to_pem
 from control_plane.ads import SERVER_OPTIONS, AdsServicer
 from control_plane.api.istio.v1.auth.ca_pb2_grpc import add_IstioCertificateServiceServicer_to_server
 from control_plane.apiserver.app import RestApp, create_app
+from control_plane.apiserver.identity import Role
 from control_plane.apiserver.server import RestServer, bind, inherit, server_context
 from control_plane.cache import SnapshotCache
 from control_plane.debug import monitoring_app, with_syncz
@@ -36,6 +34,7 @@ from control_plane.metrics import ControlPlaneMetrics
 from control_plane.node_check import loopback_check, mutual_tls_check
 from control_plane.options import Options
 from control_plane.publisher import SnapshotPublisher
+from control_plane.role_token import role_tokens
 from control_plane.root_bundle import RootBundlePublisher
 from control_plane.serving_certificate import ServingCertificate, ServingNames, grpc_credentials, load_into
 from control_plane.snapshot import SECRET_TYPE
@@ -46,7 +45,6 @@ from control_plane.workload_check import AccountCheck, WorkloadCheck
 GRACE_SECONDS: Final = 0.5
 """How long running RPCs may take to end when the control plane stops; ADS streams are cut, sidecars
 reconnect."""
-_TOKEN_BYTES: Final = 32
 _CERTIFICATE_CHECKS: Final = 20
 """How often within its life the REST server's certificate is compared with the current one."""
 _LONGEST_CHECK_INTERVAL: Final = 60.0
@@ -149,11 +147,14 @@ class _Assembly:
         """Nothing when the objects live in somebody else's API server."""
         if not isinstance(self._home, OwnHome):
             return {}
-        token = _admin_token(self._directory / "admin.token")
+        tokens = role_tokens(self._directory)
+        token = tokens[Role.ADMIN]
         rest = create_app(
             self._home.store,
             admin_token=token,
+            role_tokens=tokens,
             token_minter=self._home.tokens,
+            token_verifier=self._home.tokens,
             now=time.time,
             is_ready=lambda: self._is_ready,
         )
@@ -161,7 +162,7 @@ class _Assembly:
         load_into(context, self._serving.current())
         self._keep_running(self._renew(context), "serving-certificate")
         port = await self._start_http(
-            with_syncz(rest, self._cache, token), context, self._options.rest_address
+            with_syncz(rest, self._cache), context, self._options.rest_address
         )
         root_pem = certificate_to_pem(self._authority.root).decode()
         server = f"https://127.0.0.1:{port}"
@@ -279,16 +280,6 @@ class _Assembly:
         write_private(self._ports_file, json.dumps(ports).encode())
         self._stack.callback(self._ports_file.unlink, missing_ok=True)
         _log.info("ready: %s", ", ".join(f"{name} {port}" for name, port in ports.items()))
-
-
-def _admin_token(path: Path) -> str:
-    """The administrator's bearer token, made at the first start."""
-    if not path.exists():
-        write_private(path, secrets.token_urlsafe(_TOKEN_BYTES).encode())
-    token = path.read_bytes().strip()
-    if not token or not token.isascii():
-        raise KeyStoreError(f"{path} holds no token; remove it, and a new one is made at the next start")
-    return token.decode()
 
 
 def _endpoint(host: str, port: int) -> str:

@@ -25,10 +25,11 @@ def monitoring_app(cache: SnapshotCache, metrics: ControlPlaneMetrics) -> RestAp
     return RestApp(Starlette(routes=[Route("/metrics", scrape), _syncz_route(cache)]), WatchStreams())
 
 
-def with_syncz(rest: RestApp, cache: SnapshotCache, admin_token: str) -> RestApp:
-    """The REST API with `/debug/syncz` beside it, behind the same bearer token."""
-    debug = BearerAuthentication(Starlette(routes=[_syncz_route(cache)]), token=admin_token)
-    return RestApp(_split(rest.asgi, debug), rest.streams)
+def with_syncz(rest: RestApp, cache: SnapshotCache) -> RestApp:
+    """The REST API with `/debug/syncz` beside it, behind the same bearer tokens."""
+    assert rest.users is not None, "the REST API knows its users"
+    debug = BearerAuthentication(Starlette(routes=[_syncz_route(cache)]), rest.users)
+    return RestApp(_split(rest.asgi, debug), rest.streams, rest.users)
 
 
 def _syncz_route(cache: SnapshotCache) -> Route:

@@ -1,7 +1,7 @@
 """The REST API in the shape of Kubernetes': one ASGI application over one store."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -9,15 +9,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from control_plane.apiserver import discovery_document
 from control_plane.apiserver.admission import AdmissionCheck
 from control_plane.apiserver.authentication import BearerAuthentication
+from control_plane.apiserver.discovery_routes import discovery_routes, public_routes
 from control_plane.apiserver.endpoints import KindEndpoints
 from control_plane.apiserver.failure import Failure, failure_of
+from control_plane.apiserver.identity import Role, TokenUsers, current_user
 from control_plane.apiserver.openapi.routes import openapi_routes
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.paging import Pages
@@ -25,16 +26,16 @@ from control_plane.apiserver.pod_endpoints import PodEndpoints
 from control_plane.apiserver.reading import KindReading
 from control_plane.apiserver.request_body import read_body
 from control_plane.apiserver.request_warning import WarningHeaders
+from control_plane.apiserver.review_routes import review_routes
+from control_plane.apiserver.scale_endpoints import scale_routes
 from control_plane.apiserver.service_address import ServiceAllocator
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
+from control_plane.apiserver.token_review import TokenReviews, TokenVerifier
 from control_plane.apiserver.watch import WatchStreams
 from control_plane.apiserver.webhook_admission import WebhookAdmission
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.registry import BY_KIND, KINDS
 from control_plane.store.api import Store, StoreError
-
-KUBERNETES_VERSION = ("1", "32")
-"""The Kubernetes version whose API this is a part of, told to clients at `/version`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class RestApp:
 
     asgi: ASGIApp
     streams: WatchStreams
+    users: TokenUsers | None = None
+    """Whose bearer tokens it knows; None for one without authentication."""
 
 
 def create_app(
@@ -51,6 +54,8 @@ def create_app(
     admin_token: str,
     token_minter: TokenMinter,
     now: Callable[[], float],
+    role_tokens: Mapping[Role, str] | None = None,
+    token_verifier: TokenVerifier | None = None,
     services: ServiceAllocator | None = None,
     checks: Sequence[AdmissionCheck] = (),
     is_ready: Callable[[], bool] = lambda: True,
@@ -58,7 +63,8 @@ def create_app(
 ) -> RestApp:
     """Build it; call `ensure_system_objects(store)` before serving. The store stays the caller's to close.
 
-    `now` gives seconds since the epoch (token lifetimes); `checks` refuse objects beyond their own
+    `role_tokens` are those of others than the administrator; with `token_verifier` TokenReview is served;
+    `now` gives seconds since the epoch (token lifetimes, ages); `checks` refuse objects beyond their own
     validation; `is_ready` is what `/readyz` answers; `rng` makes the suffixes of `generateName`.
     """
     streams, pages = WatchStreams(), Pages()
@@ -66,20 +72,22 @@ def create_app(
         store,
         services=services or ServiceAllocator(),
         checks=checks,
-        admission=WebhookAdmission(store),
+        admission=WebhookAdmission(store, user=lambda: current_user().info()),
         rng=rng or random.Random(),
         now=now,
     )
-    routes = [*_public_routes(is_ready), *_discovery_routes(), *openapi_routes()]
+    users = TokenUsers({Role.ADMIN: admin_token, **(role_tokens or {})})
+    reviews = None if token_verifier is None else TokenReviews(store, token_verifier, users, now)
+    routes = [*public_routes(is_ready), *discovery_routes(), *openapi_routes(), *review_routes(reviews)]
     routes.append(_token_route(store, token_minter, now))
     for kind in KINDS:
         for entry in kind.in_every_version():
             reading = KindReading(entry, store, operations, streams, pages, now)
             routes += KindEndpoints(entry, operations, reading).routes()
-    routes += PodEndpoints(operations).routes()
+    routes += [*PodEndpoints(operations).routes(), *scale_routes(operations)]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(WarningHeaders), Middleware(BearerAuthentication, token=admin_token)],
+        middleware=[Middleware(WarningHeaders), Middleware(BearerAuthentication, users=users)],
         exception_handlers={
             HTTPException: _on_http_exception,
             Failure: _on_refusal,
@@ -90,41 +98,7 @@ def create_app(
         },
     )
     app.router.redirect_slashes = False
-    return RestApp(app, streams)
-
-
-def _public_routes(is_ready: Callable[[], bool]) -> list[Route]:
-    async def health(request: Request) -> Response:
-        return PlainTextResponse("ok")
-
-    async def ready(request: Request) -> Response:
-        if is_ready():
-            return PlainTextResponse("ok")
-        return PlainTextResponse("not ready", HTTPStatus.SERVICE_UNAVAILABLE)
-
-    async def version(request: Request) -> Response:
-        major, minor = KUBERNETES_VERSION
-        return JSONResponse({"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.0+meshproxy"})
-
-    paths = {"/healthz": health, "/livez": health, "/readyz": ready, "/version": version}
-    return [Route(path, endpoint) for path, endpoint in paths.items()]
-
-
-def _discovery_routes() -> list[Route]:
-    documents = {"/api": discovery_document.core_versions(), "/apis": discovery_document.group_list()}
-    for kind in (entry for one in KINDS for entry in one.in_every_version()):
-        if kind.group:
-            documents[f"/apis/{kind.group}"] = discovery_document.group(kind.group)
-        root = "apis" if kind.group else "api"
-        documents[f"/{root}/{kind.api_version}"] = discovery_document.resource_list(kind.api_version)
-    return [_document_route(path, JSONResponse(document)) for path, document in documents.items()]
-
-
-def _document_route(path: str, response: Response) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return response
-
-    return Route(path, endpoint)
+    return RestApp(app, streams, users)
 
 
 def _token_route(store: Store, minter: TokenMinter, now: Callable[[], float]) -> Route:

@@ -1,39 +1,57 @@
-"""Who may call: bearers of the administrator's token. Without it the answer is 401, before a body is read."""
+"""Who may call: bearers of a known token (else 401), each for what its role allows (else 403).
 
-import hmac
+Both are answered before a body is read.
+"""
+
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from control_plane.apiserver.authorization import check
 from control_plane.apiserver.failure import Failure
+from control_plane.apiserver.identity import TokenUsers, User, acting_as
+from control_plane.apiserver.request_attributes import Attributes, attributes_of
 
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """What Kubernetes also shows to everybody: nothing of the mesh's state."""
+_SCHEME = b"bearer "
 
 
 class BearerAuthentication:
     """ASGI middleware in front of the whole application."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        """Raises ValueError for an empty token, which would let everybody in."""
-        if not token:
-            raise ValueError("the administrator's token must not be empty")
+    def __init__(self, app: ASGIApp, users: TokenUsers) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._users = users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_known(scope):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
-        failure = Failure(
-            HTTPStatus.UNAUTHORIZED, "a bearer token is required: it is missing or not the right one"
-        )
-        response = JSONResponse(failure.body(), failure.status, headers={"WWW-Authenticate": "Bearer"})
-        await response(scope, receive, send)
+        try:
+            user = self.admitted(scope)
+        except Failure as failure:
+            is_unknown = failure.status is HTTPStatus.UNAUTHORIZED
+            headers = {"WWW-Authenticate": "Bearer"} if is_unknown else {}
+            await JSONResponse(failure.body(), failure.status, headers=headers)(scope, receive, send)
+            return
+        with acting_as(user):
+            await self._app(scope, receive, send)
 
-    def _is_known(self, scope: Scope) -> bool:
-        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
-        # Constant time: how long a wrong token takes must not tell how much of it is right.
-        return hmac.compare_digest(given, self._expected)
+    def admitted(self, scope: Scope) -> User:
+        """The user of a request that may be made. Raises Failure (401, 403)."""
+        authorization = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        is_bearer = authorization[: len(_SCHEME)].lower() == _SCHEME
+        user = self._users.find(authorization[len(_SCHEME) :].strip()) if is_bearer else None
+        if user is None:
+            message = "a bearer token is required: it is missing or not the right one"
+            raise Failure(HTTPStatus.UNAUTHORIZED, message)
+        check(user, _attributes(scope))
+        return user
+
+
+def _attributes(scope: Scope) -> Attributes:
+    query = QueryParams(scope.get("query_string", b""))
+    return attributes_of(scope["method"], scope["path"], query)
