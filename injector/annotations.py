@@ -44,6 +44,7 @@ class PodWishes:
     limits: dict[str, str] = field(default_factory=dict)
     rewrites_probes: bool = True
     merges_metrics: bool = True
+    captures_dns: bool = True
 
 
 def read_wishes(annotations: Mapping[str, str]) -> PodWishes:
@@ -64,6 +65,7 @@ def read_wishes(annotations: Mapping[str, str]) -> PodWishes:
         requests=requests,
         limits=limits,
         rewrites_probes=said.get("rewriteAppProbes", "true") == "true",
+        captures_dns=said.get("dnsCapture", "true") == "true",
         merges_metrics=said.get(f"{PROMETHEUS}mergeMetrics", "true") == "true",
     )
 
@@ -192,6 +194,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, str], object]]] = {
     f"{SIDECAR}proxyMemory": _quantity,
     f"{SIDECAR}proxyMemoryLimit": _quantity,
     f"{SIDECAR}rewriteAppProbes": _one_of("true", "false"),
+    f"{SIDECAR}dnsCapture": _one_of("true", "false"),
     f"{PROMETHEUS}mergeMetrics": _one_of("true", "false"),
 }
 

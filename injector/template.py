@@ -55,10 +55,11 @@ def init_container(settings: InjectorSettings, wishes: PodWishes) -> dict[str, o
     resources, which cost nothing more: a pod's need is the largest of its init containers'."""
     module = [settings.python, "-m", "meshproxy.interception"]
     owner = [f"--proxy-uid={settings.proxy_uid}", f"--proxy-gid={settings.proxy_gid}"]
+    dns = ["--dns-capture=true"] if wishes.captures_dns else []
     return {
         "name": INIT_CONTAINER,
         "image": wishes.image or settings.image,
-        "command": [*module, *owner, *wishes.traffic_flags],
+        "command": [*module, *owner, *dns, *wishes.traffic_flags],
         "securityContext": {
             "runAsUser": 0,
             "runAsGroup": 0,
@@ -91,7 +92,7 @@ def sidecar_container(settings: InjectorSettings, pod: SidecarOfPod) -> dict[str
         "image": pod.wishes.image or settings.image,
         "command": [settings.python, "-m", "meshproxy"],
         "restartPolicy": "Always",
-        "env": _environment(settings, pod),
+        "env": [*_environment(settings, pod), *_dns(pod.wishes)],
         "ports": [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}],
         # 10 minutes to become ready, asked every second: until then nothing else of the pod runs.
         "startupProbe": {**_READY, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600},
@@ -171,6 +172,10 @@ def _environment(settings: InjectorSettings, pod: SidecarOfPod) -> list[object]:
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
     ]
     return [*references, *({"name": name, "value": value} for name, value in values.items() if value)]
+
+
+def _dns(wishes: PodWishes) -> list[object]:
+    return [{"name": "MESHPROXY_DNS_CAPTURE", "value": "true"}] if wishes.captures_dns else []
 
 
 def volumes() -> list[dict[str, object]]:

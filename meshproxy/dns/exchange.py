@@ -21,6 +21,10 @@ _MAX_FOREIGN: Final = 16
 """Replies that do not fit, after which a question is given up: somebody is guessing."""
 
 
+class ServerFailure(UpstreamError):
+    """The server answered that it cannot say (SERVFAIL, REFUSED …): asking it again would change nothing."""
+
+
 class _Reply:
     """What is waited for."""
 
@@ -88,7 +92,8 @@ class _Stream(asyncio.Protocol):
 
 
 async def ask(server: Server, question: Question, patience: float) -> Answer:
-    """The server's answer. Raises UpstreamError when there is none within `patience` seconds."""
+    """The server's answer. Raises UpstreamError when there is none within `patience` seconds, of
+    which ServerFailure when the server says so."""
     sent = Question(random_case(question.name), question.type)
     try:
         async with asyncio.timeout(patience):
@@ -100,7 +105,7 @@ async def ask(server: Server, question: Question, patience: float) -> Answer:
     except (OSError, UpstreamError) as error:
         raise UpstreamError(f"{server[0]}: {error}") from error
     if isinstance(found, Verdict):
-        raise UpstreamError(f"{server[0]} could not answer")
+        raise ServerFailure(f"{server[0]} could not answer")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from meshproxy.clock import Clock
 from meshproxy.dns.cache import DnsCache
-from meshproxy.dns.exchange import Server, ask
+from meshproxy.dns.exchange import Server, ServerFailure, ask
 from meshproxy.dns.message import Answer, Question
 from meshproxy.errors import UpstreamError
 from meshproxy.tasks import TaskGroupRegistry
@@ -83,11 +83,16 @@ class Upstream:
         rounds = -(-MIN_TRIES // len(self._servers)) if len(self._servers) < MIN_TRIES else 2
         tries = rounds * len(self._servers)
         last = UpstreamError("not asked")
+        unable: set[Server] = set()
         for _ in range(rounds):
-            for server in self._in_order():
+            for server in [one for one in self._in_order() if one not in unable]:
                 self.queries += 1
                 try:
                     return await self._ask_server(server, question, PATIENCE / tries)
+                except ServerFailure as error:
+                    last = error
+                    self.failures += 1
+                    unable.add(server)
                 except UpstreamError as error:
                     last = error
                     self.failures += 1

@@ -95,6 +95,7 @@ def test_the_init_container_may_change_the_network_and_nothing_else() -> None:
         "meshproxy.interception",
         "--proxy-uid=1337",
         "--proxy-gid=1337",
+        "--dns-capture=true",
     ]
     context = dig(init, "securityContext")
     assert dig(context, "capabilities") == {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]}
@@ -135,7 +136,14 @@ def test_the_sidecar_is_told_who_it_is_and_where_the_control_plane_is() -> None:
         "MESHPROXY_SIGNING_ADDRESS": "control-plane.meshproxy-system.svc:15011",
         "MESHPROXY_TRUST_DOMAIN": "cluster.local",
         "MESHPROXY_LOG_LEVEL": "info",
+        "MESHPROXY_DNS_CAPTURE": "true",
     }
+
+
+def test_a_pod_may_keep_its_dns_to_itself() -> None:
+    patched = inject(pod(annotations={"sidecar.meshproxy.io/dnsCapture": "false"}), ENABLED)
+    assert "--dns-capture=true" not in dig(patched, "spec", "initContainers", 0, "command")  # type: ignore[operator]
+    assert "MESHPROXY_DNS_CAPTURE" not in environment(patched)
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,15 @@ async def test_all_dead_is_known_before_the_app_asks_again(count: int, tries: in
     await upstream.close()
 
 
+async def test_a_server_that_says_it_cannot_is_not_asked_twice() -> None:
+    async with running(World(mangle=lambda data: [data[:3] + b"\x85" + data[4:]])) as world:
+        upstream = Upstream([world.server], clock=SystemClock())
+        with pytest.raises(UpstreamError, match="could not answer"):
+            await upstream.answer(asked("one.example.com"))
+        assert len(world.asked) == 1
+        await upstream.close()
+
+
 async def test_no_server_and_too_many_questions_are_said_at_once() -> None:
     with pytest.raises(UpstreamError, match="names no DNS server"):
         await Upstream([], clock=PlayedClock()).answer(asked("one.example"))
