@@ -62,12 +62,18 @@ class ContainerRecord:
     exit_signal: int = 0
     finished_at: str = ""
     last_started_at: str = ""
+    previous_started_at: str = ""
+    """When the run that ended last had begun; empty while it is the last to have begun, too."""
     restarts: int = 0
     is_started: bool = False
     """The startup probe has succeeded, or there is none and it runs."""
     is_ready: bool = False
     is_done: bool = False
     """It ended and is not to be started again."""
+    is_given_up: bool = False
+    """It never runs, because an init container before it failed for good."""
+    end_message: str = ""
+    """What it left to say at its end: `terminationMessagePath`, or the end of its log."""
     probe_message: str = ""
 
     @property
@@ -79,9 +85,15 @@ class ContainerRecord:
     def is_running(self) -> bool:
         return self.pid != 0
 
+    @property
+    def runs(self) -> int:
+        """Number of the run that begins next, or that has begun: 0 for the first."""
+        return self.restarts + (1 if self.last_started_at and not self.is_running else 0)
+
     def on_start(self, pid: int, now: str) -> None:
         """The process runs."""
         self.restarts += 1 if self.last_started_at else 0
+        self.previous_started_at = self.last_started_at
         self.pid, self.running_since, self.last_started_at = pid, now, now
         self.waiting_reason = self.waiting_message = self.probe_message = ""
         self.is_started = self.spec.startup_probe is None
@@ -90,6 +102,7 @@ class ContainerRecord:
     def on_exit(self, return_code: int, now: str) -> None:
         """The process ended; `return_code` as `subprocess` gives it, negative for a signal."""
         self.pid, self.running_since, self.finished_at = 0, "", now
+        self.previous_started_at = ""
         self.exit_signal = -return_code if return_code < 0 else 0
         self.exit_code = 128 + self.exit_signal if return_code < 0 else return_code
         self.is_started = self.is_ready = False

@@ -4,10 +4,11 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from control_plane.resources.container import Container
-from control_plane.resources.pod import Pod
-from lab.environment import PodFacts, PodStartError, container_command, container_environment
+from control_plane.resources.container import Container, VolumeMount
+from control_plane.resources.pod import HostAlias, Pod
+from lab.environment import PodFacts, PodStartError, container_command, container_environment, expand
 from lab.launch import LaunchPlan, Mount
+from lab.pod_sources import PodSources
 
 _CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "NET_BIND_SERVICE": 10}
 """What a container may be given; numbers of linux/capability.h."""
@@ -22,6 +23,23 @@ def container_user(pod: Pod, container: Container, pod_ip: str) -> tuple[int, in
     uid = next((c.run_as_user for c in contexts if c.run_as_user is not None), own)
     gid = next((c.run_as_group for c in contexts if c.run_as_group is not None), uid)
     return uid, gid
+
+
+def container_groups(pod: Pod) -> list[int]:
+    """Supplementary groups of every process of the pod."""
+    context = pod.spec.security_context
+    own = [] if context.fs_group is None else [context.fs_group]
+    return [*own, *context.supplemental_groups]
+
+
+def check_non_root(pod: Pod, container: Container, uid: int) -> None:
+    """Raises PodStartError when the container must not run as root and would."""
+    contexts = (container.security_context, pod.spec.security_context)
+    wanted = next((c.run_as_non_root for c in contexts if c.run_as_non_root is not None), False)
+    if wanted and uid == 0:
+        raise PodStartError(
+            f"container's runAsUser breaks non-root policy (container: {container.name})",
+        )
 
 
 def container_capabilities(container: Container) -> list[int]:
@@ -41,7 +59,7 @@ def container_capabilities(container: Container) -> list[int]:
 def launch_plan(
     container: Container,
     facts: PodFacts,
-    config_maps: Mapping[str, Mapping[str, str]],
+    sources: PodSources,
     *,
     network: str,
     search_path: str,
@@ -63,18 +81,24 @@ def launch_plan(
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    variables = container_environment(container, facts, config_maps, base)
+    variables = container_environment(container, facts, sources, base)
     uid, gid = container_user(facts.pod, container, facts.pod_ip)
+    check_non_root(facts.pod, container, uid)
     return LaunchPlan(
         argv=container_command(container, variables),
         env=variables,
         network=network,
-        hostname=facts.pod.spec.hostname or facts.pod.metadata.name,
+        hostname=pod_names(facts.pod)[0],
         cwd=container.working_dir or source_root,
         uid=uid,
         gid=gid,
         capabilities=container_capabilities(container),
-        mounts=[*view, *_own_files(pod_directory), *_volume_mounts(container, facts.pod, pod_directory)],
+        groups=container_groups(facts.pod),
+        mounts=[
+            *view,
+            *_own_files(pod_directory),
+            *_volume_mounts(container, facts.pod, pod_directory, variables),
+        ],
     )
 
 
@@ -85,23 +109,53 @@ def _own_files(pod_directory: Path) -> list[Mount]:
     ]
 
 
-def _volume_mounts(container: Container, pod: Pod, pod_directory: Path) -> list[Mount]:
+def sub_path(mount: VolumeMount, variables: Mapping[str, str]) -> str:
+    """The part of the volume that is mounted, below its root. Raises PodStartError for one outside of it."""
+    found = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+    if found.startswith("/") or ".." in found.split("/"):
+        raise PodStartError(f"subPathExpr of {mount.mount_path} gives {found!r}, not below the volume")
+    return found
+
+
+def _volume_mounts(
+    container: Container, pod: Pod, pod_directory: Path, variables: Mapping[str, str]
+) -> list[Mount]:
     writable = {volume.name for volume in pod.spec.volumes if volume.empty_dir is not None}
     mounts = []
     for mount in container.volume_mounts:
-        source = pod_directory / "volumes" / mount.name / mount.sub_path
+        source = pod_directory / "volumes" / mount.name / sub_path(mount, variables)
         read_only = mount.read_only or mount.name not in writable
         mounts.append(Mount(mount.mount_path, str(source), read_only=read_only))
     return sorted(mounts, key=lambda mount: mount.path)
 
 
-def hosts_file(pod_ip: str, hostname: str) -> str:
-    """A pod's /etc/hosts."""
-    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{pod_ip}\t{hostname}\n"
+def hosts_file(pod_ips: Sequence[str], names: Sequence[str], aliases: Sequence[HostAlias] = ()) -> str:
+    """A pod's /etc/hosts: localhost, its own names, and its `hostAliases`."""
+    own = [f"{address}\t{' '.join(names)}" for address in pod_ips]
+    more = [f"{alias.ip}\t{' '.join(alias.hostnames)}" for alias in aliases]
+    local = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+    return "".join(f"{line}\n" for line in (*local, *own, *more))
+
+
+def pod_names(pod: Pod) -> tuple[str, list[str]]:
+    """The host name of a pod's processes, and the names of its own addresses in /etc/hosts."""
+    short = pod.spec.hostname or pod.metadata.name[:63].rstrip("-.")
+    if pod.spec.hostname_override is not None:
+        return pod.spec.hostname_override[:63], [pod.spec.hostname_override]
+    if pod.spec.subdomain is None:
+        return short, [short]
+    full = f"{short}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.cluster.local"
+    return (full[:63] if pod.spec.set_hostname_as_fqdn else short), [full, short]
 
 
 def enter_command(
-    pid: int, uid: int, gid: int, cwd: str, variables: Mapping[str, str], command: Sequence[str]
+    pid: int,
+    uid: int,
+    gid: int,
+    cwd: str,
+    variables: Mapping[str, str],
+    command: Sequence[str],
+    groups: Sequence[int] = (),
 ) -> list[str]:
     """A command line that runs `command` beside the container whose process is `pid`, with its rights."""
     return [
@@ -110,7 +164,8 @@ def enter_command(
         *("--mount", "--uts", "--ipc", "--net", "--pid"),
         "--",
         "setpriv",
-        *(f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+        *(f"--reuid={uid}", f"--regid={gid}"),
+        f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups",
         *("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
         "--",
         "env",

@@ -9,9 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from control_plane.resources.container import Container
-from control_plane.resources.container_env import EnvVar, ResourceFieldSelector
+from control_plane.resources.container_env import (
+    ConfigMapKeySelector,
+    EnvFromSource,
+    EnvVar,
+    ResourceFieldSelector,
+    SecretKeySelector,
+)
 from control_plane.resources.pod import Pod
 from control_plane.resources.quantity import divided
+from lab.pod_sources import Data, PodSources
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
@@ -36,6 +43,9 @@ class PodFacts:
     pod_ip: str
     host_ip: str
     node_name: str
+    pod_ips: tuple[str, ...] = ()
+    """All of them; empty: the one."""
+    host_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, int | float | str] = field(default_factory=dict)
     """Of the node: quantities by resource, such as `cpu`."""
 
@@ -50,9 +60,9 @@ def field_value(facts: PodFacts, path: str) -> str:
         "spec.nodeName": facts.node_name,
         "spec.serviceAccountName": spec.service_account_name,
         "status.podIP": facts.pod_ip,
-        "status.podIPs": facts.pod_ip,
+        "status.podIPs": ",".join(facts.pod_ips) or facts.pod_ip,
         "status.hostIP": facts.host_ip,
-        "status.hostIPs": facts.host_ip,
+        "status.hostIPs": ",".join(facts.host_ips) or facts.host_ip,
     }
     if path in plain:
         return plain[path]
@@ -100,28 +110,40 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 
 def container_environment(
-    container: Container,
-    facts: PodFacts,
-    config_maps: Mapping[str, Mapping[str, str]],
-    base: Mapping[str, str],
+    container: Container, facts: PodFacts, sources: PodSources, base: Mapping[str, str]
 ) -> dict[str, str]:
     """All variables of a container; `base` are the lab's own, which the container may override.
 
-    `config_maps`: name → data, of the pod's namespace. Raises PodStartError.
+    First those of `envFrom`, later ones over earlier ones, then `env`. Raises PodStartError.
     """
     variables = dict(base)
+    for bulk in container.env_from:
+        variables |= _bulk_variables(bulk, sources)
     for entry in container.env:
-        variables[entry.name] = _value(entry, container.name, facts, config_maps, variables)
+        value = _value(entry, container.name, facts, sources, variables)
+        if value is not None:
+            variables[entry.name] = value
     return variables
+
+
+def _bulk_variables(bulk: EnvFromSource, sources: PodSources) -> dict[str, str]:
+    reference = bulk.config_map_ref or bulk.secret_ref
+    assert reference is not None  # the model demands one of them
+    kind = "configmap" if bulk.config_map_ref is not None else "secret"
+    data = (sources.config_maps if kind == "configmap" else sources.secrets).get(reference.name)
+    if data is None and not reference.optional:
+        raise PodStartError(f'{kind} "{reference.name}" not found')
+    return {bulk.prefix + key: value.decode(errors="replace") for key, value in (data or {}).items()}
 
 
 def _value(
     entry: EnvVar,
     container: str,
     facts: PodFacts,
-    config_maps: Mapping[str, Mapping[str, str]],
+    sources: PodSources,
     variables: Mapping[str, str],
-) -> str:
+) -> str | None:
+    """None: an optional source is not there, and the variable is not set."""
     source = entry.value_from
     if source is None:
         return expand(entry.value, variables)
@@ -129,12 +151,25 @@ def _value(
         return field_value(facts, source.field_ref.field_path)
     if source.resource_field_ref is not None:
         return resource_value(facts, source.resource_field_ref, container)
-    reference = source.config_map_key_ref
-    assert reference is not None  # the model demands exactly one source
-    found = config_maps.get(reference.name, {}).get(reference.key)
-    if found is None and not reference.optional:
-        raise PodStartError(f"env {entry.name}: ConfigMap {reference.name} has no key {reference.key}")
-    return found or ""
+    if source.config_map_key_ref is not None:
+        return _keyed("ConfigMap", source.config_map_key_ref, sources.config_maps)
+    if source.secret_key_ref is not None:
+        return _keyed("Secret", source.secret_key_ref, sources.secrets)
+    raise PodStartError(f"env {entry.name}: fileKeyRef is not read by the lab")
+
+
+def _keyed(
+    kind: str, reference: ConfigMapKeySelector | SecretKeySelector, found: Mapping[str, Data]
+) -> str | None:
+    data = found.get(reference.name)
+    value = (data or {}).get(reference.key)
+    if value is not None:
+        return value.decode(errors="replace")
+    if reference.optional:
+        return None
+    if data is None:
+        raise PodStartError(f'{kind.lower()} "{reference.name}" not found')
+    raise PodStartError(f"couldn't find key {reference.key} in {kind} {reference.name}")
 
 
 def container_command(container: Container, variables: Mapping[str, str]) -> list[str]:
@@ -146,16 +181,3 @@ def container_command(container: Container, variables: Mapping[str, str]) -> lis
             f"container {container.name}: the lab runs processes of this machine, set `command`{image}"
         )
     return command
-
-
-def needed_config_maps(pod: Pod) -> set[str]:
-    """Names of the ConfigMaps the pod's variables and volumes use."""
-    containers = (*pod.spec.init_containers, *pod.spec.containers)
-    sources = [entry.value_from for container in containers for entry in container.env]
-    names = {s.config_map_key_ref.name for s in sources if s is not None and s.config_map_key_ref is not None}
-    for volume in pod.spec.volumes:
-        if volume.config_map is not None:
-            names.add(volume.config_map.name)
-        if volume.projected is not None:
-            names |= {s.config_map.name for s in volume.projected.sources if s.config_map is not None}
-    return names

@@ -1,7 +1,8 @@
 """The node's agent: runs the pods assigned to it, and serves cluster DNS and Service VIPs in its namespace.
 
 `python -m lab.kubelet --root /run/meshproxy/<lab> --node NAME`; it lives in the host's network namespace,
-where the API is, and enters the node's for what belongs there. Its pods die with it and are started again by the next one.
+where the API is, and enters the node's for what belongs there. Its pods die with it and are started again by
+the next one.
 """
 
 import argparse
@@ -22,9 +23,13 @@ from control_plane.resources.manifest import Manifest, ObjectKey, key_of, metada
 from control_plane.resources.service import Service
 from lab import dns
 from lab.addressing import DNS_ADDRESS, SERVICE_NETWORK
+from lab.event_recorder import EventRecorder
+from lab.kubelet_certificates import KubeletAuthority
+from lab.kubelet_server import KUBELET_PORT, KubeletServer, ServedContainer
 from lab.lab_file import DEFAULT_NODE
 from lab.netns import NetworkError
 from lab.network import Node
+from lab.node_registration import NodeRegistration, capacity
 from lab.paths import LabPaths
 from lab.plan_file import read_plan
 from lab.pod_worker import NodeServices, PodWorker
@@ -34,8 +39,6 @@ from lab.service_vip import LocalPort, TransportProtocol, ruleset
 
 _log = logging.getLogger(__name__)
 
-_LOG_CHECK_PERIOD = 10.0
-"""Seconds between checks of the size of the container logs."""
 _DNS_PORT = 53
 _SETTLE = 0.02
 """Seconds that changes of Services are collected before the packet filter is rewritten."""
@@ -103,6 +106,8 @@ class Kubelet:
         self._services = services
         self._workers: dict[str, PodWorker] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._leaving: dict[str, PodWorker] = {}
+        """Of those, the workers: their logs can still be read."""
         self._stopping: set[str] = set()
         """uids of Pods that are being ended because the API says so."""
         self._has_listed = False
@@ -135,10 +140,13 @@ class Kubelet:
     async def _stopped(self, worker: PodWorker | None, manifest: Manifest) -> None:
         uid = uid_of(manifest)
         try:
+            grace = metadata(manifest).get("deletionGracePeriodSeconds")
             if worker is not None:
-                await worker.delete()
+                self._leaving[uid] = worker
+                await worker.delete(float(grace) if isinstance(grace, int) else None)
             await self._confirm(key_of(manifest), uid)
         finally:
+            self._leaving.pop(uid, None)
             self._stopping.discard(uid)
 
     async def _confirm(self, pod: ObjectKey, uid: str) -> None:
@@ -173,6 +181,14 @@ class Kubelet:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
+    def find(self, namespace: str, pod: str, container: str) -> ServedContainer | None:
+        """For the endpoint of the node."""
+        for worker in (*self._workers.values(), *self._leaving.values()):
+            meta = metadata(worker.manifest)
+            if (meta.get("namespace"), meta.get("name")) == (namespace, pod):
+                return worker.container(container)
+        return None
+
     def on_synced(self) -> None:
         """After the first listing: take away networks of pods that were deleted while no kubelet ran.
 
@@ -189,13 +205,6 @@ class Kubelet:
             if name not in wanted and "_" in name:  # the control plane's has no underscore
                 node.remove_pod(name)
 
-    async def bound_logs(self) -> None:
-        """Keep container logs small, for ever."""
-        while True:
-            await asyncio.sleep(_LOG_CHECK_PERIOD)
-            for worker in list(self._workers.values()):
-                await asyncio.to_thread(worker.rotate_logs)
-
     async def close(self) -> None:
         """Kill every pod at once; their networks stay for the next kubelet or for `lab down`."""
         for task in self._ending:
@@ -210,23 +219,31 @@ async def run(paths: LabPaths, name: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    node = Node(paths.root, read_plan(paths), name)
+    plan = read_plan(paths)
+    node = Node(paths.root, plan, name)
     server = dns.DnsServer(dns.DnsTable())
     await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, _DNS_PORT))
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         view = tuple(view_mounts(runtime_paths()))
-        kubelet = Kubelet(NodeServices(client, node, paths, view))
+        events = EventRecorder(client, "kubelet", name)
+        kubelet = Kubelet(NodeServices(client, node, paths, view, events, capacity()))
+        endpoint = KubeletServer(kubelet.find)
+        await endpoint.start(node, KubeletAuthority(paths).node(name, node.addresses))
+        labels = plan.node(name).labels
+        registration = NodeRegistration(client, node, dict(labels), kubelet_port=KUBELET_PORT)
         tables = ServiceTables(node, server)
         loops: list[Coroutine[Any, Any, None]] = [
             client.list_and_watch("Pod", kubelet.on_pod, on_synced=kubelet.on_synced),
             client.list_and_watch("Service", tables.on_service),
             client.list_and_watch("EndpointSlice", tables.on_slice),
             tables.run(),
-            kubelet.bound_logs(),
+            events.run(),
+            registration.run(),
         ]
         try:
             await run_until(stop, loops)
         finally:
+            await endpoint.stop()
             await kubelet.close()
             server.close()
 

@@ -58,6 +58,8 @@ class LaunchPlan:
     gid: int = 65534
     capabilities: list[int] = field(default_factory=list)
     """Kept in the bounding set; effective for uid 0 only."""
+    groups: list[int] = field(default_factory=list)
+    """Supplementary ones."""
     mounts: list[Mount] = field(default_factory=list)
     own_root: bool = True
     """False for the pod's pause process, which needs no files."""
@@ -226,7 +228,7 @@ def become(plan: LaunchPlan) -> None:
         os.chdir(_STAGING)
         syscalls.pivot_root_here()
     os.umask(0o022)
-    syscalls.drop_privileges(plan.uid, plan.gid, frozenset(plan.capabilities))
+    syscalls.drop_privileges(plan.uid, plan.gid, frozenset(plan.capabilities), plan.groups)
     if plan.die_with_parent:
         syscalls.die_with_parent(9)
     os.chdir(plan.cwd)

@@ -49,12 +49,22 @@ class LabPaths:
         return self.root / "lab.json"
 
     @property
+    def kubelet(self) -> Path:
+        """Certificates of the kubelets, and of the API server towards them."""
+        return self.root / "kubelet"
+
+    @property
     def state(self) -> Path:
         """Written by the supervisor: its processes and options."""
         return self.root / "state.json"
 
-    def container_log(self, namespace: str, pod: str, container: str) -> Path:
-        return self.logs / f"{namespace}_{pod}_{container}.log"
+    def pod(self, namespace: str, name: str, uid: str) -> Path:
+        """The directory of one pod."""
+        return self.pods / f"{namespace}_{name}_{uid[:8]}"
+
+    def container_logs(self, namespace: str, name: str, uid: str, container: str) -> Path:
+        """The directory of a container's logs, as `lab.container_log.ContainerLogs` takes it."""
+        return self.pod(namespace, name, uid) / "logs" / container
 
     def process_log(self, process: str) -> Path:
         """Of the lab's own processes."""

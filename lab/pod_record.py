@@ -24,6 +24,7 @@ class PodRecord:
 
     namespace: str
     name: str
+    uid: str
     ip: str
     first_container: str
     """What `exec` and `logs` mean when they name none."""

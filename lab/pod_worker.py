@@ -6,32 +6,41 @@ A pod whose pause process dies (every process of the pod was killed) gets a new 
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import httpx
 
 from control_plane.client import ApiClient, ApiError, NotFound
-from control_plane.resources.config_map import ConfigMap
-from control_plane.resources.manifest import Manifest, metadata, section
+from control_plane.resources.manifest import Manifest, metadata, objects, section
 from control_plane.resources.pod import Pod
-from control_plane.resources.volume import Volume
+from control_plane.resources.timestamp import rfc3339, seconds_of
 from lab import netns
 from lab.addressing import DNS_ADDRESS
-from lab.container import ContainerLog, ContainerRecord, RestartBackoff
-from lab.container_plan import container_user, hosts_file, launch_plan
-from lab.environment import PodFacts, PodStartError, needed_config_maps
+from lab.container import ContainerRecord, RestartBackoff, should_restart
+from lab.container_plan import container_user, launch_plan, pod_names
+from lab.container_runner import PodSurroundings
+from lab.environment import PodFacts, PodStartError
+from lab.event_recorder import NORMAL, WARNING, EventRecorder
+from lab.ignored import IGNORED_REASON, ignored_fields, ignored_message
+from lab.kubelet_server import ServedContainer
 from lab.launch import LaunchPlan, Mount
 from lab.netns import NetworkError
 from lab.network import Node, PodNetwork
 from lab.paths import LabPaths
-from lab.pod_record import ContainerPlace, PodRecord, write_pod_record
-from lab.pod_runtime import PodRuntime, utc_now
-from lab.pod_status import PodPlace, pod_status, resume
-from lab.resolv_conf import resolv_conf
+from lab.pod_files import PodFiles
+from lab.pod_runtime import PodRuntime
+from lab.pod_status import (
+    OWN_CONDITIONS,
+    TERMINAL_PHASES,
+    PodOutline,
+    PodPlace,
+    PodVerdict,
+    pod_status,
+    resume,
+)
 from lab.sandbox import SOURCE_ROOT, Sandbox, container_path
-from lab.volume import make_empty_dir, secret_owner, token_projections, volume_files, write_volume
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +49,8 @@ REFRESH_PERIOD = 60.0
 that must log in again needs a new one well before the old would expire."""
 _STATUS_RETRY = 0.5
 """Seconds before a status that could not be written is written again."""
+_LEAST_GRACE = 1.0
+"""Seconds that also a pod deleted by force has to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +62,30 @@ class NodeServices:
     paths: LabPaths
     view: tuple[Mount, ...]
     """Mounts that make the interpreter reachable in every container."""
+    events: EventRecorder
+    allocatable: Mapping[str, int | float | str] = field(default_factory=dict)
+    """What the node has, by resource."""
 
 
 class PodWorker:
     """One pod on this node, from its assignment to its deletion."""
 
     def __init__(self, manifest: Manifest, services: NodeServices) -> None:
-        self._manifest = manifest
+        self.manifest = manifest
         self._pod = Pod.parse(manifest)
         self._services = services
         meta = self._pod.metadata
         self.name = f"{meta.namespace}_{meta.name}_{meta.uid[:8]}"
-        self._directory = services.paths.pods / self.name
-        self._records = [
+        self.files = PodFiles(services.paths.pods / self.name, services.client)
+        self.records = [
             *(ContainerRecord(container, is_init=True) for container in self._pod.spec.init_containers),
             *(ContainerRecord(container) for container in self._pod.spec.containers),
         ]
-        resume(self._records, section(manifest, "status"))
-        self._network: PodNetwork | None = None
-        self._place = PodPlace()
-        self._message = ""
         self._status = section(manifest, "status")
+        resume(self.records, self._status)
+        self._network: PodNetwork | None = None
+        self._place = PodPlace(start_time=str(self._status.get("startTime") or ""))
+        self._verdict = PodVerdict()
         self._dirty = asyncio.Event()
         self._refresh_due = asyncio.Event()
         self._is_ending = False
@@ -79,30 +93,35 @@ class PodWorker:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin; `delete` ends it."""
+        """Begin; `delete` ends it. A pod that has ended already stays so."""
+        if self._status.get("phase") in TERMINAL_PHASES:
+            return
         loop = asyncio.get_running_loop()
-        for work in (self._run(), self._report(), self._refresh()):
+        for work in (self._run(), self._report(), self._refresh(), self._keep_deadline()):
             self._tasks.append(loop.create_task(work, name=self.name))
 
     def on_modified(self, manifest: Manifest) -> None:
         """Labels and annotations may have changed; they are written into volumes at the next refresh."""
-        self._manifest = manifest
+        self.manifest = manifest
         self._pod = Pod.parse(manifest)
+        if self._pod.spec.readiness_gates:
+            self._dirty.set()  # somebody may have opened one
 
     def refresh(self) -> None:
         """Rewrite the volumes soon. After the API was away, sidecars may have to log in anew with a token."""
         self._refresh_due.set()
 
-    async def delete(self) -> None:
-        """Stop gracefully, give back the network, remove all files."""
+    async def delete(self, grace: float | None = None) -> None:
+        """Stop gracefully, within `grace` seconds (None: the pod's own), give back the network, remove all
+        files.
+        """
         self._is_ending = True
         if self._runtime is not None:
-            await self._runtime.stop()
+            own = float(self._pod.spec.termination_grace_period_seconds)
+            await self._runtime.stop(max(_LEAST_GRACE, own if grace is None else grace))
         await self._cancel()
         await asyncio.to_thread(self._services.node.remove_pod, self.name)
-        shutil.rmtree(self._directory, ignore_errors=True)
-        for record in self._records:
-            self._log_of(record.spec.name).delete()
+        await self.files.remove()
 
     async def abandon(self) -> None:
         """Kill at once, keep the network and the files: the node stops."""
@@ -113,14 +132,28 @@ class PodWorker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def rotate_logs(self) -> None:
-        """Bound the container logs."""
-        for record in self._records:
-            self._log_of(record.spec.name).rotate()
+    def container(self, name: str) -> ServedContainer | None:
+        """For the endpoint of the node."""
+        record = next((record for record in self.records if record.spec.name == name), None)
+        if record is None:
+            return None
+        return ServedContainer(
+            logs=self.files.logs(name),
+            enter=lambda command: self._enter(record, command),
+            is_running=lambda: record.is_running,
+        )
 
-    def _log_of(self, container: str) -> ContainerLog:
-        meta = self._pod.metadata
-        return ContainerLog(self._services.paths.container_log(meta.namespace, meta.name, container))
+    def _enter(self, record: ContainerRecord, command: list[str]) -> list[str] | None:
+        return None if self._runtime is None else self._runtime.enter(record.spec.name, command)
+
+    # Events
+
+    def _tell(self, kind: str, reason: str, message: str, field_path: str = "") -> None:
+        self._services.events.tell(self.manifest, kind, reason, message, field_path=field_path)
+
+    def _tell_of(self, record: ContainerRecord, kind: str, reason: str, message: str) -> None:
+        containers = "initContainers" if record.is_init else "containers"
+        self._tell(kind, reason, message, f"spec.{containers}{{{record.spec.name}}}")
 
     # The pod's life
 
@@ -131,12 +164,18 @@ class PodWorker:
             try:
                 await self._set_up()
                 await self._run_sandbox()
-                if self._is_ending or all(record.is_done for record in self._records):
+                if self._is_ending or all(record.is_done for record in self.records):
+                    self._changed()
                     return
-                self._message = "the pod's processes were killed; starting it again"
+                message = "the pod's processes were killed; starting it again"
+                self._tell(NORMAL, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
             except (NetworkError, OSError, PodStartError) as error:
-                self._message = str(error)
+                message = str(error)
                 _log.warning("pod %s: %s", self.name, error)
+                self._tell(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            if self._is_ending:
+                return
+            self._verdict = PodVerdict(message)
             self._changed()
             await asyncio.sleep(backoff.delay(time.monotonic() - started_at))
 
@@ -152,112 +191,112 @@ class PodWorker:
             # A network that was there already belongs to processes of a node that was killed.
             await asyncio.to_thread(netns.kill_processes, {namespace})
         self._network = network
-        self._place = PodPlace(str(network.address), str(node.address), utc_now())
-        for record in self._records:
+        self._place = PodPlace(
+            str(network.address),
+            str(node.address),
+            self._place.start_time or rfc3339(time.time()),
+            tuple(map(str, network.addresses)),
+            tuple(map(str, node.addresses)),
+        )
+        for record in self.records:
             record.uid, record.gid = container_user(self._pod, record.spec, self._place.pod_ip)
-        self._write_files()
-
-    def _write_files(self) -> None:
-        meta = self._pod.metadata
-        (self._directory / "volumes").mkdir(parents=True, exist_ok=True)
-        (self._directory / "resolv.conf").write_text(resolv_conf(meta.namespace, DNS_ADDRESS))
-        (self._directory / "hosts").write_text(hosts_file(self._place.pod_ip, meta.name))
-        for volume in self._pod.spec.volumes:
-            if volume.empty_dir is not None:
-                make_empty_dir(self._directory / "volumes" / volume.name)
+        for omitted in self.files.set_up(self._facts(), (DNS_ADDRESS,)):
+            self._tell(WARNING, "DNSConfigForming", omitted)
+        if ignored := ignored_fields(self._pod):
+            self._tell(NORMAL, IGNORED_REASON, ignored_message(ignored))
 
     async def _run_sandbox(self) -> None:
         assert self._network is not None  # _set_up ran
-        for record in self._records:
-            record.is_done = False
-            record.on_wait("PodInitializing", "")
-        sandbox = Sandbox(str(self._network.namespace), self._pod.metadata.name)
-        self._runtime = PodRuntime(
-            self._records,
-            sandbox,
-            network=self._network.namespace,
+        for record in self.records:
+            policy, ended = self._pod.spec.restart_policy, record.exit_code
+            record.is_done = not (record.is_init or ended is None or should_restart(policy, ended))
+            if not record.is_done:
+                record.on_wait("PodInitializing", "")
+        around = PodSurroundings(
+            sandbox=Sandbox(str(self._network.namespace), pod_names(self._pod)[0]),
+            probe_network=self._services.node.namespace,
             pod_ip=self._place.pod_ip,
-            restart_policy=self._pod.spec.restart_policy,
             grace=float(self._pod.spec.termination_grace_period_seconds),
             prepare=self._prepare,
-            log_of=self._log_of,
+            logs_of=self.files.logs,
             changed=self._changed,
+            tell=self._tell_of,
         )
-        self._message = ""
+        self._runtime = PodRuntime(self.records, around, self._pod.spec.restart_policy)
+        if not self._verdict.reason:
+            self._verdict = PodVerdict()
         self._changed()
         try:
             await self._runtime.run()
         finally:
             self._runtime = None
 
+    async def _keep_deadline(self) -> None:
+        """End a pod that is active for longer than it may."""
+        limit = self._pod.spec.active_deadline_seconds
+        if limit is None:
+            return
+        began = self._place.start_time
+        already = max(0.0, time.time() - seconds_of(began)) if began else 0.0
+        await asyncio.sleep(max(0.0, limit - already))
+        message = "Pod was active on the node longer than the specified deadline"
+        self._verdict = PodVerdict(message, "DeadlineExceeded")
+        self._is_ending = True
+        self._tell(NORMAL, "DeadlineExceeded", message)
+        if self._runtime is not None:
+            await self._runtime.stop(float(self._pod.spec.termination_grace_period_seconds))
+        self._changed()
+
     # Volumes
 
     async def _prepare(self, record: ContainerRecord) -> LaunchPlan:
-        config_maps = await self._config_maps()
-        mounted = {mount.name for mount in record.spec.volume_mounts}
-        for volume in self._pod.spec.volumes:
-            if volume.name in mounted:
-                await self._write_volume(volume, config_maps)
-        for mount in record.spec.volume_mounts:
-            source = self._directory / "volumes" / mount.name / mount.sub_path
-            if mount.sub_path and not source.exists():
-                make_empty_dir(source)
+        try:
+            sources = await self.files.prepare(record.spec, self._facts(), self._owners())
+        except PodStartError as error:
+            if error.reason == "ContainerCreating":  # a volume's, not the container's own
+                self._tell(WARNING, "FailedMount", str(error))
+            raise
+        image = record.spec.image
+        if image and not record.last_started_at:
+            note = f'Container image "{image}" is not pulled: the lab runs the command as a process here'
+            self._tell_of(record, NORMAL, "Pulled", note)
         assert self._network is not None  # containers run after _set_up
         return launch_plan(
             record.spec,
             self._facts(),
-            config_maps,
+            sources,
             network=str(self._network.namespace),
             search_path=container_path(),
             source_root=str(SOURCE_ROOT),
             view=self._services.view,
-            pod_directory=self._directory,
+            pod_directory=self.files.directory,
         )
 
     def _facts(self) -> PodFacts:
-        node_name = self._pod.spec.node_name
-        return PodFacts(self._pod, self._place.pod_ip, self._place.host_ip, node_name)
+        place = self._place
+        return PodFacts(
+            self._pod,
+            place.pod_ip,
+            place.host_ip,
+            self._pod.spec.node_name,
+            place.pod_ips,
+            place.host_ips,
+            self._services.allocatable,
+        )
 
-    async def _config_maps(self) -> dict[str, dict[str, str]]:
-        found = {}
-        for name in needed_config_maps(self._pod):
-            with contextlib.suppress(NotFound):
-                manifest = await self._services.client.get("ConfigMap", name, self._pod.metadata.namespace)
-                found[name] = ConfigMap.parse(manifest).data
-        return found
-
-    async def _write_volume(self, volume: Volume, config_maps: dict[str, dict[str, str]]) -> None:
-        if volume.empty_dir is not None:
-            return
-        tokens = {}
-        meta = self._pod.metadata
-        for wanted in token_projections(volume):
-            issued = await self._services.client.create_token(
-                meta.namespace,
-                self._pod.spec.service_account_name,
-                audiences=[wanted.audience] if wanted.audience else [],
-                pod_name=meta.name,
-                pod_uid=meta.uid,
-                expiration_seconds=wanted.expiration_seconds,
-            )
-            tokens[wanted.path] = issued.token
-        files = volume_files(volume, self._facts(), config_maps, tokens)
-        owners = {record.spec.name: (record.uid, record.gid) for record in self._records}
-        directory = self._directory / "volumes" / volume.name
-        write_volume(directory, files, secret_owner(self._pod, volume.name, owners))
+    def _owners(self) -> dict[str, tuple[int, int]]:
+        return {record.spec.name: (record.uid, record.gid) for record in self.records}
 
     async def _refresh(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._refresh_due.wait(), REFRESH_PERIOD)
             self._refresh_due.clear()
-            running = [record for record in self._records if record.is_running]
+            running = [record for record in self.records if record.is_running]
             mounted = {mount.name for record in running for mount in record.spec.volume_mounts}
             try:
-                config_maps = await self._config_maps()
-                for volume in self._pod.spec.volumes:
-                    if volume.name in mounted:
-                        await self._write_volume(volume, config_maps)
+                sources = await self.files.sources(self._pod)
+                await self.files.write_volumes(mounted, self._facts(), sources, self._owners())
             except (PodStartError, ApiError, httpx.TransportError, OSError) as error:
                 _log.warning("pod %s: volumes were not refreshed: %s", self.name, error)
 
@@ -265,51 +304,46 @@ class PodWorker:
 
     def _changed(self) -> None:
         self._dirty.set()
-        self._write_state()
-
-    def _write_state(self) -> None:
-        """For `meshctl lab exec`: where the containers run."""
-        if not self._directory.is_dir():
-            return
-        containers = {
-            record.spec.name: ContainerPlace(record.pid, record.uid, record.gid)
-            for record in self._records
-            if record.is_running
-        }
-        meta = self._pod.metadata
-        first = self._pod.spec.containers[0].name
-        state = PodRecord(meta.namespace, meta.name, self._place.pod_ip, first, containers)
-        write_pod_record(self._directory / "pod.json", state)
+        self.files.write_record(self._pod, self._place.pod_ip, self.records)
 
     async def _report(self) -> None:
         """Write the status whenever something changed; the last state wins."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            self._status = pod_status(
-                self._records,
-                self._place,
-                _conditions(self._status),
-                utc_now(),
-                restart_policy=self._pod.spec.restart_policy,
-                message=self._message,
-            )
+            before, self._status = self._status, self._status_now()
             try:
-                await self._services.client.update_status(_status_update(self._manifest, self._status))
+                await self._services.client.patch(
+                    "Pod",
+                    self._pod.metadata.name,
+                    self._pod.metadata.namespace,
+                    _status_patch(self._pod.metadata.uid, before, self._status),
+                    "status",
+                )
             except NotFound:
                 continue  # deleted meanwhile; the watch will say so
             except (ApiError, httpx.TransportError) as error:
                 _log.warning("pod %s: status was not written, trying again: %s", self.name, error)
                 await asyncio.sleep(_STATUS_RETRY)
+                self._status = before | self._status
                 self._dirty.set()
 
+    def _status_now(self) -> Manifest:
+        own = (one for one in objects(self._status, "conditions") if one.get("type") in OWN_CONDITIONS)
+        known = objects(section(self.manifest, "status"), "conditions")
+        others = (one for one in known if one.get("type") not in OWN_CONDITIONS)
+        generation = metadata(self.manifest).get("generation")
+        outline = PodOutline(
+            uid=self._pod.metadata.uid,
+            restart_policy=self._pod.spec.restart_policy,
+            readiness_gates=tuple(gate.condition_type for gate in self._pod.spec.readiness_gates),
+            previous=[*own, *others],
+            generation=generation if isinstance(generation, int) else 0,
+        )
+        return pod_status(self.records, self._place, outline, rfc3339(time.time()), self._verdict)
 
-def _conditions(status: Manifest) -> list[object]:
-    conditions = status.get("conditions")
-    return conditions if isinstance(conditions, list) else []
 
-
-def _status_update(manifest: Manifest, status: Manifest) -> Manifest:
-    """Without a resource version: this node is the only writer of the status."""
-    meta = {key: value for key, value in metadata(manifest).items() if key != "resourceVersion"}
-    return {**manifest, "metadata": meta, "status": status}
+def _status_patch(uid: str, before: Manifest, status: Manifest) -> Manifest:
+    """A merge patch: what has gone from the status is taken out; another Pod of the name is left alone."""
+    gone: Manifest = {name: None for name in ("message", "reason") if name in before and name not in status}
+    return {"metadata": {"uid": uid}, "status": {**status, **gone}}

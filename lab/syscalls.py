@@ -7,7 +7,7 @@ import ctypes
 import os
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 CLONE_NEWNS = 0x00020000
@@ -111,9 +111,9 @@ def die_with_parent(signal_number: int) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl PDEATHSIG")
 
 
-def drop_privileges(uid: int, gid: int, capabilities: frozenset[int]) -> None:
-    """Become `uid`:`gid` without groups, keeping only `capabilities` (effective only for uid 0);
-    irrevocable.
+def drop_privileges(uid: int, gid: int, capabilities: frozenset[int], groups: Sequence[int] = ()) -> None:
+    """Become `uid`:`gid` with no other groups than `groups`, keeping only `capabilities` (effective only for
+    uid 0); irrevocable.
     """
     capability = 0
     while _libc.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
@@ -121,7 +121,7 @@ def drop_privileges(uid: int, gid: int, capabilities: frozenset[int]) -> None:
             _check(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), f"drop capability {capability}")
         capability += 1
     _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    os.setgroups([])
+    os.setgroups(list(groups))
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     _set_capabilities(capabilities if uid == 0 else frozenset())

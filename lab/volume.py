@@ -6,60 +6,101 @@ of one.
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from control_plane.resources.container import Container
 from control_plane.resources.pod import Pod
-from control_plane.resources.volume import DownwardApiFile, KeyToPath, ServiceAccountTokenProjection, Volume
+from control_plane.resources.volume import (
+    DownwardApiFile,
+    KeyToPath,
+    ServiceAccountTokenProjection,
+    Volume,
+    VolumeProjection,
+)
+from lab import syscalls
 from lab.environment import PodFacts, PodStartError, field_value, resource_value
+from lab.pod_sources import Data, PodSources
 
 _TOKEN_MODE = 0o600
+_WAITING = "ContainerCreating"
+"""The reason of a container that waits for a volume."""
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeFile:
     """One file of a volume."""
 
-    content: str
+    content: bytes
     mode: int
     is_secret: bool = False
     """Belongs to the user of the container that mounts the volume, and to nobody else."""
 
 
 def volume_files(
-    volume: Volume,
-    facts: PodFacts,
-    config_maps: Mapping[str, Mapping[str, str]],
-    tokens: Mapping[str, str],
+    volume: Volume, facts: PodFacts, sources: PodSources, tokens: Mapping[str, str]
 ) -> dict[str, VolumeFile]:
     """Relative path → file. `tokens`: path of each service-account token of this volume → the token.
 
-    An emptyDir has none. Raises PodStartError for a missing ConfigMap or key, and for Secrets.
+    An emptyDir has none. Raises PodStartError for a missing ConfigMap, Secret or key, and for volumes of
+    which the lab has nothing.
     """
     if volume.secret is not None:
-        raise PodStartError(f"volume {volume.name}: Secrets are not served yet, use a ConfigMap")
+        given = volume.secret
+        needed = _Keyed(
+            volume.name, "secret", given.secret_name, given.items, given.optional, given.default_mode
+        )
+        return needed.files(sources.secrets)
     if volume.config_map is not None:
-        config = volume.config_map
-        return _config_files(config.name, config.items, config.optional, config_maps, config.default_mode)
+        chosen = volume.config_map
+        needed = _Keyed(
+            volume.name, "configmap", chosen.name, chosen.items, chosen.optional, chosen.default_mode
+        )
+        return needed.files(sources.config_maps)
     if volume.downward_api is not None:
         return _downward_files(volume.downward_api.items, facts, volume.downward_api.default_mode)
-    files: dict[str, VolumeFile] = {}
     if volume.projected is not None:
-        mode = volume.projected.default_mode
-        for source in volume.projected.sources:
-            if source.config_map is not None:
-                config_map = source.config_map
-                files |= _config_files(
-                    config_map.name, config_map.items, config_map.optional, config_maps, mode
-                )
-            if source.downward_api is not None:
-                files |= _downward_files(source.downward_api.items, facts, mode)
-            if source.service_account_token is not None:
-                path = source.service_account_token.path
-                files[path] = VolumeFile(tokens[path], _TOKEN_MODE, is_secret=True)
-    return files
+        files: dict[str, VolumeFile] = {}
+        for part in volume.projected.sources:
+            mode = volume.projected.default_mode
+            files |= _projected_files(volume.name, part, facts, sources, tokens, mode)
+        return files
+    if volume.empty_dir is not None:
+        return {}
+    message = (
+        f"the lab has no {volume.source} volumes; use emptyDir, configMap, secret, downwardAPI or projected"
+    )
+    raise PodStartError(_set_up_failed(volume.name, message), _WAITING)
+
+
+def _set_up_failed(volume: str, message: str) -> str:
+    return f'MountVolume.SetUp failed for volume "{volume}" : {message}'
+
+
+def _projected_files(
+    volume: str,
+    part: VolumeProjection,
+    facts: PodFacts,
+    sources: PodSources,
+    tokens: Mapping[str, str],
+    mode: int,
+) -> dict[str, VolumeFile]:
+    if part.config_map is not None:
+        chosen = part.config_map
+        needed = _Keyed(volume, "configmap", chosen.name, chosen.items, chosen.optional, mode)
+        return needed.files(sources.config_maps)
+    if part.secret is not None:
+        given = part.secret
+        needed = _Keyed(volume, "secret", given.name, given.items, given.optional, mode)
+        return needed.files(sources.secrets)
+    if part.downward_api is not None:
+        return _downward_files(part.downward_api.items, facts, mode)
+    if part.service_account_token is not None:
+        path = part.service_account_token.path
+        return {path: VolumeFile(tokens[path].encode(), _TOKEN_MODE, is_secret=True)}
+    message = "clusterTrustBundle projections are not made by the lab"
+    raise PodStartError(_set_up_failed(volume, message), _WAITING)
 
 
 def token_projections(volume: Volume) -> list[ServiceAccountTokenProjection]:
@@ -68,31 +109,36 @@ def token_projections(volume: Volume) -> list[ServiceAccountTokenProjection]:
     return [s.service_account_token for s in sources if s.service_account_token is not None]
 
 
-def _config_files(
-    name: str,
-    items: Iterable[KeyToPath],
-    optional: bool,
-    config_maps: Mapping[str, Mapping[str, str]],
-    mode: int,
-) -> dict[str, VolumeFile]:
-    data = config_maps.get(name)
-    if data is None:
-        if optional:
-            return {}
-        raise PodStartError(f"ConfigMap {name} does not exist in the pod's namespace", "ContainerCreating")
-    chosen = list(items) or [KeyToPath(key=key, path=key) for key in data]
-    files = {}
-    for item in chosen:
-        if item.key in data:
-            files[item.path] = VolumeFile(data[item.key], mode if item.mode is None else item.mode)
-        elif not optional:
-            raise PodStartError(f"ConfigMap {name} has no key {item.key}")
-    return files
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """Files from the keys of a ConfigMap or Secret."""
+
+    volume: str
+    kind: str
+    name: str
+    items: Sequence[KeyToPath]
+    optional: bool
+    mode: int
+
+    def files(self, found: Mapping[str, Data]) -> dict[str, VolumeFile]:
+        data = found.get(self.name)
+        if data is None:
+            if self.optional:
+                return {}
+            raise PodStartError(_set_up_failed(self.volume, f'{self.kind} "{self.name}" not found'), _WAITING)
+        files = {}
+        for item in self.items or [KeyToPath(key=key, path=key) for key in data]:
+            if item.key in data:
+                files[item.path] = VolumeFile(data[item.key], self.mode if item.mode is None else item.mode)
+            elif not self.optional:
+                message = f"references non-existent {self.kind} key: {item.key}"
+                raise PodStartError(_set_up_failed(self.volume, message), _WAITING)
+        return files
 
 
 def _downward_files(items: Iterable[DownwardApiFile], facts: PodFacts, mode: int) -> dict[str, VolumeFile]:
     return {
-        item.path: VolumeFile(_downward_value(item, facts), mode if item.mode is None else item.mode)
+        item.path: VolumeFile(_downward_value(item, facts).encode(), mode if item.mode is None else item.mode)
         for item in items
     }
 
@@ -116,32 +162,54 @@ def secret_owner(pod: Pod, volume: str, owners: Mapping[str, tuple[int, int]]) -
     return (0, 0)
 
 
-def write_volume(directory: Path, files: Mapping[str, VolumeFile], owner: tuple[int, int]) -> None:
-    """Make `directory` hold `files`; files written earlier that are no longer wanted are removed."""
+def write_volume(
+    directory: Path, files: Mapping[str, VolumeFile], owner: tuple[int, int], fs_group: int | None = None
+) -> None:
+    """Make `directory` hold `files`; files written earlier that are no longer wanted are removed.
+
+    `owner` (uid, gid) gets the secret ones; `fs_group` may read all.
+    """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     for path, file in files.items():
         target = directory / path
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _replace(target, file, owner)
+        _replace(target, file, owner, fs_group)
     for found in directory.rglob("*"):
         if found.is_file() and str(found.relative_to(directory)) not in files:
             found.unlink()
 
 
-def _replace(target: Path, file: VolumeFile, owner: tuple[int, int]) -> None:
+def _replace(target: Path, file: VolumeFile, owner: tuple[int, int], fs_group: int | None) -> None:
     staged = target.with_name(f".{target.name}.new")
     with contextlib.suppress(FileNotFoundError):
         staged.unlink()
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
+    mode = file.mode
+    with os.fdopen(descriptor, "wb") as stream:
         stream.write(file.content)
         if file.is_secret:
             os.fchown(descriptor, *owner)
-        os.fchmod(descriptor, file.mode)
+        elif fs_group is not None:
+            os.fchown(descriptor, -1, fs_group)
+            mode |= 0o440
+        os.fchmod(descriptor, mode)
     os.rename(staged, target)
 
 
-def make_empty_dir(directory: Path) -> None:
-    """An emptyDir, writable by every user of the pod, as in Kubernetes."""
+def make_empty_dir(directory: Path, fs_group: int | None = None) -> None:
+    """An emptyDir, writable by every user of the pod, as in Kubernetes; what is made in it belongs to
+    `fs_group`.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o777)
+    if fs_group is not None:
+        os.chown(directory, -1, fs_group)
+    directory.chmod(0o777 if fs_group is None else 0o2777)
+
+
+def mount_memory(directory: Path, size: int) -> None:
+    """A file system in the node's memory of at most `size` bytes (0: half of the memory) at `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if not directory.is_mount():
+        options = f"mode=777,size={size}" if size else "mode=777"
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+        syscalls.mount("tmpfs", str(directory), filesystem="tmpfs", flags=flags, options=options)

@@ -1,6 +1,7 @@
 """`meshctl lab`: a mesh on this machine, in network namespaces: up, down, status, logs, exec."""
 
 import asyncio
+import contextlib
 import math
 import os
 import sys
@@ -19,8 +20,10 @@ from control_plane.resources.deployment import Deployment
 from control_plane.resources.manifest import ObjectKey, key_of
 from control_plane.resources.pod import Pod
 from lab import lifecycle
+from lab.container_log import ContainerLogs
 from lab.lab_file import LabFileError, LabPlan, plan_of_zones, read_lab_file
 from lab.lifecycle import LabError
+from lab.log_line import LogQuery
 from lab.paths import LabPaths
 from lab.pod_record import PodRecord, find_pod
 from lab.progress import Waiting, reason, waiting_for
@@ -181,10 +184,10 @@ def _explain(paths: LabPaths, waiting: Sequence[Waiting]) -> str:
 
 
 def _end_of_log(paths: LabPaths, pod: Pod, container: str) -> list[str]:
-    path = paths.container_log(pod.metadata.namespace, pod.metadata.name, container)
-    if not path.exists():
-        return []
-    return path.read_text(errors="replace").splitlines()[-lifecycle.SHOWN_LOG_LINES :]
+    meta = pod.metadata
+    logs = ContainerLogs(paths.container_logs(meta.namespace, meta.name, meta.uid, container))
+    lines = logs.all_runs(LogQuery(tail_lines=lifecycle.SHOWN_LOG_LINES))
+    return b"".join(lines).decode(errors="replace").splitlines()[-lifecycle.SHOWN_LOG_LINES :]
 
 
 @lab.command()
@@ -253,21 +256,21 @@ def logs(name: str, pod: str, container: str, follow: bool) -> None:
     """Print a container's log. POD is `pod`, `namespace/pod`, or the name of its Deployment."""
     paths = _paths(name)
     found = _pod(paths, pod)
-    path = paths.container_log(found.namespace, found.name, container or found.first_container)
-    if not path.exists():
-        raise click.ClickException(f"container {container} of {found.name} has no log")
-    with open(path, "rb") as log:
-        while True:
-            chunk = log.read(65536)
-            if chunk:
-                sys.stdout.buffer.write(chunk)
-                sys.stdout.buffer.flush()
-            elif not follow:
-                return
-            else:
-                if path.stat().st_size < log.tell():
-                    log.seek(0)  # it was rotated
-                time.sleep(_POLL)
+    wanted = container or found.first_container
+    kept = ContainerLogs(paths.container_logs(found.namespace, found.name, found.uid, wanted))
+    if not kept.runs():
+        raise click.ClickException(f"container {wanted} of {found.name} has no log")
+    if not follow:
+        sys.stdout.buffer.write(b"".join(kept.all_runs(LogQuery())))
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_follow(kept))
+
+
+async def _follow(kept: ContainerLogs) -> None:
+    async for chunk in kept.stream(LogQuery(follow=True)):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True})

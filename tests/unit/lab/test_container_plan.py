@@ -6,14 +6,19 @@ import pytest
 
 from control_plane.resources.container import Container
 from lab.container_plan import (
+    check_non_root,
     container_capabilities,
+    container_groups,
     container_user,
     enter_command,
     hosts_file,
     launch_plan,
+    pod_names,
+    sub_path,
 )
 from lab.environment import PodFacts, PodStartError
 from lab.launch import LaunchPlan, Mount
+from lab.pod_sources import PodSources
 from tests.unit.lab.builders import pod
 
 ROOT = Path("/run/meshproxy/lab/pods/p")
@@ -51,7 +56,7 @@ def plan(**spec: object) -> LaunchPlan:
     return launch_plan(
         made.spec.containers[0],
         facts,
-        {},
+        PodSources(),
         network="/net",
         search_path="/venv/bin:/bin",
         source_root="/src",
@@ -100,7 +105,35 @@ def test_a_plan_survives_the_way_to_the_process() -> None:
 
 
 def test_the_hosts_file_names_the_pod() -> None:
-    assert hosts_file("10.244.0.7", "web-1").endswith("10.244.0.7\tweb-1\n")
+    assert hosts_file(["10.244.0.7", "fd00::7"], ["web-1"]).endswith("10.244.0.7\tweb-1\nfd00::7\tweb-1\n")
+    aliases = pod(hostAliases=[{"ip": "10.0.0.9", "hostnames": ["db", "db.example"]}]).spec.host_aliases
+    assert hosts_file(["10.244.0.7"], ["a"], aliases).endswith("10.0.0.9\tdb db.example\n")
+
+
+def test_a_pod_is_named_by_itself_its_host_name_and_its_subdomain() -> None:
+    assert pod_names(pod()) == ("web-1", ["web-1"])
+    full = "db.data.shop.svc.cluster.local"
+    assert pod_names(pod(hostname="db", subdomain="data")) == ("db", [full, "db"])
+    assert pod_names(pod(hostname="db", subdomain="data", setHostnameAsFQDN=True))[0] == full
+    assert pod_names(pod(hostnameOverride="x.example")) == ("x.example", ["x.example"])
+
+
+def test_groups_and_the_rule_against_root_come_from_the_pod() -> None:
+    made = pod(securityContext={"fsGroup": 7, "supplementalGroups": [8, 9], "runAsNonRoot": True})
+    assert container_groups(made) == [7, 8, 9]
+    check_non_root(made, container(), 500)
+    check_non_root(made, container(securityContext={"runAsNonRoot": False}), 0)
+    with pytest.raises(PodStartError, match="non-root policy"):
+        check_non_root(made, container(), 0)
+
+
+def test_a_part_of_a_volume_may_be_named_by_variables_but_not_lie_outside() -> None:
+    mounts = [{"name": "v", "mountPath": "/v", "subPathExpr": "a/$(N)"}]
+    made = pod(containers=[{"name": "app", "volumeMounts": mounts}], volumes=[{"name": "v", "emptyDir": {}}])
+    [mount] = made.spec.containers[0].volume_mounts
+    assert sub_path(mount, {"N": "x"}) == "a/x"
+    with pytest.raises(PodStartError, match="not below the volume"):
+        sub_path(mount, {"N": "../.."})
 
 
 def test_a_command_beside_a_container_has_its_rights_and_variables() -> None:
@@ -108,3 +141,5 @@ def test_a_command_beside_a_container_has_its_rights_and_variables() -> None:
     assert line[:2] == ["nsenter", "--target=7"]
     assert {"--reuid=500", "--regid=600", "--bounding-set=-all", "--no-new-privs"} <= set(line)
     assert line[-5:] == ["--ignore-environment", "--chdir=/src", "A=1", "ls", "-l"]
+    assert "--clear-groups" in line
+    assert "--groups=7,8" in enter_command(7, 500, 600, "/src", {}, ["ls"], [7, 8])

@@ -8,7 +8,7 @@ from control_plane.resources.container import Container
 from control_plane.resources.container_probe import Probe
 from lab import netns
 from lab.environment import PodStartError
-from lab.probe import ProbeState, port_number, run_probe
+from lab.probe import Ended, ProbeState, port_number, run_probe
 from tests.unit.lab.builders import pod
 
 HERE = Path("/proc/self/ns/net")
@@ -44,7 +44,7 @@ def test_a_port_may_be_named() -> None:
         port_number(made, "other")
 
 
-async def never(command: list[str], limit: float) -> int:
+async def never(command: list[str], limit: float) -> Ended:
     raise AssertionError("not an exec probe")
 
 
@@ -56,17 +56,13 @@ async def test_an_unknown_port_name_fails_the_probe_and_says_so() -> None:
 
 @pytest.mark.parametrize(("status", "success"), [(0, True), (2, False)])
 async def test_an_exec_probe_succeeds_with_status_zero(status: int, success: bool) -> None:
-    async def execute(command: list[str], limit: float) -> int:
+    async def execute(command: list[str], limit: float) -> Ended:
         assert (command, limit) == (["check"], 2.0)
-        return status
+        return Ended(status, "said\n")
 
     made = probe(exec={"command": ["check"]}, timeoutSeconds=2)
-    assert (await run_probe(made, app(), HERE, "127.0.0.1", execute)).success is success
-
-
-async def test_a_grpc_probe_is_refused_by_name() -> None:
-    result = await run_probe(probe(grpc={"port": 1}), app(), HERE, "127.0.0.1", never)
-    assert "grpc" in result.message
+    result = await run_probe(made, app(), HERE, "127.0.0.1", execute)
+    assert (result.success, result.message) == (success, f"command ended with {status}: said")
 
 
 @pytest.fixture

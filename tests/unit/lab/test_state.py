@@ -34,7 +34,7 @@ def test_lab_names_are_directory_names() -> None:
 
 
 def put(paths: LabPaths, namespace: str, name: str) -> PodRecord:
-    record = PodRecord(namespace, name, "10.244.0.7", "app", {"app": ContainerPlace(7, 1, 2)})
+    record = PodRecord(namespace, name, "uid", "10.244.0.7", "app", {"app": ContainerPlace(7, 1, 2)})
     folder = paths.pods / f"{namespace}_{name}_uid"
     folder.mkdir(parents=True)
     write_pod_record(folder / "pod.json", record)
