@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from control_plane.resources.base import Model, ObjectMeta, Resource
-from control_plane.resources.field import Count, Items, Port, Quantity, SubdomainName
+from control_plane.resources.field import Count, Items, Quantity, SubdomainName
 
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -50,7 +50,8 @@ class NodeCondition(Model):
 
 
 class DaemonEndpoint(Model):
-    port: Port = Field(alias="Port")
+    port: int = Field(alias="Port", ge=0, le=65_535)
+    """0: no kubelet has said it yet."""
 
 
 class NodeDaemonEndpoints(Model):
