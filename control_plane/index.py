@@ -77,11 +77,16 @@ class Index:
         return self._with_services(self._delete(kind, namespace, name))
 
     def _with_services(self, change: Change) -> Change:
-        """With the Services that another one came or went beside."""
-        crowded = self.registry.take_crowded()
+        """With the Services that another one came or went beside, and what refers to Services whose pods say
+        otherwise now what their ports are."""
+        redeclared = self.registry.take_redeclared()
+        crowded = self.registry.take_crowded() | redeclared
         if not crowded:
             return change
-        return replace(change, routes=change.routes | {ObjectKey("Service", *_parts(key)) for key in crowded})
+        told = change.routes | {ObjectKey("Service", *_parts(key)) for key in crowded}
+        for key in redeclared:
+            told |= self.registry.routes.referring_to(key) | self._policies_of("Service", key)
+        return replace(change, routes=told)
 
     def _apply(self, manifest: Manifest) -> Change:
         match manifest.get("kind"):

@@ -100,6 +100,8 @@ class Workload:
     app: str
     version: str
     node_name: str = ""
+    opaque_ports: frozenset[int] = frozenset()
+    """Ports whose bytes nobody shall look at, whatever Services say of them."""
 
     @property
     def mesh_pod(self) -> MeshPod | None:

@@ -16,6 +16,8 @@ TLS_MODE_LABEL = "meshproxy.io/tls-mode"
 TLS_MODE_MUTUAL = "mutual"
 INCLUDE_INBOUND_PORTS = "traffic.meshproxy.io/includeInboundPorts"
 EXCLUDE_INBOUND_PORTS = "traffic.meshproxy.io/excludeInboundPorts"
+OPAQUE_PORTS = "traffic.meshproxy.io/opaquePorts"
+"""On a Pod: ports of its containers. On a Service: its own."""
 APP_LABELS = ("app.kubernetes.io/name", "app")
 VERSION_LABELS = ("app.kubernetes.io/version", "version")
 POD_TEMPLATE_HASH_LABEL = "pod-template-hash"
@@ -25,11 +27,14 @@ _PORT_DIGITS = 5
 def service(resource: Service) -> model.Service:
     """TCP ports only: UDP and SCTP do not pass through sidecars."""
     spec = resource.spec
+    opaque = _ports(resource.metadata.annotations.get(OPAQUE_PORTS, ""))
     ports = tuple(
         model.ServicePort(
             port.port,
             port.name or "",
-            port_protocol(port.port, port.name or "", port.app_protocol),
+            model.PortProtocol.TCP
+            if port.port in opaque
+            else port_protocol(port.port, port.name or "", port.app_protocol),
             port.target,
         )
         for port in spec.ports
@@ -105,6 +110,7 @@ def workload(resource: Pod) -> model.Workload:
         app=_first_label(metadata, APP_LABELS),
         version=_first_label(metadata, VERSION_LABELS),
         node_name=spec.node_name,
+        opaque_ports=_ports(metadata.annotations.get(OPAQUE_PORTS, "")),
     )
 
 

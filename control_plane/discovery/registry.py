@@ -6,6 +6,7 @@ different afterwards. Who must hear about it is `control_plane/index.py`'s busin
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from control_plane.discovery.entry import ServiceEntry
@@ -17,6 +18,7 @@ from control_plane.discovery.model import (
     Locality,
     MeshPod,
     ObjectName,
+    PortProtocol,
     Service,
     ServicePort,
     ServiceView,
@@ -36,7 +38,11 @@ class Registry:
     """Current objects by name, and one `ServiceView` per Service; an unchanged view stays the same object."""
 
     def __init__(self) -> None:
+        self._declared: dict[ObjectName, Service] = {}
+        """As they were put; `_services` as their pods let them be: see `_as_pods_say`."""
         self._services: dict[ObjectName, Service] = {}
+        self._opaque_pods: set[ObjectName] = set()
+        self._redeclared: set[ObjectName] = set()
         self._slices: dict[ObjectName, EndpointSlice] = {}
         self._workloads: dict[ObjectName, Workload] = {}
         self._mesh_pods: tuple[MeshPod, ...] | None = None
@@ -122,13 +128,13 @@ class Registry:
     # --- services and endpoints -----------------------------------------------------------------------------
 
     def put_service(self, service: Service) -> ChangedServices:
-        if self._services.get(service.key) == service:
+        if self._declared.get(service.key) == service:
             return frozenset()
-        self._services[service.key] = service
+        self._declared[service.key] = service
         return self._rebuild({service.key})
 
     def remove_service(self, key: ObjectName) -> ChangedServices:
-        self._services.pop(key, None)
+        self._declared.pop(key, None)
         return self._rebuild({key})
 
     def put_slice(self, endpoint_slice: EndpointSlice) -> ChangedServices:
@@ -172,11 +178,13 @@ class Registry:
     def put_workload(self, workload: Workload) -> ChangedServices:
         self._note_pod(workload.key, workload)
         self._workloads[workload.key] = workload
+        self._note_opaque(workload.key, bool(workload.opaque_ports))
         return self._rebuild(self._services_backed_by(workload.key))
 
     def remove_workload(self, key: ObjectName) -> ChangedServices:
         self._note_pod(key, None)
         self._workloads.pop(key, None)
+        self._note_opaque(key, False)
         return self._rebuild(self._services_backed_by(key))
 
     def _services_backed_by(self, pod: ObjectName) -> set[ObjectName]:
@@ -186,8 +194,7 @@ class Registry:
         """Join again; a view that came out equal keeps its old object and does not count as changed."""
         changed = set()
         for key in services:
-            service = self._services.get(key)
-            view = None if service is None else self._join(service)
+            view = self._view(key)
             if view == self._views.get(key):
                 continue
             changed.add(key)
@@ -198,6 +205,49 @@ class Registry:
                 self._views[key] = view
         self._revision += bool(changed)
         return frozenset(changed)
+
+    def _view(self, key: ObjectName) -> ServiceView | None:
+        declared = self._declared.get(key)
+        if declared is None:
+            self._services.pop(key, None)
+            return None
+        service = self._as_pods_say(declared)
+        before = self._services.get(key)
+        if before == service:
+            service = before  # the same object: who remembers it sees that nothing changed
+        elif before is not None and before.ports != service.ports:
+            self._redeclared.add(key)
+        self._services[key] = service
+        return self._join(service)
+
+    def _as_pods_say(self, service: Service) -> Service:
+        """With the ports opaque that a pod behind them calls so, ready or not: bytes that are not looked at
+        reach every pod, and requests would not reach that one."""
+        if not self._opaque_pods:
+            return service
+        slices = [self._slices[key] for key in self._slices_by_service.get(service.key, ())]
+        opaque = {
+            port.name
+            for one in slices
+            for pod in {endpoint.pod for endpoint in one.endpoints} & self._opaque_pods
+            for port in one.ports
+            if pod is not None and port.number in self._workloads[pod].opaque_ports
+        }
+        if not opaque:
+            return service
+        ports = (
+            replace(port, protocol=PortProtocol.TCP) if port.name in opaque else port
+            for port in service.ports
+        )
+        return replace(service, ports=tuple(ports))
+
+    def _note_opaque(self, pod: ObjectName, has_opaque_ports: bool) -> None:
+        (self._opaque_pods.add if has_opaque_ports else self._opaque_pods.discard)(pod)
+
+    def take_redeclared(self) -> frozenset[ObjectName]:
+        """Services whose ports are declared otherwise since the last time, by themselves or by their pods."""
+        redeclared, self._redeclared = frozenset(self._redeclared), set()
+        return redeclared
 
     def take_crowded(self) -> frozenset[ObjectName]:
         """Services that share a port with one that declares it differently, where something changed."""

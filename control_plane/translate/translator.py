@@ -374,15 +374,22 @@ class Translator:
         ports = {} if workload is None else inbound_ports(workload, found)
         settings = self._settings
         socket = tls.downstream_socket(str(settings.trust_domain), node.client.secrets_dir)
-        declared = [self._inbound_port(number, *found) for number, found in sorted(ports.items())]
+        opaque = frozenset() if workload is None else workload.opaque_ports
+        declared = [
+            self._inbound_port(number, service, port, is_opaque=number in opaque)
+            for number, (service, port) in sorted(ports.items())
+        ]
         yield resource_of(listeners.virtual_inbound(declared, settings.mtls_mode, socket))
         for number, (service, _) in sorted(ports.items()):
             yield resource_of(clusters.inbound_cluster(number, service.key))
 
-    def _inbound_port(self, number: int, service: Service, port: ServicePort) -> InboundPort:
+    def _inbound_port(
+        self, number: int, service: Service, port: ServicePort, *, is_opaque: bool
+    ) -> InboundPort:
         policies = self._registry.policies
         limit = rate_limit(for_port(policies, RATE_LIMIT, service.key, port))
-        return InboundPort(number, port.protocol, limit, header_timeout(policies, service, port))
+        protocol = PortProtocol.TCP if is_opaque else port.protocol
+        return InboundPort(number, protocol, limit, header_timeout(policies, service, port))
 
     @staticmethod
     def _wrap(*messages: XdsResource) -> tuple[Resource, ...]:
