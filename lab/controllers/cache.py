@@ -35,6 +35,8 @@ _SELECTORS: dict[str, Callable[[Manifest], Mapping[str, object]]] = {
     "ReplicaSet": lambda spec: section(section(spec, "selector"), "matchLabels"),
     "Deployment": lambda spec: section(section(spec, "selector"), "matchLabels"),
 }
+_MOST_GONE = 10_000
+"""Objects whose end is remembered: far more than go while one answer is on its way."""
 _OF_SERVICE = "kubernetes.io/service-name"
 
 
@@ -58,8 +60,8 @@ class ObjectCache:
         self._objects: dict[ObjectKey, Manifest] = {}
         self._parsed: dict[ObjectKey, Resource | None] = {}
         self._index: defaultdict[Hashable, dict[ObjectKey, None]] = defaultdict(dict)
-        self._deleted: set[str] = set()
-        """uids we deleted: their late events must not bring them back."""
+        self._gone: dict[str, None] = {}
+        """uids of objects that are gone: neither a late event nor a late answer may bring them back."""
         self.on_change = on_change
 
     # --- changing -------------------------------------------------------------------------------------------
@@ -67,7 +69,7 @@ class ObjectCache:
     def put(self, manifest: Manifest) -> None:
         """Remember unless something newer is known."""
         known = self._objects.get(key_of(manifest))
-        if uid_of(manifest) in self._deleted:
+        if uid_of(manifest) in self._gone:
             return
         if known is not None and int(resource_version_of(known)) >= int(resource_version_of(manifest)):
             return
@@ -78,18 +80,17 @@ class ObjectCache:
         self._replace(key_of(manifest), manifest)
 
     def drop(self, manifest: Manifest) -> None:
-        """It is gone, unless another one of its name has come since."""
-        known = self._objects.get(key_of(manifest))
-        if known is not None and uid_of(known) == uid_of(manifest):
-            self._replace(key_of(manifest), None)
-        self._deleted.discard(uid_of(manifest))
+        """It is gone; another one of its name may have come since."""
+        self.forget(key_of(manifest), uid_of(manifest))
 
     def forget(self, key: ObjectKey, uid: str) -> None:
-        """We deleted it, and nothing of it is left."""
+        """Nothing of it is left."""
+        self._gone[uid] = None
+        if len(self._gone) > _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
         known = self._objects.get(key)
         if known is not None and uid_of(known) == uid:
             self._replace(key, None)
-            self._deleted.add(uid)
 
     def _replace(self, key: ObjectKey, new: Manifest | None) -> None:
         old = self._objects.pop(key, None)
