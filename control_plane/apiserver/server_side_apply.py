@@ -5,12 +5,14 @@ manager owns and that would get another value is a conflict, unless it is forced
 before and no longer applies is removed when nobody else owns it.
 """
 
+import json
 from collections.abc import Iterable
 from http import HTTPStatus
 
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.field_set import (
     EMPTY,
+    FieldSet,
     Path,
     applied,
     fields_of,
@@ -27,7 +29,13 @@ from control_plane.apiserver.managed_fields import (
     with_managers,
     without,
 )
-from control_plane.resources.manifest import Manifest, metadata
+from control_plane.resources.base import without_nulls
+from control_plane.resources.manifest import Manifest, metadata, section, with_metadata
+
+KUBECTL = "kubectl"
+"""The manager as which `kubectl apply --server-side` applies."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Where `kubectl apply` without `--server-side` remembers what it applied."""
 
 
 def apply_configuration(
@@ -42,11 +50,12 @@ def apply_configuration(
     merged = _merged(live, configuration, shape)
     assert isinstance(merged, dict)
     change = compare(fields_of(live, shape), fields_of(merged, shape))
+    allowed = _own_by_annotation(live, shape) if manager.name == KUBECTL else EMPTY
     conflicts = [
         (other, path)
         for other, ownership in sorted(managers.items())
         if other != manager
-        for path in sorted(ownership.fields & change.written)
+        for path in sorted((ownership.fields & change.written) - allowed)
     ]
     if conflicts and not force:
         raise _refusal(conflicts, managers)
@@ -57,10 +66,38 @@ def apply_configuration(
         if not any(is_below(kept, path) for fields in (wanted, *others.values()) for kept in fields)
     ]
     result = _without(merged, shape, given_up)
+    if manager.name == KUBECTL:
+        result = _with_annotation(live, result, configuration)
     managers = without(managers, change.written, but=manager)
     managers = without(managers, compare(fields_of(merged, shape), fields_of(result, shape)).removed)
     managers[manager] = Ownership(wanted, own.time if wanted == own.fields and not change.written else now)
     return with_managers(result, managers)
+
+
+def _last_applied(live: Manifest) -> str:
+    return str(section(metadata(live), "annotations").get(LAST_APPLIED, ""))
+
+
+def _own_by_annotation(live: Manifest, shape: Shape) -> FieldSet:
+    """What kubectl applied client-side and still is as it left it: going over to this way is no conflict."""
+    try:
+        before = json.loads(_last_applied(live) or "{}")
+    except ValueError:
+        return EMPTY
+    if not isinstance(before, dict):
+        return EMPTY
+    present = fields_of(live, shape)
+    values = fields_of(without_nulls(before), shape).items()
+    return frozenset(path for path, value in values if path in present and present[path] == value)
+
+
+def _with_annotation(live: Manifest, result: Manifest, configuration: Manifest) -> Manifest:
+    """Kept in step as long as it is there, so that one may also go back to applying client-side."""
+    if not _last_applied(live):
+        return result
+    text = json.dumps(configuration, separators=(",", ":"), ensure_ascii=False) + "\n"
+    annotations = {**section(metadata(result), "annotations"), LAST_APPLIED: text}
+    return with_metadata(result, annotations=annotations)
 
 
 def _merged(live: object, wanted: object, shape: Shape) -> object:

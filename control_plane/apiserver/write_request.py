@@ -105,10 +105,7 @@ def _json_patching(content: bytes) -> Change:
         try:
             patched = apply_patch(current, operations)
         except JsonPatchError as exc:
-            cause = {"reason": "UnexpectedServerResponse", "message": str(exc)}
-            raise Failure(
-                HTTPStatus.UNPROCESSABLE_ENTITY, f"{_ERROR_IN_REQUEST}: {exc}", details={"causes": [cause]}
-            ) from exc
+            raise Failure(HTTPStatus.UNPROCESSABLE_ENTITY, f"{_ERROR_IN_REQUEST}: {exc}") from exc
         if not isinstance(patched, dict):
             raise Failure(HTTPStatus.BAD_REQUEST, "a JSON patch must leave an object")
         return patched

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Resource
-from control_plane.resources.field import ConfigKey, NotSupported
+from control_plane.resources.field import ConfigKey
 
 
 def _base64(value: str) -> str:
@@ -27,7 +27,8 @@ class ConfigMap(Resource):
     kind: Literal["ConfigMap"]
     data: dict[ConfigKey, str] = Field(default_factory=dict)
     binary_data: dict[ConfigKey, Annotated[str, AfterValidator(_base64)]] = Field(default_factory=dict)
-    immutable: NotSupported = None
+    immutable: bool = False
+    """Once set, neither it nor the data can change."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:

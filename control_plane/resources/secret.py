@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from control_plane.resources.base import Resource
-from control_plane.resources.field import ConfigKey, NotSupported
+from control_plane.resources.field import ConfigKey
 from control_plane.resources.gateway_field import invalid
 
 TLS_TYPE = "kubernetes.io/tls"
@@ -32,7 +32,8 @@ class Secret(Resource):
     data: dict[ConfigKey, Annotated[str, AfterValidator(_base64)]] = Field(default_factory=dict, repr=False)
     string_data: dict[ConfigKey, str] = Field(default_factory=dict, repr=False)
     """Values as text; they go before those of `data`."""
-    immutable: NotSupported = None
+    immutable: bool = False
+    """Once set, neither it nor the data can change."""
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

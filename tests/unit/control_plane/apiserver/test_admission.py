@@ -28,6 +28,34 @@ def deployment(version: str) -> Manifest:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": spec}
 
 
+NODE = "node-0"
+
+
+def bound(**spec: object) -> Manifest:
+    return pod(nodeName=NODE, **spec)
+
+
+def config_map(value: str, **fields: object) -> Manifest:
+    data = {"a": value}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data, **fields}
+
+
+def job(**spec: object) -> Manifest:
+    template = {"spec": {"containers": [{"name": "app", "image": "a"}], "restartPolicy": "Never"}}
+    meta = {"name": "a"}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": template, **spec}}
+
+
+def held(deleted: bool, *finalizers: str) -> Manifest:
+    meta: Manifest = {"name": "a", "finalizers": [*finalizers]}
+    if deleted:
+        meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+
+
+TOLERATION = {"key": "a", "operator": "Exists"}
+
+
 @pytest.mark.parametrize(
     ("current", "wanted", "fields"),
     [
@@ -42,6 +70,28 @@ def deployment(version: str) -> Manifest:
         (service("10.96.0.20"), service("10.96.0.21"), ["spec.clusterIPs[0]"]),
         (deployment("v1"), deployment("v1"), []),
         (deployment("v1"), deployment("v2"), ["spec.selector"]),
+        (bound(), bound(containers=[{"name": "app", "image": "new"}]), []),
+        (bound(), bound(containers=[{"name": "other"}]), ["spec.containers"]),
+        (bound(), bound(initContainers=[{"name": "more"}]), ["spec.initContainers"]),
+        (bound(), bound(containers=[{"name": "app", "command": ["x"]}]), ["spec"]),
+        (bound(), bound(activeDeadlineSeconds=9), []),
+        (bound(activeDeadlineSeconds=9), bound(activeDeadlineSeconds=8), []),
+        (bound(activeDeadlineSeconds=9), bound(activeDeadlineSeconds=10), ["spec.activeDeadlineSeconds"]),
+        (bound(activeDeadlineSeconds=9), bound(), ["spec.activeDeadlineSeconds"]),
+        (bound(), bound(tolerations=[TOLERATION]), []),
+        (bound(tolerations=[TOLERATION]), bound(), ["spec.tolerations"]),
+        (config_map("1"), config_map("2", immutable=True), []),
+        (config_map("1", immutable=True), config_map("1", immutable=True), []),
+        (config_map("1", immutable=True), config_map("2"), ["immutable", "data"]),
+        (job(), job(parallelism=2), []),
+        (
+            job(),
+            job(completions=2, selector={"matchLabels": {"a": "b"}}),
+            ["spec.completions", "spec.selector"],
+        ),
+        (held(False), held(False, "x.io/a"), []),
+        (held(True, "x.io/a"), held(True), []),
+        (held(True, "x.io/a"), held(True, "x.io/b"), ["metadata.finalizers"]),
     ],
 )
 def test_immutable_fields(current: Manifest | None, wanted: Manifest, fields: list[str]) -> None:
