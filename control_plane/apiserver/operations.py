@@ -14,6 +14,7 @@ from http import HTTPStatus
 from control_plane.apiserver.admission import AdmissionCheck, check_immutable_fields
 from control_plane.apiserver.admission_request import Admission, AdmissionRequest, AdmitEverything
 from control_plane.apiserver.binding import bound, parse_binding
+from control_plane.apiserver.defaulting import defaulted
 from control_plane.apiserver.delete_options import parse_options
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.field_shape import shape_of
@@ -49,6 +50,7 @@ _UPDATE_ATTEMPTS = 8
 """Tries of a change that names no version before the conflict is the client's to solve."""
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words; no look-alikes
 _NAME_SUFFIX = 5
+_LEFT_OUT_WHEN_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences")
 _INITIAL_STATUS: dict[str, Manifest] = {"Pod": {"phase": "Pending"}, "Namespace": {"phase": "Active"}}
 
 
@@ -100,7 +102,7 @@ class Operations:
         # As in Kubernetes before a name is made from `generateName`.
         request = AdmissionRequest("CREATE", kind, namespace, name_of(wanted), wanted, dry_run=dry_run)
         wanted = self._named(_prepared(kind, await self._mutated(request, namespace, "")))
-        wanted = self._owned(kind, wanted, manager)
+        wanted = defaulted(kind.kind, self._owned(kind, wanted, manager))
         request = replace(request, name=name_of(wanted))
         if kind.kind == "Service":
             async with self._allocation:
@@ -239,6 +241,7 @@ class Operations:
                 current, uid=uid_of(wanted), resource_version=resource_version_of(wanted)
             )
             wanted = await self._wanted(kind, key, current, wanted, subresource, write.dry_run)
+            wanted = wanted if subresource else defaulted(kind.kind, wanted)
             if not is_tracked:
                 now, scope = rfc3339(self._now()), subresource
                 wanted = on_update(current, wanted, shape_of(kind), manager, scope=scope, now=now)
@@ -340,6 +343,9 @@ def _addressed(kind: ResourceKind, namespace: str, name: str, body: Manifest) ->
         if value and meta.setdefault(field, value) != value:
             message = f"metadata.{field} is {meta[field]!r}; the request's path says {value!r}"
             raise Failure(HTTPStatus.BAD_REQUEST, message)
+    for field in _LEFT_OUT_WHEN_EMPTY:
+        if meta.get(field) in ({}, []):
+            del meta[field]
     return result
 
 
