@@ -1,9 +1,9 @@
-"""The cluster's DNS: Service names to ClusterIPs, or to pod addresses where a Service is headless.
+"""The cluster's DNS, as Kubernetes' DNS specification 1.1 has it; `lab/dns_zone.py` makes its table.
 
 `answer` is pure: query bytes and a table in, response bytes out. `DnsServer` serves it over UDP and TCP. It
-is authoritative for the cluster domain (`cluster.local`) and refuses every other name: the lab has no
-upstream. The short forms `svc` and `svc.ns` come from the search list in the pods' resolv.conf
-(`lab/resolv_conf.py`).
+is authoritative for the cluster domain (`cluster.local`) and the addresses it knows, and refuses every other
+name: the lab has no upstream. The short forms `svc` and `svc.ns` come from the search list in the pods'
+resolv.conf (`lab/resolv_conf.py`).
 """
 
 import asyncio
@@ -11,14 +11,15 @@ import logging
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from dnslib import CNAME, EDNS0, QTYPE, RCODE, RR, SOA, A, DNSHeader, DNSRecord
+from dnslib import AAAA, CNAME, EDNS0, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSRecord
 
 from lab import netns
+from lab.addressing import Address
 
 _log = logging.getLogger(__name__)
 
@@ -31,22 +32,63 @@ _PLAIN_UDP_SIZE = 512  # RFC 1035 section 4.2.1
 _MAX_UDP_SIZE = 1232  # DNS flag day 2020: the largest answer that is never fragmented
 _MAX_ADDRESSES = 1000
 """Records in one answer; 16 bytes each, so that a message over TCP stays below its 65,535 bytes."""
+_MAX_TARGETS = 100
+"""Of SRV records: those whose addresses are given along."""
 _MAX_TCP_CONNECTIONS = 64
 _TCP_IDLE_TIMEOUT = 10.0
 """Seconds a TCP client may take for its next query (RFC 7766 section 6.2.3 asks for a few)."""
+
+
+CLUSTER_DOMAIN = "cluster.local"
+SPECIFICATION = "1.1.0"
+"""Of Kubernetes' DNS, as `dns-version` tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """SRV: where a named port is."""
+
+    port: int
+    target: str
+    """A name of `DnsTable.addresses`."""
 
 
 @dataclass(frozen=True, slots=True)
 class DnsTable:
     """What the server knows; built with `of`, replaced as a whole."""
 
-    domain: str = "cluster.local"
-    addresses: Mapping[str, tuple[IPv4Address, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """Lower-case absolute name without the last dot -> its A records, perhaps none."""
+    domain: str = CLUSTER_DOMAIN
+    addresses: Mapping[str, tuple[Address, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Lower-case absolute name without the last dot -> its addresses, perhaps none."""
     ancestors: frozenset[str] = frozenset()
     """Names that exist only because one below them does (`svc.cluster.local`): no data, but not NXDOMAIN."""
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Lower-case absolute name -> the name it stands for (Services of type ExternalName)."""
+    services: Mapping[str, tuple[ServiceRecord, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """`_http._tcp.catalog.shop.svc.cluster.local` -> where that is."""
+    pointers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """`20.0.96.10.in-addr.arpa` -> names of that address."""
+
+    @classmethod
+    def made(
+        cls,
+        domain: str,
+        addresses: Mapping[str, tuple[Address, ...]],
+        aliases: Mapping[str, str],
+        services: Mapping[str, tuple[ServiceRecord, ...]],
+        pointers: Mapping[str, tuple[str, ...]],
+    ) -> "DnsTable":
+        """With the ancestors of all names; names as the fields want them."""
+        above = {domain}
+        for name in (*addresses, *aliases, *services):
+            parent = name.partition(".")[2]
+            while parent not in above and parent.endswith(f".{domain}"):
+                above.add(parent)
+                parent = parent.partition(".")[2]
+        frozen = MappingProxyType
+        return cls(
+            domain, frozen(addresses), frozenset(above), frozen(aliases), frozen(services), frozen(pointers)
+        )
 
     @classmethod
     def of(
@@ -90,28 +132,74 @@ def _resolve(request: DNSRecord, table: DnsTable) -> DNSRecord:
     question = request.q
     name = _name(question.qname.label)
     in_domain = name == table.domain or name.endswith("." + table.domain)
-    if question.qclass != _CLASS_IN or not in_domain:
+    if question.qclass != _CLASS_IN or not (in_domain or name in table.pointers):
         return _reply(request, RCODE.REFUSED)
     if name in table.aliases:
         return _alias(request, table.aliases[name], table)
-    addresses = table.addresses.get(name)
-    if addresses is None and name not in table.ancestors:
+    records = _records(name, question.qname, table)
+    if records is None:
         return _without_data(_reply(request, RCODE.NXDOMAIN), table)
+    found = [record for record in records if question.qtype in (record.rtype, QTYPE.ANY)][:_MAX_ADDRESSES]
     reply = _reply(request, RCODE.NOERROR)
-    if not addresses or question.qtype not in (QTYPE.A, QTYPE.ANY):
+    if not found:
         return _without_data(reply, table)
-    for address in addresses[:_MAX_ADDRESSES]:
-        reply.add_answer(RR(question.qname, QTYPE.A, ttl=TTL, rdata=A(str(address))))
+    reply.add_answer(*found)
+    targets = dict.fromkeys(str(one.rdata.target) for one in found if one.rtype == QTYPE.SRV)
+    for target in list(targets)[:_MAX_TARGETS]:
+        reply.add_ar(*_addresses(target, table.addresses.get(target.removesuffix("."), ())))
     return reply
+
+
+def _records(name: str, owner: object, table: DnsTable) -> list[RR] | None:
+    """Everything at a name; None where there is no such name."""
+    if name in table.addresses:
+        return _addresses(owner, table.addresses[name])
+    if name in table.services:
+        weight = max(1, 100 // len(table.services[name]))  # as CoreDNS: all of them alike
+        return [
+            RR(owner, QTYPE.SRV, ttl=TTL, rdata=SRV(0, weight, one.port, one.target))
+            for one in table.services[name]
+        ]
+    if name in table.pointers:
+        return [RR(owner, QTYPE.PTR, ttl=TTL, rdata=PTR(one)) for one in table.pointers[name]]
+    if name == f"dns-version.{table.domain}":
+        return [RR(owner, QTYPE.TXT, ttl=TTL, rdata=TXT(SPECIFICATION))]
+    if (address := _pod_address(name, table)) is not None:
+        return _addresses(owner, (address,))
+    return [] if name in table.ancestors else None
+
+
+def _addresses(owner: object, addresses: Iterable[Address]) -> list[RR]:
+    return [
+        RR(owner, QTYPE.A, ttl=TTL, rdata=A(str(one)))
+        if isinstance(one, IPv4Address)
+        else RR(owner, QTYPE.AAAA, ttl=TTL, rdata=AAAA(str(one)))
+        for one in addresses
+    ]
+
+
+def _pod_address(name: str, table: DnsTable) -> Address | None:
+    """`10-244-0-3.shop.pod.<domain>` is the address it spells, whoever has it; the namespace must have a
+    Service."""
+    dashed, _, rest = name.partition(".")
+    namespace, _, zone = rest.partition(".")
+    if zone != f"pod.{table.domain}" or f"{namespace}.svc.{table.domain}" not in table.ancestors:
+        return None
+    for separator in (".", ":"):
+        try:
+            return ip_address(dashed.replace("-", separator))
+        except ValueError:
+            continue
+    return None
 
 
 def _alias(request: DNSRecord, target: str, table: DnsTable) -> DNSRecord:
     """The other name, with its addresses where this server knows them (RFC 1034 section 3.6.2)."""
     question, reply = request.q, _reply(request, RCODE.NOERROR)
     reply.add_answer(RR(question.qname, QTYPE.CNAME, ttl=TTL, rdata=CNAME(target)))
-    if question.qtype in (QTYPE.A, QTYPE.ANY):
-        for address in table.addresses.get(target, ())[:_MAX_ADDRESSES]:
-            reply.add_answer(RR(target, QTYPE.A, ttl=TTL, rdata=A(str(address))))
+    for record in _addresses(target, table.addresses.get(target, ())[:_MAX_ADDRESSES]):
+        if question.qtype in (record.rtype, QTYPE.ANY):
+            reply.add_answer(record)
     return reply
 
 
@@ -155,6 +243,7 @@ def _fit(request: DNSRecord, reply: DNSRecord, *, over_udp: bool) -> bytes:
     if not over_udp or len(packed) <= accepted:
         return packed
     reply.rr.clear()
+    reply.ar = [record for record in reply.ar if record.rtype == QTYPE.OPT]
     reply.header.tc = 1
     return bytes(reply.pack())
 

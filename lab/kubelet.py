@@ -23,6 +23,7 @@ from control_plane.resources.manifest import Manifest, ObjectKey, key_of, metada
 from control_plane.resources.service import Service
 from lab import dns
 from lab.addressing import DNS_ADDRESS, SERVICE_NETWORK
+from lab.dns_zone import cluster_zone
 from lab.event_recorder import EventRecorder
 from lab.kubelet_certificates import KubeletAuthority
 from lab.kubelet_server import KUBELET_PORT, KubeletServer, ServedContainer
@@ -34,7 +35,7 @@ from lab.paths import LabPaths
 from lab.plan_file import read_plan
 from lab.pod_worker import NodeServices, PodWorker
 from lab.sandbox import runtime_paths, view_mounts
-from lab.service_table import dns_names, external_names, vip_ports
+from lab.service_table import vip_ports
 from lab.service_vip import LocalPort, TransportProtocol, ruleset
 
 _log = logging.getLogger(__name__)
@@ -87,8 +88,7 @@ class ServiceTables:
 
     async def _write(self) -> None:
         services, slices = list(self._services.values()), list(self._slices.values())
-        aliases = external_names(services)
-        self._server.table = dns.DnsTable.of(dns_names(services, slices), aliases=aliases)
+        self._server.table = cluster_zone(services, slices)
         local = [LocalPort(DNS_ADDRESS, _DNS_PORT, protocol) for protocol in TransportProtocol]
         rules = ruleset(
             vip_ports(services, slices),
