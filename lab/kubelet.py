@@ -17,86 +17,26 @@ from typing import Any
 import httpx
 
 from control_plane.client import ApiClient, ApiError, Conflict, NotFound, WatchEvent
-from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of, metadata, section, uid_of
-from control_plane.resources.service import Service
 from lab import dns
-from lab.addressing import DNS_ADDRESS, SERVICE_NETWORK
-from lab.dns_zone import cluster_zone
+from lab.addressing import DNS_ADDRESS
 from lab.event_recorder import EventRecorder
 from lab.kubelet_certificates import KubeletAuthority
 from lab.kubelet_server import KUBELET_PORT, KubeletServer, ServedContainer
 from lab.lab_file import DEFAULT_NODE
-from lab.netns import NetworkError
 from lab.network import Node
 from lab.node_registration import NodeRegistration, capacity
 from lab.paths import LabPaths
 from lab.plan_file import read_plan
 from lab.pod_worker import NodeServices, PodWorker
 from lab.sandbox import runtime_paths, view_mounts
-from lab.service_table import vip_ports
-from lab.service_vip import LocalPort, TransportProtocol, ruleset
+from lab.service_proxy import DNS_PORT, ServiceProxy
 
 _log = logging.getLogger(__name__)
 
-_DNS_PORT = 53
-_SETTLE = 0.02
-"""Seconds that changes of Services are collected before the packet filter is rewritten."""
 _RETRY = 1.0
-"""Seconds before a ruleset that was refused is tried again."""
-
-
-class ServiceTables:
-    """Keeps the node's packet filter and DNS equal to the Services and EndpointSlices of the API."""
-
-    def __init__(self, node: Node, server: dns.DnsServer) -> None:
-        self._node = node
-        self._server = server
-        self._services: dict[str, Service] = {}
-        self._slices: dict[str, EndpointSlice] = {}
-        self._dirty = asyncio.Event()
-
-    def on_service(self, event: WatchEvent) -> None:
-        """A Service was added, changed or deleted."""
-        key = str(key_of(event.object))
-        self._services.pop(key, None)
-        if event.type != "DELETED":
-            self._services[key] = Service.parse(event.object)
-        self._dirty.set()
-
-    def on_slice(self, event: WatchEvent) -> None:
-        """An EndpointSlice was added, changed or deleted."""
-        key = str(key_of(event.object))
-        self._slices.pop(key, None)
-        if event.type != "DELETED":
-            self._slices[key] = EndpointSlice.parse(event.object)
-        self._dirty.set()
-
-    async def run(self) -> None:
-        """Write the tables after each change, for ever."""
-        while True:
-            await self._dirty.wait()
-            await asyncio.sleep(_SETTLE)
-            self._dirty.clear()
-            try:
-                await self._write()
-            except NetworkError as error:
-                _log.error("Service VIPs were not written, trying again: %s", error)
-                await asyncio.sleep(_RETRY)
-                self._dirty.set()
-
-    async def _write(self) -> None:
-        services, slices = list(self._services.values()), list(self._slices.values())
-        self._server.table = cluster_zone(services, slices)
-        local = [LocalPort(DNS_ADDRESS, _DNS_PORT, protocol) for protocol in TransportProtocol]
-        rules = ruleset(
-            vip_ports(services, slices),
-            service_network=SERVICE_NETWORK,
-            node_address=self._node.address,
-            local_ports=local,
-        )
-        await asyncio.to_thread(self._node.restore_firewall, rules)
+"""Seconds before the API, which was away, is told again."""
 
 
 class Kubelet:
@@ -222,7 +162,7 @@ async def run(paths: LabPaths, name: str) -> None:
     plan = read_plan(paths)
     node = Node(paths.root, plan, name)
     server = dns.DnsServer(dns.DnsTable())
-    await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, _DNS_PORT))
+    await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, DNS_PORT))
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         view = tuple(view_mounts(runtime_paths()))
         events = EventRecorder(client, "kubelet", name)
@@ -231,7 +171,7 @@ async def run(paths: LabPaths, name: str) -> None:
         await endpoint.start(node, KubeletAuthority(paths).node(name, node.addresses))
         labels = plan.node(name).labels
         registration = NodeRegistration(client, node, dict(labels), kubelet_port=KUBELET_PORT)
-        tables = ServiceTables(node, server)
+        tables = ServiceProxy(node, server)
         loops: list[Coroutine[Any, Any, None]] = [
             client.list_and_watch("Pod", kubelet.on_pod, on_synced=kubelet.on_synced),
             client.list_and_watch("Service", tables.on_service),

@@ -113,7 +113,7 @@ class Node:
         commands = [
             "link set lo up",
             f"address replace {DNS_ADDRESS}/32 dev lo",
-            *(f"address replace {address} dev lo" for address in self.addresses if not self._is_bridge),
+            *(f"address replace {address} dev lo nodad" for address in self.addresses if not self._is_bridge),
         ]
         if self._is_bridge:
             self._make_bridge()

@@ -128,9 +128,10 @@ def test_new_rules_replace_the_old_ones(node: Node) -> None:
         node.restore_firewall(service(one))
     with listen(one.namespace) as listener, connect(two.namespace, VIP, 80):
         assert peer_of(listener) == str(two.address)
-    jumps = netns.run(node.namespace, ["iptables-save", "-t", "nat"]).count("-A PREROUTING")
+    saved = netns.run(node.namespace, ["iptables-save", "-t", "nat"])
+    jumps = len([line for line in saved.splitlines() if line.endswith("-j LAB-SERVICES")])
     node.restore_firewall(service(one, port=90))
-    assert jumps == 1
+    assert jumps == 2, "of PREROUTING and OUTPUT"
     with pytest.raises(ConnectionRefusedError):
         connect(two.namespace, VIP, 80)
 

@@ -1,11 +1,9 @@
 """Several nodes on the real kernel: the rules of the flat network, on each kind of node and join."""
 
 import json
-import os
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -13,59 +11,19 @@ import pytest
 
 from lab import netns
 from lab.addressing import Address
-from lab.destruction import destroy_lab
-from lab.fabric import join_nodes
-from lab.lab_file import Join, LabPlan, NodeKind, NodePlan
-from lab.network import Node, PodNetwork
+from lab.lab_file import Join
+from lab.network import Node
+from tests.e2e.lab_cluster import PLANS, Cluster, connect, listen, pod_on, running_cluster
 
 pytestmark = pytest.mark.privileged
 
 MEBIBYTE = 1 << 20
-_ROUTED, _BRIDGE = NodeKind.ROUTED, NodeKind.BRIDGE
-PLANS = {
-    "routes": (Join.ROUTES, _ROUTED, _ROUTED),
-    "routes to a bridge": (Join.ROUTES, _ROUTED, _BRIDGE),
-    "vxlan": (Join.VXLAN, _ROUTED, _ROUTED),
-    "vxlan between bridges": (Join.VXLAN, _BRIDGE, _BRIDGE),
-}
-
-
-@dataclass
-class Cluster:
-    """Two nodes that are joined."""
-
-    root: Path
-    plan: LabPlan
-    nodes: tuple[Node, Node]
 
 
 @pytest.fixture(scope="module", params=PLANS)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    join, *kinds = PLANS[request.param]
-    nodes = tuple(NodePlan(f"n{number}", number, kind) for number, kind in enumerate(kinds))
-    plan = LabPlan(nodes, join, is_dual_stack=True)
-    root = Path(f"/run/meshproxy/test-nodes-{os.getpid()}")
-    try:
-        one, two = (Node(root, plan, node.name) for node in plan.nodes)
-        join_nodes(root, plan)
-        join_nodes(root, plan)  # joined already
-        yield Cluster(root, plan, (one, two))
-    finally:
-        destroy_lab(root)
-
-
-def pod_on(node: Node, name: str = "a") -> PodNetwork:
-    """Names are unique in the lab."""
-    return node.add_pod(f"{name}-{node.name}")
-
-
-def listen(namespace: Path, address: Address, port: int = 0) -> socket.socket:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    return netns.inside(namespace, lambda: socket.create_server((str(address), port), family=family))
-
-
-def connect(namespace: Path, address: Address, port: int) -> socket.socket:
-    return netns.inside(namespace, lambda: socket.create_connection((str(address), port), timeout=5))
+    with running_cluster(request.param) as made:
+        yield made
 
 
 def seen_from(source: Path, target: Path, address: Address) -> str:

@@ -1,6 +1,6 @@
 """Services and slices as packet filter ports and DNS names."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.manifest import Manifest
@@ -70,3 +70,44 @@ def test_names_lead_to_the_vip_or_to_the_pods_of_a_headless_service() -> None:
 
 def test_a_service_whose_address_is_not_allocated_yet_has_no_name() -> None:
     assert dns_names([service(HTTP, clusterIP="")], []) == {}
+
+
+def test_each_family_has_the_endpoints_of_its_slices() -> None:
+    six = IPv6Address("fd00:10:96::7")
+    both = service(HTTP, clusterIPs=[str(VIP), str(six)])
+    slices = [
+        slice_of((str(POD_A), True)),
+        slice_of(("fd00:10:244::7", True), name="six", addressType="IPv6"),
+    ]
+    first, second = vip_ports([both], slices)
+    assert (first.address, first.endpoints) == (VIP, ((POD_A, 8080),))
+    assert (second.address, second.endpoints) == (six, ((IPv6Address("fd00:10:244::7"), 8080),))
+
+
+def test_policies_of_a_service_go_into_its_ports() -> None:
+    ready: Manifest = {"ready": True}
+    near: Manifest = {"addresses": [str(POD_A)], "conditions": ready, "nodeName": "a"}
+    far: Manifest = {"addresses": [str(POD_B)], "conditions": ready, "nodeName": "b"}
+    slices = [slice_of(endpoints=[near, far])]
+    port: Manifest = {**HTTP, "nodePort": 30080}
+    local = {"internalTrafficPolicy": "Local", "externalTrafficPolicy": "Local"}
+    [found] = vip_ports(
+        [service(port, type="NodePort", sessionAffinity="ClientIP", **local)], slices, node="a"
+    )
+    assert (found.node_port, found.affinity_seconds) == (30080, 10_800)
+    assert len(found.endpoints) == 2
+    assert found.internal == found.external == ((POD_A, 8080),)
+
+
+def test_endpoints_that_leave_and_still_answer_are_better_than_none() -> None:
+    leaving: Manifest = {"ready": False, "serving": True, "terminating": True}
+    gone: Manifest = {"ready": False, "serving": False, "terminating": True}
+    endpoints: list[Manifest] = [
+        {"addresses": [str(POD_A)], "conditions": leaving},
+        {"addresses": [str(POD_B)], "conditions": gone},
+    ]
+    assert vip_ports([service(HTTP)], [slice_of(endpoints=endpoints)])[0].endpoints == ((POD_A, 8080),)
+    endpoints.append({"addresses": ["10.244.0.9"], "conditions": {"ready": True}})
+    assert vip_ports([service(HTTP)], [slice_of(endpoints=endpoints)])[0].endpoints == (
+        (IPv4Address("10.244.0.9"), 8080),
+    )

@@ -1,11 +1,13 @@
 """Service VIPs become nat and filter rules."""
 
 import re
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.addressing import SERVICE_NETWORK_6
 from lab.service_vip import LocalPort, ServicePort, TransportProtocol, ruleset
 
 SERVICES = IPv4Network("10.96.0.0/16")
@@ -84,3 +86,50 @@ def test_two_ports_of_a_service_have_chains_of_their_own_that_fit_iptables() -> 
 
 def test_each_table_is_committed_and_the_text_ends_in_a_newline() -> None:
     assert rules(catalog()).count("COMMIT\n") == 2
+
+
+def test_a_node_port_is_open_on_the_nodes_own_addresses_and_hides_who_asks() -> None:
+    text = rules(replace(catalog(2), node_port=30080))
+    assert "-A OUTPUT -m addrtype --dst-type LOCAL -j LAB-NODEPORTS" in text
+    assert "-A LAB-NODEPORTS -d 10.96.0.0/16 -j RETURN" in text
+    outside = re.search(r"-A LAB-NODEPORTS -p tcp -m tcp --dport 30080 -j (LAB-EXT-\w+)", text)
+    assert outside is not None
+    marked, balanced = [line for line in text.splitlines() if line.startswith(f"-A {outside[1]} ")]
+    assert marked.endswith("-j LAB-MARK")
+    assert "-j LAB-SVC-" in balanced
+    own = [line for line in text.splitlines() if line.startswith("-A LAB-OWN")]
+    assert own == ["-A LAB-OWN -j MARK --xor-mark 0x4000", "-A LAB-OWN -j SNAT --to-source 10.244.0.1"]
+
+
+def test_policies_that_keep_traffic_on_the_node_choose_among_its_endpoints() -> None:
+    near = pods(1)
+    text = rules(replace(catalog(3), node_port=30080, internal=near, external=near))
+    assert re.search(r"--dport 80 -j LAB-INT-", text)
+    assert re.search(r"-A LAB-EXT-\w+ -s 10.244.0.0/16 -j LAB-SVC-", text)
+    assert re.search(r"-A LAB-EXT-\w+ -j LAB-LOC-", text)
+    assert len(re.findall(r"-A LAB-LOC-.* -j DNAT", text)) == 1
+    assert "DROP" not in text
+
+
+def test_where_the_policy_allows_nobody_packets_are_dropped() -> None:
+    text = rules(replace(catalog(3), node_port=30080, internal=(), external=()))
+    assert "-A LAB-REFUSE -d 10.96.0.20 -p tcp -m tcp --dport 80 -j DROP" in text
+    assert "-A INPUT -p tcp -m tcp --dport 30080 -j DROP" in text
+    assert "-A LAB-SERVICES" not in text
+    assert "LAB-LOC" not in text
+
+
+def test_with_affinity_an_endpoint_chosen_lately_is_asked_for_first() -> None:
+    text = rules(replace(catalog(2), affinity_seconds=60))
+    chain = [line for line in text.splitlines() if line.startswith("-A LAB-SVC-")]
+    assert ["--rcheck --seconds 60" in line for line in chain] == [True, True, False, False]
+    assert len(re.findall(r"-A LAB-SEP-\w+ -m recent --name LAB-SEP-\w+ --set", text)) == 2
+
+
+def test_ipv6_has_rules_of_its_own() -> None:
+    pod = (IPv6Address("fd00:10:244::3"), 8080)
+    service = ServicePort("shop/catalog:http", IPv6Address("fd00:10:96::20"), 80, (pod,), node_port=30080)
+    text = ruleset([service], service_network=SERVICE_NETWORK_6, node_address=IPv6Address("fd00:10:244::1"))
+    assert "--to-destination [fd00:10:244::3]:8080" in text
+    assert "icmp6-port-unreachable" in text
+    assert "-A LAB-NODEPORTS -d ::1/128 -j RETURN" in text
