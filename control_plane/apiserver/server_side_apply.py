@@ -119,9 +119,20 @@ def _merged(live: object, wanted: object, shape: Shape) -> object:
 def _without(manifest: Manifest, shape: Shape, gone: Iterable[Path]) -> Manifest:
     """Remove fields, and the objects and lists that become empty by it."""
     result: object = manifest
-    for path in sorted(gone, key=len, reverse=True):
-        result = _removed(result, shape, path)
+    removed: set[Path] = set()
+    for path in sorted(gone, key=len):
+        is_gone_already = any(path[:length] in removed for length in range(1, len(path)))
+        if not is_gone_already and not _is_key(path):
+            result = _removed(result, shape, path)
+            removed.add(path)
     return result if isinstance(result, dict) else {}
+
+
+def _is_key(path: Path) -> bool:
+    """A field that tells an element apart: it stays as long as the element does."""
+    if len(path) < 2 or not path[-2].startswith("k:"):
+        return False
+    return path[-1].removeprefix("f:") in json.loads(path[-2].removeprefix("k:"))
 
 
 def _removed(value: object, shape: Shape, path: Path) -> object:
