@@ -12,10 +12,11 @@ import random
 import ssl
 from asyncio import sleep
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, NoReturn, Self
+from typing import Literal, NamedTuple, NoReturn, Self, TypeAlias
 
 import httpx
 
@@ -43,6 +44,14 @@ ever.
 APPLY_ATTEMPTS = 5
 """Tries of `apply` when others change the object at the same time."""
 _MAX_CONNECTIONS = 256
+PatchType: TypeAlias = Literal["merge", "json", "strategic"]
+_PATCH_TYPES: Mapping[PatchType, str] = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+}
+_APPLY = "application/apply-patch+yaml"
+"""JSON is a part of YAML."""
 BOOKMARK = "BOOKMARK"
 """The type of a watch event that tells no change, only how far the watch is."""
 
@@ -204,15 +213,31 @@ class ApiClient:
         return await self._call("PUT", _path_of(manifest, "status"), body=manifest)
 
     async def patch(
-        self, kind: str, name: str, namespace: str, patch: Mapping[str, object], subresource: str = ""
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        patch: Mapping[str, object] | Sequence[Mapping[str, object]],
+        subresource: str = "",
+        *,
+        how: PatchType = "merge",
     ) -> Manifest:
-        """Merge `patch` into the object or its subresource (RFC 7396: null removes a field)."""
-        return await self._call(
-            "PATCH",
-            _entry(kind).path(namespace, name, subresource),
-            body=patch,
-            content_type="application/merge-patch+json",
-        )
+        """Change the object or its subresource: `merge` (RFC 7396: null removes a field), `json` (RFC 6902: a
+        list of operations) or, for Kubernetes' own kinds, `strategic`.
+        """
+        path = _entry(kind).path(namespace, name, subresource)
+        return await self._call("PATCH", path, body=patch, content_type=_PATCH_TYPES[how])
+
+    async def server_side_apply(
+        self, manifest: Manifest, *, manager: str, force: bool = False, subresource: str = ""
+    ) -> Manifest:
+        """Own exactly the fields of `manifest`, which is made when it is not there.
+
+        Raises Conflict naming the fields that others own and set otherwise, unless `force` takes them.
+        """
+        params = {"fieldManager": manager, **({"force": "true"} if force else {})}
+        path = _path_of(manifest, subresource)
+        return await self._call("PATCH", path, body=manifest, params=params, content_type=_APPLY)
 
     async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Create the object, or replace the one that is there; tries again when others interfere."""
@@ -387,10 +412,11 @@ class ApiClient:
     ) -> str:
         """One watch to its ordinary end; returns the version to continue from."""
         events = self.watch(kind, namespace, resource_version=version, label_selector=label_selector)
-        async for event in events:
-            version = resource_version_of(event.object)
-            if event.type != BOOKMARK:
-                await _tell(on_event, event, known)
+        async with aclosing(events):  # whoever is cancelled in `on_event` leaves no connection behind
+            async for event in events:
+                version = resource_version_of(event.object)
+                if event.type != BOOKMARK:
+                    await _tell(on_event, event, known)
         return version
 
     async def _call(
@@ -398,7 +424,7 @@ class ApiClient:
         method: str,
         path: str,
         *,
-        body: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Manifest:

@@ -36,6 +36,8 @@ class Registration:
         self._creates = creates
         self._wanted = ""
         self._lock = asyncio.Lock()
+        self.is_followed = asyncio.Event()
+        """From here on `keep` learns of every change."""
 
     async def set(self, wanted: str) -> None:
         """From now on `wanted`; it is in place when this returns. Raises ApiError, httpx.TransportError."""
@@ -44,7 +46,9 @@ class Registration:
 
     async def keep(self) -> None:
         """Mend what others do to it, for ever."""
-        await self._client.list_and_watch("MutatingWebhookConfiguration", self._on_event)
+        await self._client.list_and_watch(
+            "MutatingWebhookConfiguration", self._on_event, on_synced=self.is_followed.set
+        )
 
     async def _on_event(self, event: WatchEvent) -> None:
         if section(event.object, "metadata").get("name") != NAME or not self._wanted:
@@ -93,6 +97,8 @@ class BundleReader:
         self.changed = asyncio.Event()
         """Set at each change; whoever waits clears it."""
         self.current: TrustBundle | None = None
+        self.is_followed = asyncio.Event()
+        """From here on `follow` learns of every change."""
 
     async def read(self) -> TrustBundle | None:
         """None while it is not published. Raises ApiError, httpx.TransportError, CertificateError."""
@@ -104,7 +110,9 @@ class BundleReader:
 
     async def follow(self) -> None:
         """For ever."""
-        await self._client.list_and_watch("ConfigMap", self._on_event, namespace=self._namespace)
+        await self._client.list_and_watch(
+            "ConfigMap", self._on_event, namespace=self._namespace, on_synced=self.is_followed.set
+        )
 
     def _on_event(self, event: WatchEvent) -> None:
         is_ours = section(event.object, "metadata").get("name") == self.CONFIG_MAP

@@ -38,6 +38,10 @@ _PASSING = (ApiError, httpx.TransportError, NotIssued, CertificateError, OSError
 Result = TypeVar("Result")
 
 
+class CertificateEnded(Exception):
+    """There is no certificate any more and none to be had: a new start may come with a new token."""
+
+
 class Injector:
     """A running injector. `start`, then wait for `failure` or `stop`."""
 
@@ -93,9 +97,20 @@ class Injector:
         await self._persist("registration", lambda: self._registration.set(ca_bundle(trust, presented)))
         self._app.is_ready = True
         _log.info("injecting on port %d", self.port)
+        await self._follow(presented)
+
+    async def _follow(self, presented: IssuedCertificate) -> None:
+        """Start everything that runs for ever."""
         self._keep_running("rotation", self._rotate(presented))
         self._keep_running("trust bundle", self._bundle.follow())
         self._keep_running("registration", self._registration.keep())
+        followed = asyncio.ensure_future(self._is_followed())
+        await asyncio.wait({followed, self.failure}, return_when=asyncio.FIRST_COMPLETED)
+        followed.cancel()
+
+    async def _is_followed(self) -> None:
+        await self._bundle.is_followed.wait()
+        await self._registration.is_followed.wait()
 
     async def _read_bundle(self) -> TrustBundle:
         bundle = await self._bundle.read()
@@ -125,7 +140,12 @@ class Injector:
         await self._registration.set(ca_bundle(trust, current))
         if current.root in trust.roots and time.time() < due:
             return current
-        renewed = await self._source.next(current, trust)
+        try:
+            renewed = await self._source.next(current, trust)
+        except NotIssued as error:
+            if time.time() < current.not_after:
+                raise
+            raise CertificateEnded(str(error)) from error
         self._server.present(renewed)
         _log.info("certificate renewed until %d", renewed.not_after)
         await self._persist("registration", lambda: self._registration.set(ca_bundle(trust, renewed)))
