@@ -25,6 +25,7 @@ from control_plane.api.istio.v1.auth.ca_pb2_grpc import add_IstioCertificateServ
 from control_plane.apiserver.app import RestApp, create_app
 from control_plane.apiserver.identity import Role
 from control_plane.apiserver.server import RestServer, bind, inherit, server_context
+from control_plane.apiserver.service_address import ServiceAllocator
 from control_plane.cache import SnapshotCache
 from control_plane.debug import monitoring_app, with_syncz
 from control_plane.home import ClusterHome, OwnHome, open_cluster, open_own
@@ -156,14 +157,13 @@ class _Assembly:
             token_minter=self._home.tokens,
             token_verifier=self._home.tokens,
             now=time.time,
+            services=ServiceAllocator(self._options.service_networks),
             is_ready=lambda: self._is_ready,
         )
         context = server_context()
         load_into(context, self._serving.current())
         self._keep_running(self._renew(context), "serving-certificate")
-        port = await self._start_http(
-            with_syncz(rest, self._cache), context, self._options.rest_address
-        )
+        port = await self._start_http(with_syncz(rest, self._cache), context, self._options.rest_address)
         root_pem = certificate_to_pem(self._authority.root).decode()
         server = f"https://127.0.0.1:{port}"
         write_kubeconfig(self._directory / "kubeconfig", Kubeconfig(server, root_pem, token))

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from certs.ca import DEFAULT_LEAF_TTL
@@ -18,6 +18,8 @@ MIN_LEAF_TTL = 5.0
 MAX_LEAF_TTL = 90 * 86_400.0
 """Seconds, 90 days: a leaf must end long before its CA, and a leaked one must end some day."""
 _HIGHEST_PORT = 65_535
+_LEAST_BITS, _MOST_BITS = 4, 20
+"""Of the part of a Service network's addresses that tells Services apart; Kubernetes' limit is 20 too."""
 IN_CLUSTER = "in-cluster"
 _DNS_NAME = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?", re.ASCII)
 
@@ -32,6 +34,8 @@ class Options:
     rest_fd: int | None = None
     """A listening socket opened by the parent, instead of `rest_address`."""
     rest_address: str = "127.0.0.1:15015"
+    service_networks: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("10.96.0.0/16"),)
+    """Of which Services get their addresses: one a family, the first is the default."""
     bind_address: str = "0.0.0.0"
     """Where 15012, 15011 and 15014 listen."""
     xds_port: int = 15012
@@ -72,6 +76,7 @@ def _options(given: argparse.Namespace) -> Options:
         kubeconfig=given.kubeconfig,
         rest_fd=given.rest_fd,
         rest_address=given.rest_address,
+        service_networks=_networks_of(given.service_cluster_ip_range),
         bind_address=given.bind_address,
         xds_port=given.xds_port,
         signing_port=given.signing_port,
@@ -87,6 +92,24 @@ def _options(given: argparse.Namespace) -> Options:
         extra_sans=tuple(map(_checked_san, given.extra_san)),
         log_level=given.log_level.upper(),
     )
+
+
+def _networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """As kube-apiserver's flag of this name: `10.96.0.0/16` or `10.96.0.0/16,fd00:10:96::/112`."""
+    flag = f"--service-cluster-ip-range {text}"
+    try:
+        networks = tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
+    if len({network.version for network in networks}) < len(networks):
+        raise ValueError(f"{flag}: at most one network of IPv4 and one of IPv6")
+    for network in networks:
+        size = network.max_prefixlen - network.prefixlen
+        if not _LEAST_BITS <= size <= _MOST_BITS:
+            raise ValueError(
+                f"{flag}: {network} must have from {_LEAST_BITS} to {_MOST_BITS} bits for Services"
+            )
+    return networks
 
 
 def _host_of(address: str, flag: str) -> str:
@@ -133,6 +156,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--rest-fd", type=int, help="serve REST on this inherited listening socket")
     add("--rest-address", default="127.0.0.1:15015", help="serve REST here (default %(default)s)")
+    add(
+        "--service-cluster-ip-range",
+        default="10.96.0.0/16",
+        metavar="NETWORK[,NETWORK]",
+        help="networks of ClusterIPs, one a family (default %(default)s)",
+    )
     add("--bind-address", default="0.0.0.0", help="for xDS, signing and metrics (default %(default)s)")
     add("--xds-port", type=int, default=15012, help="xDS and renewal over mTLS (default %(default)s)")
     add("--signing-port", type=int, default=15011, help="first certificates, by token (default %(default)s)")

@@ -6,6 +6,7 @@ Every one of them dies with the supervisor, whatever ends that.
 import sys
 from pathlib import Path
 
+from lab.addressing import SERVICE_NETWORK, SERVICE_NETWORK_6, Network
 from lab.lab_file import LabPlan
 from lab.paths import LabPaths
 from lab.state import LabOptions
@@ -15,7 +16,14 @@ CONTROLLER = "controller"
 KUBELET = "kubelet"
 
 
-def control_plane_command(paths: LabPaths, network: Path, rest_fd: int, options: LabOptions) -> list[str]:
+def service_networks(plan: LabPlan) -> tuple[Network, ...]:
+    """Of which Services get their addresses."""
+    return (SERVICE_NETWORK, SERVICE_NETWORK_6) if plan.is_dual_stack else (SERVICE_NETWORK,)
+
+
+def control_plane_command(
+    paths: LabPaths, network: Path, rest_fd: int, options: LabOptions, plan: LabPlan
+) -> list[str]:
     """The control plane, in its own network namespace."""
     return [
         *("nsenter", f"--net={network}", "--"),
@@ -25,6 +33,7 @@ def control_plane_command(paths: LabPaths, network: Path, rest_fd: int, options:
         *("--mtls-mode", options.mtls_mode),
         *("--outbound-traffic-policy", options.outbound_traffic_policy),
         *("--leaf-ttl", str(options.leaf_ttl)),
+        *("--service-cluster-ip-range", ",".join(map(str, service_networks(plan)))),
     ]
 
 

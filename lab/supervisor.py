@@ -98,7 +98,7 @@ class Supervisor:
 
     def _control_plane_command(self, hosted: _Hosted) -> list[str]:
         return control_plane_command(
-            self._paths, hosted.network.namespace, hosted.rest.fileno(), self._options
+            self._paths, hosted.network.namespace, hosted.rest.fileno(), self._options, self._plan
         )
 
     def _forget_ports(self) -> None:

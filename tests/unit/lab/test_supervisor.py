@@ -23,12 +23,13 @@ def test_the_labs_own_objects_are_valid_and_lead_to_the_control_plane() -> None:
 
 
 def test_the_control_plane_understands_its_command_line() -> None:
-    command = control_plane_command(
-        LabPaths(Path("/lab")), Path("/net"), 7, LabOptions("PERMISSIVE", "REGISTRY_ONLY", 10)
-    )
+    chosen = LabOptions("PERMISSIVE", "REGISTRY_ONLY", 10)
+    both = LabPlan(is_dual_stack=True)
+    command = control_plane_command(LabPaths(Path("/lab")), Path("/net"), 7, chosen, both)
     assert command[:2] == ["nsenter", "--net=/net"]
     options = parse_options(command[command.index("control_plane") + 1 :])
     assert (options.rest_fd, options.leaf_ttl) == (7, 10.0)
+    assert list(map(str, options.service_networks)) == ["10.96.0.0/16", "fd00:10:96::/112"]
     assert options.mesh.mtls_mode.value == "PERMISSIVE"
     assert options.mesh.outbound_traffic_policy.value == "REGISTRY_ONLY"
 
