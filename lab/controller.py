@@ -10,42 +10,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 
-import httpx
-
-from control_plane.client import ApiClient, ApiError, Conflict
-from control_plane.resources.manifest import Manifest
+from control_plane.client import ApiClient
 from lab.controllers.process import Controllers
 from lab.kubelet import run_until
-from lab.lab_file import NodePlan
 from lab.paths import LabPaths
-from lab.plan_file import read_plan
-
-_log = logging.getLogger(__name__)
-
-_RETRY = 0.5
-"""Seconds before the nodes are registered again when the API could not be reached."""
-
-
-async def register_nodes(client: ApiClient, nodes: Iterable[NodePlan]) -> None:
-    """Those of the lab's plan that are not there: their kubelets tell the rest."""
-    for node in nodes:
-        meta: Manifest = {"name": node.name, "labels": {**node.labels}}
-        with contextlib.suppress(Conflict):
-            await client.create({"apiVersion": "v1", "kind": "Node", "metadata": meta})
-
-
-async def _keep_registering(client: ApiClient, nodes: Iterable[NodePlan]) -> None:
-    while True:
-        try:
-            await register_nodes(client, nodes)
-        except (ApiError, httpx.TransportError) as error:
-            _log.warning("the nodes were not registered: %s", error or type(error).__name__)
-            await asyncio.sleep(_RETRY)
-        else:
-            await asyncio.Event().wait()
 
 
 async def run(paths: LabPaths) -> None:
@@ -56,7 +26,7 @@ async def run(paths: LabPaths) -> None:
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         controllers = Controllers(client)
         try:
-            await run_until(stop, [_keep_registering(client, read_plan(paths).nodes), *controllers.loops()])
+            await run_until(stop, controllers.loops())
         finally:
             controllers.close()
 

@@ -4,7 +4,7 @@ Resources are not counted: every node of a lab is the same machine.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control_plane.resources.node import REGION_LABEL, ZONE_LABEL, Node, Taint
@@ -151,8 +151,3 @@ def waits_for_node(pod: Pod) -> bool:
         and not pod.spec.scheduling_gates
         and pod.spec.scheduler_name == "default-scheduler"
     )
-
-
-def names(nodes: Iterable[Node]) -> list[str]:
-    """Of nodes, sorted."""
-    return sorted(node.metadata.name for node in nodes)

@@ -49,6 +49,7 @@ class Worker:
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
+        self.name = reconciler.name
         self.queue = WorkQueue()
 
     def on_change(self, change: Change) -> None:
@@ -60,6 +61,7 @@ class Worker:
         """Look at what is queued, for ever."""
         while True:
             await self._look_at(await self.queue.get())
+            await asyncio.sleep(0)  # a long queue must not hold up the watches
 
     async def drain(self) -> int:
         """Look at what is queued now and at what comes of it; how many that were."""
@@ -110,10 +112,10 @@ class Controllers:
             EndpointSlices(place),
             GarbageCollector(place, client),
         )
-        self._workers = [Worker(one) for one in made]
+        self.workers = [Worker(one) for one in made]
 
     def _on_change(self, change: Change) -> None:
-        for worker in self._workers:
+        for worker in self.workers:
             worker.on_change(change)
 
     def _tell(self, record: Record) -> None:
@@ -144,16 +146,16 @@ class Controllers:
     async def _work(self) -> None:
         await self._is_synced.wait()
         async with asyncio.TaskGroup() as group:
-            for worker in self._workers:
+            for worker in self.workers:
                 for _ in range(_WORKERS):
                     group.create_task(worker.run())
 
     async def settle(self) -> None:
         """Work until nothing is left to do, apart from what waits for its time."""
-        while sum([await worker.drain() for worker in self._workers]):
+        while sum([await worker.drain() for worker in self.workers]):
             pass
 
     def close(self) -> None:
         """Forget what was arranged for later."""
-        for worker in self._workers:
+        for worker in self.workers:
             worker.queue.close()
