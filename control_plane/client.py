@@ -20,13 +20,22 @@ from typing import Literal, NamedTuple, NoReturn, Self, TypeAlias
 
 import httpx
 
+from control_plane.client_error import ApiError as ApiError
+from control_plane.client_error import Conflict as Conflict
+from control_plane.client_error import Gone as Gone
+from control_plane.client_error import Invalid as Invalid
+from control_plane.client_error import NotFound as NotFound
+from control_plane.client_error import Unauthorized as Unauthorized
+from control_plane.client_error import error_of, is_worth_retrying
+from control_plane.client_event import BOOKMARK as BOOKMARK
+from control_plane.client_event import WatchEvent as WatchEvent
+from control_plane.client_event import differences, watch_event
 from control_plane.kubeconfig import Kubeconfig, KubeconfigError, read_kubeconfig
 from control_plane.resources.manifest import (
     Manifest,
     ObjectKey,
     key_of,
     kind_of,
-    metadata,
     name_of,
     namespace_of,
     resource_version_of,
@@ -52,56 +61,6 @@ _PATCH_TYPES: Mapping[PatchType, str] = {
 }
 _APPLY = "application/apply-patch+yaml"
 """JSON is a part of YAML."""
-BOOKMARK = "BOOKMARK"
-"""The type of a watch event that tells no change, only how far the watch is."""
-
-
-class ApiError(Exception):
-    """The server refused a request. `reason` is the `Status` reason, e.g. `"AlreadyExists"`."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-
-
-class Unauthorized(ApiError):
-    """401: the token is missing or wrong."""
-
-
-class NotFound(ApiError):
-    """404: no such object, namespace or path."""
-
-
-class Conflict(ApiError):
-    """409: the object exists already (`AlreadyExists`), or has changed since it was read (`Conflict`)."""
-
-
-class Gone(ApiError):
-    """410: the resource version is too old; list again."""
-
-
-class Invalid(ApiError):
-    """422: the object was refused; the message names each field."""
-
-
-_ERRORS: dict[int, type[ApiError]] = {
-    401: Unauthorized,
-    404: NotFound,
-    409: Conflict,
-    410: Gone,
-    422: Invalid,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """One change. `type` is `"ADDED"`, `"MODIFIED"` or `"DELETED"` (then `object` is the last state), or
-    `BOOKMARK`."""
-
-    type: str
-    object: Manifest
 
 
 class ObjectList(NamedTuple):
@@ -356,9 +315,9 @@ class ApiClient:
         async with self._http.stream("GET", path, params=params, timeout=timeout) as response:
             if response.status_code >= httpx.codes.BAD_REQUEST:
                 await response.aread()
-                raise _error_of(response.status_code, response.content)
+                raise error_of(response.status_code, response.content)
             async for line in response.aiter_lines():
-                yield _watch_event(json.loads(line))
+                yield watch_event(json.loads(line))
 
     async def list_and_watch(
         self,
@@ -382,7 +341,7 @@ class ApiClient:
             try:
                 listing = await self.list(kind, namespace, label_selector)
                 failures = 0
-                for event in _differences(known, listing.items):
+                for event in differences(known, listing.items):
                     await _tell(on_event, event, known)
                 if on_synced is not None:
                     on_synced()
@@ -396,7 +355,7 @@ class ApiClient:
             except (httpx.TransportError, json.JSONDecodeError):
                 failures += 1
             except ApiError as exc:
-                if not _is_worth_retrying(exc):
+                if not is_worth_retrying(exc):
                     raise
                 failures += 1
             await sleep(self._reconnect.delay(failures, self._rng))
@@ -432,7 +391,7 @@ class ApiClient:
         headers = {} if body is None else {"Content-Type": content_type}
         response = await self._http.request(method, path, content=content, params=params, headers=headers)
         if response.status_code >= httpx.codes.BAD_REQUEST:
-            raise _error_of(response.status_code, response.content)
+            raise error_of(response.status_code, response.content)
         answer = response.json()
         if not isinstance(answer, dict):
             raise ApiError(response.status_code, "UnexpectedAnswer", f"{method} {path}: not a JSON object")
@@ -497,45 +456,6 @@ def _typed(item: Manifest, entry: ResourceKind) -> Manifest:
     return {"apiVersion": entry.api_version, "kind": entry.kind, **item}
 
 
-def _error_of(status: int, content: bytes) -> ApiError:
-    """The error a `Status` body describes; anything else is quoted."""
-    try:
-        body = json.loads(content)
-    except ValueError:
-        body = {}
-    if not isinstance(body, dict):
-        body = {}
-    message = body.get("message") or content[:200].decode("utf-8", "replace") or f"HTTP status {status}"
-    return _ERRORS.get(status, ApiError)(status, str(body.get("reason") or ""), str(message))
-
-
-def _watch_event(line: object) -> WatchEvent:
-    """Raises the error an ERROR event carries."""
-    event = line if isinstance(line, dict) else {}
-    content = section(event, "object")
-    if event.get("type") == "ERROR":
-        code = content.get("code")
-        raise _error_of(code if isinstance(code, int) else 500, json.dumps(content).encode())
-    return WatchEvent(str(event.get("type")), content)
-
-
-def _differences(known: Mapping[ObjectKey, Manifest], items: Sequence[Manifest]) -> Sequence[WatchEvent]:
-    """What turns `known` into `items`. An object that was replaced by another of its name is told as both."""
-    events = []
-    present = {key_of(item): item for item in items}
-    for key, old in known.items():
-        new = present.get(key)
-        if new is None or metadata(new).get("uid") != metadata(old).get("uid"):
-            events.append(WatchEvent("DELETED", old))
-    for key, item in present.items():
-        before = known.get(key)
-        if before is None or metadata(item).get("uid") != metadata(before).get("uid"):
-            events.append(WatchEvent("ADDED", item))
-        elif resource_version_of(item) != resource_version_of(before):
-            events.append(WatchEvent("MODIFIED", item))
-    return events
-
-
 async def _tell(on_event: EventHandler, event: WatchEvent, known: dict[ObjectKey, Manifest]) -> None:
     key = key_of(event.object)
     if event.type == "DELETED":
@@ -545,8 +465,3 @@ async def _tell(on_event: EventHandler, event: WatchEvent, known: dict[ObjectKey
     waiting = on_event(event)
     if waiting is not None:
         await waiting
-
-
-def _is_worth_retrying(error: ApiError) -> bool:
-    """410 asks for a new list; 429 and 5xx pass; other refusals would only repeat."""
-    return error.status in (410, 429) or error.status >= httpx.codes.INTERNAL_SERVER_ERROR

@@ -74,6 +74,34 @@ async def test_verbs(client: ApiClient) -> None:
         await client.get("ConfigMap", "a", "default")
 
 
+async def test_patches_and_server_side_apply(client: ApiClient) -> None:
+    applied = await client.server_side_apply(config_map("a", app="web"), manager="one")
+    assert metadata(applied)["generation"] == 1
+    changed = await client.patch(
+        "ConfigMap", "a", "default", [{"op": "add", "path": "/data/more", "value": "2"}], how="json"
+    )
+    assert changed["data"] == {"key": "1", "more": "2"}
+    changed = await client.patch("ConfigMap", "a", "default", {"data": {"more": None}}, how="strategic")
+    assert changed["data"] == {"key": "1"}
+    with pytest.raises(Conflict, match=r'conflict with "one": \.data\.key'):
+        await client.server_side_apply(config_map("a", "2"), manager="two")
+    forced = await client.server_side_apply(config_map("a", "2"), manager="two", force=True)
+    assert forced["data"] == {"key": "2"}
+
+
+async def test_a_pod_is_bound_evicted_and_removed_by_its_kubelet(client: ApiClient) -> None:
+    created = await client.create(pod("a"))
+    await client.bind("a", "default", "node", uid=uid_of(created))
+    with pytest.raises(Conflict, match="already assigned"):
+        await client.bind("a", "default", "node", uid=uid_of(created))
+    await client.evict("a", "default", grace=7)
+    marked = await client.get("Pod", "a", "default")
+    assert metadata(marked)["deletionGracePeriodSeconds"] == 7
+    assert (await client.delete("Pod", "a", "default", uid=uid_of(marked), grace_period=0))["kind"] == "Pod"
+    with pytest.raises(NotFound):
+        await client.get("Pod", "a", "default")
+
+
 async def test_status_and_tokens(client: ApiClient) -> None:
     created = await client.create(pod("a"))
     running = await client.update_status({**created, "status": {"phase": "Running"}})
