@@ -6,9 +6,9 @@ turned to the sidecar's port 15020, which asks the app where they said, and answ
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from injector.errors import InjectionError
 from injector.manifest import Manifest, objects
 from injector.probes import STATUS_PORT
 
@@ -18,25 +18,34 @@ _PREFIX: Final = "prometheus.io/"
 ANNOTATIONS: Final = tuple(f"{_PREFIX}{name}" for name in ("scrape", "port", "path", "scheme"))
 
 
-def app_metrics(annotations: Mapping[str, str], spec: Manifest) -> str:
-    """The value of `METRICS_VARIABLE`; empty when the app has none to show. Raises InjectionError.
+@dataclass(frozen=True, slots=True)
+class AppMetrics:
+    """What the annotations say of the app's metrics."""
 
-    Without a port it is the first that a container declares.
-    """
+    variable: str = ""
+    """The value of `METRICS_VARIABLE`; empty when the app has none to show."""
+    warnings: tuple[str, ...] = ()
+    """The annotations are a convention and none of ours: what is wrong with them refuses no pod."""
+
+
+def app_metrics(annotations: Mapping[str, str], spec: Manifest) -> AppMetrics:
+    """Without a port it is the first that a container declares."""
     scrape, port, path, scheme = (annotations.get(name, "").strip() for name in ANNOTATIONS)
     if scrape != "true":
-        return ""
+        return AppMetrics()
     port = port or _first_port(spec)
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise InjectionError(
-            f"annotation {_PREFIX}port: {port!r} is not a port; use a number from 1 to 65535"
-        )
+        return _left_out(f"port: {port!r} is not a port; use a number from 1 to 65535")
     if scheme not in ("", "http", "https"):
-        raise InjectionError(f"annotation {_PREFIX}scheme: {scheme!r}; use http or https")
+        return _left_out(f"scheme: {scheme!r} is neither http nor https; use one of them")
     if int(port) == STATUS_PORT:
-        return ""
+        return AppMetrics()
     asked = {"port": int(port), "path": path or "/metrics", "scheme": scheme or "http"}
-    return json.dumps(asked, separators=(",", ":")).replace("$", "\\u0024")
+    return AppMetrics(json.dumps(asked, separators=(",", ":")).replace("$", "\\u0024"))
+
+
+def _left_out(reason: str) -> AppMetrics:
+    return AppMetrics("", (f"the app's metrics are not scraped: annotation {_PREFIX}{reason}",))
 
 
 def turned_to_sidecar(annotations: Mapping[str, str]) -> dict[str, str]:

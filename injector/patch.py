@@ -14,7 +14,7 @@ from injector import json_patch
 from injector.annotations import INJECT, STATUS_ANNOTATION, PodWishes, read_wishes
 from injector.errors import InjectionError
 from injector.manifest import Manifest, containers, objects, pod_name, section, texts
-from injector.metrics import app_metrics, turned_to_sidecar
+from injector.metrics import AppMetrics, app_metrics, turned_to_sidecar
 from injector.override import AUTO_IMAGE, merged, take_override
 from injector.pod_check import pod_warnings, refuse_names
 from injector.probes import RewrittenProbes, turn_to_sidecar
@@ -132,14 +132,15 @@ def _sidecar(pod: Manifest, of_pod: SidecarOfPod, settings: InjectorSettings) ->
     refuse_names(pod, "container", containers(spec), (INIT_CONTAINER, SIDECAR_CONTAINER), mend)
     _refuse_volumes(pod)
     probes = turn_to_sidecar(containers(spec)) if wishes.rewrites_probes else RewrittenProbes()
-    of_pod = replace(of_pod, probes=probes.variable, metrics=_metrics(pod, wishes))
+    metrics = _metrics(pod, wishes)
+    of_pod = replace(of_pod, probes=probes.variable, metrics=metrics.variable)
     sidecar = merged(sidecar_container(settings, of_pod), override or {}, pod_name(pod))
     # Ours first: the app's own init containers then already talk through the sidecar.
     ours = [init_container(settings, wishes), with_concurrency(sidecar, wishes)]
     spec["initContainers"] = [*ours, *objects(spec, "initContainers")]
     spec["volumes"] = [*objects(spec, "volumes"), *volumes()]
     _mark(pod, {TLS_MODE_LABEL: TLS_MODE_MUTUAL}, _annotations(pod, wishes), override, field)
-    return probes.warnings
+    return [*probes.warnings, *metrics.warnings]
 
 
 def _annotations(pod: Manifest, wishes: PodWishes) -> dict[str, str]:
@@ -177,9 +178,9 @@ def _refuse_volumes(pod: Manifest) -> None:
     refuse_names(pod, "volume", given, [str(volume["name"]) for volume in volumes()], "rename it")
 
 
-def _metrics(pod: Manifest, wishes: PodWishes) -> str:
+def _metrics(pod: Manifest, wishes: PodWishes) -> AppMetrics:
     if not wishes.merges_metrics:
-        return ""
+        return AppMetrics()
     return app_metrics(texts(section(pod, "metadata"), "annotations"), section(pod, "spec"))
 
 

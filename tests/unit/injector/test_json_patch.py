@@ -55,6 +55,25 @@ def test_applied_it_gives_the_other_document(before: object, after: object) -> N
                 {"op": "replace", "path": "/1/name", "value": "a"},
             ],
         ),
+        (
+            [{"name": "a"}, {"name": "a", "x": 1}, {"name": "a", "x": 2}],
+            [{"name": "a", "x": 3}],
+            [
+                {"op": "add", "path": "/0/x", "value": 3},
+                {"op": "remove", "path": "/2"},
+                {"op": "remove", "path": "/1"},
+            ],
+        ),
+        (
+            [{"name": "a"}, {"name": "b"}],
+            [{"name": "b"}, {"name": "c"}, {"name": "a"}, {"name": "d"}],
+            [
+                {"op": "replace", "path": "/0/name", "value": "b"},
+                {"op": "replace", "path": "/1/name", "value": "c"},
+                {"op": "add", "path": "/2", "value": {"name": "a"}},
+                {"op": "add", "path": "/3", "value": {"name": "d"}},
+            ],
+        ),
         (1, "x", [{"op": "replace", "path": "", "value": "x"}]),
     ],
 )
