@@ -1,6 +1,7 @@
 """Traffic annotations become flags of the init container."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,14 @@ def test_a_name_that_says_nothing_to_us_gets_a_warning_with_the_nearest(name: st
     (found,) = unknown_annotations({name: "x", "meshproxy.io/inject": "true", "example.com/a": "b"})
     assert found.startswith(f"annotation {name} is ")
     assert warning in found
+
+
+def test_every_annotation_is_described() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sidecar_in_a_pod.md").read_text()
+    (warning,) = unknown_annotations({"meshproxy.io/what-is-there": "x"})
+    known = warning.partition("known are ")[2].split(", ")
+    assert len(known) > 15
+    assert [name for name in known if f"`{name}`" not in page] == []
 
 
 def test_what_is_said_of_the_sidecar_is_read() -> None:
