@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from meshproxy._speedups.finder import Speedups
 from meshproxy.admin import pages
 from meshproxy.admin.app_health import app_health_routes
+from meshproxy.admin.http_server import EVERYWHERE
 from meshproxy.admin.server import (
     AdminSources,
     admin_server,
@@ -257,9 +258,9 @@ class Sidecar:
         )
         ports = {
             "admin": await servers[0].start("127.0.0.1", bootstrap.admin_port),
-            "readiness": await servers[1].start("0.0.0.0", bootstrap.readiness_port),
-            "prometheus": await servers[2].start("0.0.0.0", bootstrap.prometheus_port),
-            "status": await servers[3].start("0.0.0.0", bootstrap.status_port),
+            "readiness": await servers[1].start(EVERYWHERE, bootstrap.readiness_port),
+            "prometheus": await servers[2].start(EVERYWHERE, bootstrap.prometheus_port),
+            "status": await servers[3].start(EVERYWHERE, bootstrap.status_port),
         }
         if self._dns is not None and bootstrap.dns_port is not None:
             ports["dns"] = await self._dns.start(bootstrap.dns_port)

@@ -9,7 +9,9 @@ time, time without progress of a response, connections.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,6 +25,8 @@ from meshproxy.tasks import TaskGroupRegistry
 
 _log = logging.getLogger(__name__)
 
+EVERYWHERE = ""
+"""The address to listen on that is every address of the pod, of both families."""
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 """Host values under which a loopback-only page may be asked for: a web page whose name was rebound to
 127.0.0.1 has its own name there.
@@ -102,9 +106,13 @@ class HttpServer:
         self._without_connections.set()
 
     async def start(self, address: str, port: int) -> int:
-        """Listen on `address`; returns the port, chosen by the kernel when `port` is 0. Raises OSError."""
+        """Listen on `address`, or on all of both families for `EVERYWHERE`; returns the port, chosen by the
+        kernel when `port` is 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), address, port)
+        if address == EVERYWHERE:
+            self._server = await loop.create_server(lambda: _Connection(self), sock=_dual_stack(port))
+        else:
+            self._server = await loop.create_server(lambda: _Connection(self), address, port)
         chosen: int = self._server.sockets[0].getsockname()[1]
         return chosen
 
@@ -161,6 +169,16 @@ class HttpServer:
             return not origin or urlsplit(origin).hostname in self.allowed_hosts
         except ValueError:
             return False
+
+
+def _dual_stack(port: int) -> socket.socket:
+    """One socket, so that a port of the kernel's choice is one. IPv4 alone where the kernel has no IPv6."""
+    try:
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+        return socket.create_server(("0.0.0.0", port))
 
 
 class _Connection(asyncio.Protocol):

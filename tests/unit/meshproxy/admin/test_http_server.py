@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import uvloop
 
 from meshproxy.admin.http_server import (
+    EVERYWHERE,
     LOOPBACK_HOSTS,
     HttpRequest,
     HttpResponse,
@@ -412,3 +415,34 @@ async def test_host_and_origin_are_taken_from_the_request() -> None:
         writer.close()
     await server.close()
     assert statuses == [200, 403, 403]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_everywhere_is_both_families(host: str) -> None:
+    server = HttpServer(ROUTES)
+    port = await server.start(EVERYWHERE, 0)
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /echo HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+    finally:
+        await server.close()
+
+
+async def test_without_ipv6_everywhere_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = socket.create_server
+
+    def create(address: tuple[str, int], **options: object) -> socket.socket:
+        if options:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6 here")
+        return made(address)
+
+    monkeypatch.setattr(socket, "create_server", create)
+    server = HttpServer(ROUTES)
+    port = await server.start(EVERYWHERE, 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    with pytest.raises(OSError, match="in use"):
+        await HttpServer(ROUTES).start(EVERYWHERE, port)
+    await server.close()
