@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ from control_plane.client import ApiClient, ApiError
 from control_plane.kubeconfig import KubeconfigError, read_kubeconfig
 from lab.container import ContainerLog, RestartBackoff
 from lab.fabric import join_nodes
+from lab.injector_host import INJECTOR, InjectorHost
+from lab.kubelet_certificates import KubeletAuthority
 from lab.network import Node
 from lab.paths import LabPaths
 from lab.plan_file import read_plan
 from lab.process import ProcessId
 from lab.process_plan import CONTROL_PLANE, KUBELET, agent_commands, control_plane_command
+from lab.relay import Relay
 from lab.sandbox import SOURCE_ROOT
 from lab.state import LabOptions, LabState, write_state
 from lab.system_object import system_objects
@@ -52,6 +55,7 @@ class _Hosted:
 
     def __init__(self, node: Node) -> None:
         self.network = node.add_pod(CONTROL_PLANE, node.control_plane_address)
+        self.injector = node.add_pod(INJECTOR)
         self.rest = socket.create_server(("127.0.0.1", 0), backlog=128)
 
     @property
@@ -69,6 +73,7 @@ class Supervisor:
         self._plan = read_plan(paths)
         first, *_ = [Node(paths.root, self._plan, node.name) for node in self._plan.nodes]
         join_nodes(paths.root, self._plan)
+        KubeletAuthority(paths).api_server()  # before the API server and the kubelets look for it
         self._hosted = None if options.kubeconfig else _Hosted(first)
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._processes: dict[str, ProcessId] = {}
@@ -97,9 +102,11 @@ class Supervisor:
         return work
 
     def _control_plane_command(self, hosted: _Hosted) -> list[str]:
-        return control_plane_command(
-            self._paths, hosted.network.namespace, hosted.rest.fileno(), self._options, self._plan
+        network = hosted.network
+        command = control_plane_command(
+            self._paths, network.namespace, hosted.rest.fileno(), self._options, self._plan
         )
+        return [*command, "--extra-san", str(network.address)]
 
     def _forget_ports(self) -> None:
         (self._paths.control_plane / "ports.json").unlink(missing_ok=True)
@@ -110,12 +117,15 @@ class Supervisor:
         command: Callable[[], list[str]],
         descriptor: int | None = None,
         before: Callable[[], None] | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Run a process for ever, with backoff between its lives; it inherits `descriptor`."""
         backoff = RestartBackoff()
         while True:
             if before is not None:
                 before()
+            if prepare is not None:
+                await prepare()
             started_at = time.monotonic()
             with ContainerLog(self._paths.process_log(name)).open() as log:
                 child = await asyncio.create_subprocess_exec(
@@ -140,11 +150,22 @@ class Supervisor:
             await self._reach()
         else:
             await self._register(str(self._hosted.network.address))
-        self._is_ready = True
-        self._note(None, None)
         async with asyncio.TaskGroup() as group:
+            if self._hosted is not None:
+                await self._start_injector(group, self._hosted)
+            self._is_ready = True
+            self._note(None, None)
             for name, command in self._agents().items():
                 group.create_task(self._keep(name, functools.partial(list, command)))
+
+    async def _start_injector(self, group: asyncio.TaskGroup, hosted: _Hosted) -> None:
+        """Returns when no pod can be made any more of which it is not told."""
+        kubeconfig = self._paths.control_plane / "kubeconfig"
+        host = InjectorHost(self._paths.root / INJECTOR, hosted.injector, kubeconfig, hosted.network.address)
+        api = hosted.rest.getsockname()
+        group.create_task(Relay(host.listen_for_api(api[1]), api).run())
+        group.create_task(self._keep(INJECTOR, host.command, prepare=host.prepare))
+        await host.wait_until_registered()
 
     def _agents(self) -> dict[str, list[str]]:
         return agent_commands(self._paths, self._plan, self._options)
