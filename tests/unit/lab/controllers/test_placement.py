@@ -130,7 +130,8 @@ def test_preferred_affinity_weighs_more_than_spread() -> None:
 
 
 def test_topology_labels_are_those_of_place() -> None:
-    found = node("a", **{"topology.kubernetes.io_zone": "z", "disk": "ssd"})
+    labels = {"topology.kubernetes.io_zone": "z", "disk": "ssd"}
+    found = node("a", spec=None, **labels)
     assert topology_of(found) == {"topology.kubernetes.io/zone": "z"}
 
 

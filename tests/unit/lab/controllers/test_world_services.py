@@ -146,12 +146,16 @@ async def test_what_the_last_of_its_owners_leaves_behind_goes(tmp_path: Path) ->
 
 async def test_an_owner_that_never_was_is_asked_for_and_one_of_unknown_kind_trusted(tmp_path: Path) -> None:
     async with world(tmp_path) as lab:
-        ghost = {
+        ghost: Manifest = {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "Gateway",
             "metadata": {"name": "g", "uid": "u"},
         }
-        other = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "t", "uid": "v"}}
+        other: Manifest = {
+            "apiVersion": "example.org/v1",
+            "kind": "Thing",
+            "metadata": {"name": "t", "uid": "v"},
+        }
         await lab.client.create(owned_by("lost", ghost))
         await lab.client.create(owned_by("kept", other))
         await lab.settle()
