@@ -1,6 +1,6 @@
 """The lab file: what it may say, and what is refused by name."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
 import yaml
@@ -100,3 +100,17 @@ def test_each_zone_is_a_node() -> None:
 def test_zones_that_make_no_nodes_are_refused(zones: str, message: str) -> None:
     with pytest.raises(LabFileError, match=message):
         plan_of_zones(zones)
+
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "lab"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_examples_are_lab_files(path: Path) -> None:
+    assert len(read_lab_file(path.read_text(), path).nodes) > 1
+
+
+def test_the_guides_lab_file_is_one() -> None:
+    guide = Path(__file__).resolve().parents[3] / "docs" / "lab_network.md"
+    text = guide.read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert [node.name for node in read_lab_file(text, guide).nodes] == ["one", "two"]
