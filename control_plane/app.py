@@ -156,6 +156,7 @@ class _Assembly:
             role_tokens=tokens,
             token_minter=self._home.tokens,
             token_verifier=self._home.tokens,
+            kubelet_files=self._options.kubelet_files,
             now=time.time,
             services=ServiceAllocator(self._options.service_networks),
             is_ready=lambda: self._is_ready,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from certs.ca import DEFAULT_LEAF_TTL
 from certs.spiffe_id import TrustDomain
+from control_plane.apiserver.kubelet import KubeletFiles
 from control_plane.debounce import DebounceSettings
 from control_plane.translate.settings import MeshSettings, MtlsMode, OutboundTrafficPolicy
 
@@ -48,6 +49,8 @@ class Options:
     debounce: DebounceSettings = field(default_factory=DebounceSettings)
     extra_sans: tuple[str, ...] = ()
     log_level: str = "INFO"
+    kubelet_files: KubeletFiles | None = None
+    """None: neither logs nor exec are served."""
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -91,6 +94,7 @@ def _options(given: argparse.Namespace) -> Options:
         debounce=DebounceSettings(given.debounce_after, given.debounce_max),
         extra_sans=tuple(map(_checked_san, given.extra_san)),
         log_level=given.log_level.upper(),
+        kubelet_files=_kubelet_files(given),
     )
 
 
@@ -110,6 +114,22 @@ def _networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
                 f"{flag}: {network} must have from {_LEAST_BITS} to {_MOST_BITS} bits for Services"
             )
     return networks
+
+
+def _kubelet_files(given: argparse.Namespace) -> KubeletFiles | None:
+    files = (
+        given.kubelet_certificate_authority,
+        given.kubelet_client_certificate,
+        given.kubelet_client_key,
+    )
+    if not any(files):
+        return None
+    if not all(files):
+        raise ValueError(
+            "--kubelet-certificate-authority, --kubelet-client-certificate and --kubelet-client-key: "
+            "all three or none"
+        )
+    return KubeletFiles(*files)
 
 
 def _host_of(address: str, flag: str) -> str:
@@ -175,6 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--debounce-after", type=float, default=0.1, help="quiet seconds before a push (default %(default)g)")
     add("--debounce-max", type=float, default=10.0, help="longest wait in seconds (default %(default)g)")
     add("--extra-san", action="append", default=[], metavar="NAME_OR_IP", help="may be given several times")
+    add("--kubelet-certificate-authority", type=Path, help="PEM; verifies kubelets, for logs and exec")
+    add("--kubelet-client-certificate", type=Path, help="PEM; what kubelets know the API server by")
+    add("--kubelet-client-key", type=Path, help="PEM; of that certificate")
     levels = ["debug", "info", "warning", "error"]
     add("--log-level", default="info", choices=levels, help="(default %(default)s)")
     return parser

@@ -34,6 +34,9 @@ def control_plane_command(
         *("--outbound-traffic-policy", options.outbound_traffic_policy),
         *("--leaf-ttl", str(options.leaf_ttl)),
         *("--service-cluster-ip-range", ",".join(map(str, service_networks(plan)))),
+        *("--kubelet-certificate-authority", str(paths.kubelet / "ca.crt")),
+        *("--kubelet-client-certificate", str(paths.kubelet / "apiserver.crt")),
+        *("--kubelet-client-key", str(paths.kubelet / "apiserver.key")),
     ]
 
 

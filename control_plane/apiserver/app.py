@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from control_plane.apiserver.admission import AdmissionCheck
@@ -19,10 +19,13 @@ from control_plane.apiserver.discovery_routes import discovery_routes, public_ro
 from control_plane.apiserver.endpoints import KindEndpoints
 from control_plane.apiserver.failure import Failure, failure_of
 from control_plane.apiserver.identity import Role, TokenUsers, current_user
+from control_plane.apiserver.kubelet import KubeletFiles, Kubelets
 from control_plane.apiserver.openapi.routes import openapi_routes
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.paging import Pages
 from control_plane.apiserver.pod_endpoints import PodEndpoints
+from control_plane.apiserver.pod_exec import PodExec
+from control_plane.apiserver.pod_log import PodLogs
 from control_plane.apiserver.reading import KindReading
 from control_plane.apiserver.request_body import read_body
 from control_plane.apiserver.request_warning import WarningHeaders
@@ -56,6 +59,7 @@ def create_app(
     now: Callable[[], float],
     role_tokens: Mapping[Role, str] | None = None,
     token_verifier: TokenVerifier | None = None,
+    kubelet_files: KubeletFiles | None = None,
     services: ServiceAllocator | None = None,
     checks: Sequence[AdmissionCheck] = (),
     is_ready: Callable[[], bool] = lambda: True,
@@ -64,6 +68,7 @@ def create_app(
     """Build it; call `ensure_system_objects(store)` before serving. The store stays the caller's to close.
 
     `role_tokens` are those of others than the administrator; with `token_verifier` TokenReview is served;
+    with `kubelet_files` logs and exec are asked of kubelets;
     `now` gives seconds since the epoch (token lifetimes, ages); `checks` refuse objects beyond their own
     validation; `is_ready` is what `/readyz` answers; `rng` makes the suffixes of `generateName`.
     """
@@ -78,13 +83,20 @@ def create_app(
     )
     users = TokenUsers({Role.ADMIN: admin_token, **(role_tokens or {})})
     reviews = None if token_verifier is None else TokenReviews(store, token_verifier, users, now)
-    routes = [*public_routes(is_ready), *discovery_routes(), *openapi_routes(), *review_routes(reviews)]
+    routes: list[BaseRoute] = [
+        *public_routes(is_ready),
+        *discovery_routes(),
+        *openapi_routes(),
+        *review_routes(reviews),
+    ]
     routes.append(_token_route(store, token_minter, now))
     for kind in KINDS:
         for entry in kind.in_every_version():
             reading = KindReading(entry, store, operations, streams, pages, now)
             routes += KindEndpoints(entry, operations, reading).routes()
     routes += [*PodEndpoints(operations).routes(), *scale_routes(operations)]
+    kubelets = Kubelets(store, kubelet_files)
+    routes += [*PodLogs(kubelets, streams).routes(), *PodExec(kubelets, streams).routes()]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(WarningHeaders), Middleware(BearerAuthentication, users=users)],

@@ -27,7 +27,7 @@ class BearerAuthentication:
         self._users = users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
         try:
@@ -54,4 +54,4 @@ class BearerAuthentication:
 
 def _attributes(scope: Scope) -> Attributes:
     query = QueryParams(scope.get("query_string", b""))
-    return attributes_of(scope["method"], scope["path"], query)
+    return attributes_of(scope.get("method", "GET"), scope["path"], query)

@@ -140,6 +140,10 @@ def _resources(entry: ResourceKind) -> Sequence[Manifest]:
     if entry.kind == "Pod":
         found.append(_posted(f"{entry.plural}/binding", "", "v1", "Binding"))
         found.append(_posted(f"{entry.plural}/eviction", "policy", "v1", "Eviction"))
+        connected: Manifest = {"singularName": "", "namespaced": True}
+        exec_kind: Manifest = {"kind": "PodExecOptions", "verbs": ["create", "get"]}
+        found.append({"name": f"{entry.plural}/exec", **connected, **exec_kind})
+        found.append({"name": f"{entry.plural}/log", **connected, "kind": "Pod", "verbs": ["get"]})
     return found
 
 

@@ -28,7 +28,7 @@ class RestServer:
             app.asgi,
             http="h11",  # uvicorn does not bound a request's head with its other parser
             h11_max_incomplete_event_size=MAX_HEAD,
-            ws="none",
+            ws="websockets-sansio",  # for pods/exec only
             lifespan="off",
             interface="asgi3",
             log_config=None,

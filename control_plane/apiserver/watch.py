@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 from control_plane.apiserver.failure import failure_of
 from control_plane.apiserver.selector import Selection
@@ -44,20 +45,28 @@ class Bookmarks:
 BOOKMARK = "BOOKMARK"
 
 
+class OpenStream(Protocol):
+    """What answers for longer than a request may take when the server stops."""
+
+    def close(self) -> None:
+        """End it soon. Idempotent."""
+        ...
+
+
 class WatchStreams:
     """The open streams of a server, so that stopping it can end them."""
 
     def __init__(self) -> None:
-        self._open: set[EventStream] = set()
+        self._open: set[OpenStream] = set()
         self._closed = False
 
-    def add(self, events: EventStream) -> None:
+    def add(self, events: OpenStream) -> None:
         """Keep it until `discard`; at once closed when the server is stopping."""
         self._open.add(events)
         if self._closed:
             events.close()
 
-    def discard(self, events: EventStream) -> None:
+    def discard(self, events: OpenStream) -> None:
         events.close()
         self._open.discard(events)
 

@@ -42,16 +42,21 @@ class Kubectl:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    async def run(self, *arguments: str) -> tuple[int, str]:
-        """Exit code, and standard output followed by standard error."""
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """A process whose output is read as it comes; its standard error with it."""
         command = ["kubectl", "--kubeconfig", str(self._directory / "kubeconfig"), *arguments]
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *command,
             env={"PATH": os.environ["PATH"], "HOME": str(self._directory)},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await process.communicate()
+
+    async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
+        """Exit code, and standard output together with standard error."""
+        process = await self.start(*arguments)
+        output, _ = await process.communicate(stdin.encode())
         assert process.returncode is not None
         return process.returncode, output.decode()
 

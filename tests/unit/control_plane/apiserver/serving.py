@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -12,6 +12,8 @@ from certs.ca import CertificateAuthority, create_authority
 from certs.spiffe_id import SpiffeId, TrustDomain
 from certs.svid import KeyedSvid, certificate_to_pem
 from control_plane.apiserver.app import create_app
+from control_plane.apiserver.identity import Role
+from control_plane.apiserver.kubelet import KubeletFiles
 from control_plane.apiserver.server import RestServer, bind, server_context
 from control_plane.apiserver.system_object import ensure_system_objects
 from control_plane.kubeconfig import Kubeconfig
@@ -46,7 +48,12 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, *, retained: int = 256, address: str = "127.0.0.1:0"
+    directory: Path,
+    *,
+    retained: int = 256,
+    address: str = "127.0.0.1:0",
+    role_tokens: Mapping[Role, str] | None = None,
+    kubelet_files: KubeletFiles | None = None,
 ) -> AsyncIterator[Serving]:
     """A server over the store in `directory`; stopped and closed at the end."""
     authority = new_authority()
@@ -54,7 +61,14 @@ async def serving(
     load_into(tls, new_certificate(authority))
     store = await SqliteStore.open(directory / "state.db", retained=retained)
     await ensure_system_objects(store)
-    app = create_app(store, admin_token=ADMIN_TOKEN, token_minter=RecordingMinter(), now=time.time)
+    app = create_app(
+        store,
+        admin_token=ADMIN_TOKEN,
+        token_minter=RecordingMinter(),
+        now=time.time,
+        role_tokens=role_tokens,
+        kubelet_files=kubelet_files,
+    )
     server = RestServer(app, tls=tls)
     port = await server.start(bind(address))
     root = certificate_to_pem(authority.root).decode()
