@@ -4,6 +4,7 @@ Source: Kubernetes' `strategicpatch` package and its description in contributors
 strategic-merge-patch.md. Only Kubernetes' own kinds have it; custom ones answer 415.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from control_plane.apiserver.field_shape import UNKNOWN, Shape
@@ -135,14 +136,12 @@ def _order(base: Manifest, target: Manifest, name: str, order: object, shape: Sh
 
 def _interleaved(listed: list[object], others: list[object], places: Sequence[object]) -> list[object]:
     """Both in their own order; one of the others comes first when it stood before in the original list."""
+    index = {json.dumps(name): place for place, name in enumerate(places)}
     result: list[object] = []
     remaining = list(others)
     for name in listed:
-        while remaining and (
-            name not in places or (remaining[0] in places and places.index(remaining[0]) < places.index(name))
-        ):
-            if remaining[0] not in places:
-                break
+        place = index.get(json.dumps(name), -1)
+        while remaining and index.get(json.dumps(remaining[0]), place) < place:
             result.append(remaining.pop(0))
         result.append(name)
     return result + remaining

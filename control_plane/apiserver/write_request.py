@@ -1,5 +1,6 @@
 """How a request writes: who, whether in earnest, and with what patch (pure)."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ _Loader.yaml_implicit_resolvers = {
 
 def applied_configuration(content: bytes) -> Manifest:
     """The body of an apply: YAML, of which JSON is a part. Raises Failure (400)."""
-    if content.lstrip().startswith(b"{"):
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(content)
         return parse_object(content)
     try:
         loaded = yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
