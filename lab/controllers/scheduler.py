@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from control_plane.resources.manifest import Manifest, ObjectKey, labels_of, metadata, objects, section
 from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
-from injector.errors import InjectionError
-from injector.patch import inject
-from lab.controllers.action import Action, Bind, Patch, Record, Update, UpdateStatus
+from lab.controllers.action import Action, Bind, Patch, Record, UpdateStatus
 from lab.controllers.cache import Change
 from lab.controllers.condition import condition, with_condition
 from lab.controllers.ownership import controller_uid
@@ -15,8 +13,6 @@ from lab.controllers.placement import Crowd, choose, topology_of, waits_for_node
 from lab.controllers.reconciler import Workplace
 
 COMPONENT = "default-scheduler"
-_NAMESPACE_WAIT = 0.05
-"""Seconds before a Pod is looked at again whose Namespace has not been told yet."""
 
 
 class Scheduler:
@@ -39,17 +35,9 @@ class Scheduler:
         pod, manifest = cache.typed(Pod, key), cache.manifest(key)
         if pod is None or manifest is None or not waits_for_node(pod):
             return None
-        namespace = cache.manifest(ObjectKey("Namespace", "", key.namespace))
-        if namespace is None:
-            return _NAMESPACE_WAIT
-        try:
-            injected = inject(manifest, namespace)
-        except InjectionError as error:
-            await self._place.writer.perform(self._refuse(manifest, str(error)))
-            return None
         nodes = [node for node, _ in cache.both(Node, cache.all_of("Node"))]
         chosen, why = choose(pod, nodes, self._crowd(pod, nodes))
-        actions = _bind(manifest, injected, chosen) if chosen is not None else self._refuse(manifest, why)
+        actions = _bind(manifest, chosen) if chosen is not None else self._refuse(manifest, why)
         await self._place.writer.perform(actions)
         return None
 
@@ -82,14 +70,11 @@ def _counted(place: Workplace) -> Callable[[str, str], int]:
     return place.cache.count_on_node
 
 
-def _bind(manifest: Manifest, injected: Manifest, node: Node) -> list[Action]:
-    """Its sidecar and labels first: whoever starts the Pod reads them."""
-    meta, topology = metadata(injected), topology_of(node)
+def _bind(manifest: Manifest, node: Node) -> list[Action]:
+    """Its labels first: whoever starts the Pod reads them."""
+    meta, topology = metadata(manifest), topology_of(node)
     actions: list[Action] = []
-    if injected is not manifest:
-        labels = {**labels_of(injected), **topology}
-        actions.append(Update({**injected, "metadata": {**meta, "labels": labels}}))
-    elif not topology.items() <= labels_of(manifest).items():
+    if not topology.items() <= labels_of(manifest).items():
         pinned = {field: meta[field] for field in ("uid", "resourceVersion")}
         key = ObjectKey("Pod", str(meta["namespace"]), str(meta["name"]))
         actions.append(Patch(key, {"metadata": {**pinned, "labels": topology}}))
