@@ -1,4 +1,4 @@
-"""Probes by HTTP, HTTPS with headers, TCP and gRPC pass under strict mTLS, and one scrape has all metrics."""
+"""Injected pods in a lab, under strict mTLS: probes, metrics, opaque ports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.e2e.lab_host import meshctl
 
 pytestmark = pytest.mark.privileged
 
-NAME = f"probes-{os.getpid()}"
+NAME = f"injected-{os.getpid()}"
 PATHS = LabPaths.of(NAME)
 
 HTTP = """
@@ -44,6 +43,19 @@ server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.heal
 server.add_insecure_port("0.0.0.0:9090")
 server.start()
 server.wait_for_termination()
+"""
+GREET = """
+import socket
+server = socket.create_server(("0.0.0.0", 7777))
+while True:
+    connection, _ = server.accept()
+    connection.sendall(b"hello\\n")
+    connection.close()
+"""
+LISTEN = """
+import socket
+with socket.create_connection(("marked", 7777), 5) as connection:
+    print(connection.makefile().readline())
 """
 ASK = """
 import http.client, sys
@@ -84,25 +96,40 @@ def manifests() -> list[dict[str, object]]:
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "meshed", "labels": labels}},
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "outside"}},
+        pod("probed", "meshed", probed, annotations=scraped),
+        pod("stranger", "outside", idle),
+        pod("caller", "meshed", idle),
+        *greeter("marked", {"traffic.meshproxy.io/opaquePorts": "7777"}),
+    ]
+
+
+def pod(name: str, namespace: str, spec: dict[str, object], **metadata: object) -> dict[str, object]:
+    about = {"name": name, "namespace": namespace, "labels": {"app": name}, **metadata}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec}
+
+
+def greeter(name: str, annotations: dict[str, str]) -> list[dict[str, object]]:
+    """A server that speaks first, behind a Service that says nothing of its protocol."""
+    spec: dict[str, object] = {
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container("greet", GREET, 7777)],
+    }
+    service: dict[str, object] = {"selector": {"app": name}, "ports": [{"port": 7777}]}
+    return [
+        pod(name, "meshed", spec, annotations=annotations),
         {
             "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "probed", "namespace": "meshed", "annotations": scraped},
-            "spec": probed,
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "stranger", "namespace": "outside"},
-            "spec": idle,
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": "meshed"},
+            "spec": service,
         },
     ]
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A lab whose pods are ready, and down again whatever happens."""
-    path = tmp_path / "probes.yaml"
+    path = tmp_path_factory.mktemp("lab") / "pods.yaml"
     path.write_text("\n---\n".join(json.dumps(one) for one in manifests()))
     try:
         yield meshctl("up", "--name", NAME, "-f", str(path), "--timeout", "60")
@@ -120,3 +147,8 @@ def test_probes_pass_though_the_app_cannot_be_reached_in_plaintext(lab: str) -> 
     assert told[1] == "15020 /app-health/web/livez 200 "
     assert told[2].startswith("15020 /stats/prometheus 200 ")
     assert told[-3:-1] == ["meshproxy_app_scrape_up 1", "orders_total 7"]
+
+
+def test_who_speaks_first_is_heard_at_once_where_the_pod_says_its_port_is_opaque(lab: str) -> None:
+    """Undeclared, the sidecar would look at the client's first bytes, and wait 10 s for them."""
+    assert "hello" in meshctl("exec", "--name", NAME, "caller", "--", "python", "-c", LISTEN)
