@@ -4,6 +4,8 @@ import copy
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from injector.probes import JsonObject, turn_back, turn_to_sidecar
 from meshproxy.local_app.probe import AppProbe, GrpcProbe, HttpProbe, TcpProbe, parse_probes
@@ -129,3 +131,54 @@ def test_turning_back_leaves_what_was_changed_since() -> None:
 def test_turning_back_by_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match="is not an object"):
         turn_back([], json.dumps([1]))
+
+
+NAMES = st.sampled_from(["web", "grpc", "unknown", "8080"])
+PORTS = st.integers(1, 65535) | NAMES
+HEADERS = st.lists(st.fixed_dictionaries({"name": st.just("X"), "value": st.text(max_size=5)}), max_size=2)
+ACTIONS = st.one_of(
+    st.fixed_dictionaries(
+        {"port": PORTS},
+        optional={
+            "path": st.text(max_size=6),
+            "scheme": st.sampled_from(["HTTP", "HTTPS"]),
+            "httpHeaders": HEADERS,
+            "host": st.sampled_from(["", "10.0.0.1"]),
+        },
+    ).map(lambda action: {"httpGet": action}),
+    st.fixed_dictionaries({"port": PORTS}).map(lambda action: {"tcpSocket": action}),
+    st.fixed_dictionaries(
+        {"port": st.integers(1, 65535)}, optional={"service": st.none() | st.text("ab$")}
+    ).map(lambda action: {"grpc": action}),
+    st.just({"exec": {"command": ["true"]}}),
+)
+PROBES = st.builds(
+    lambda action, times: {**action, **times},
+    ACTIONS,
+    st.fixed_dictionaries({}, optional={"timeoutSeconds": st.integers(1, 9999), "periodSeconds": st.just(3)}),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["livenessProbe", "readinessProbe", "startupProbe"]), PROBES))
+def test_whatever_a_pod_asks_the_sidecar_understands_and_gives_back(probes: dict[str, JsonObject]) -> None:
+    app = container(**copy.deepcopy(probes))
+    before = copy.deepcopy(app)
+    result = turn_to_sidecar([app])
+    assert "$" not in result.variable
+    asked = parse_probes(result.variable)
+    turned = {name for name in probes if app[name] != before[name]}
+    assert len(asked) == len(turned)
+    again = turn_to_sidecar([app])
+    assert again.asked == {}
+    if result.variable:
+        turn_back([app], result.variable)
+    assert app.keys() == before.keys()
+    for name in turned:
+        assert without_empty(app[name]) == without_empty(before[name])
+
+
+def without_empty(value: object) -> object:
+    """As the API server takes it: what is empty is not there."""
+    if isinstance(value, dict):
+        return {key: without_empty(each) for key, each in value.items() if each not in (None, "")}
+    return value
