@@ -96,3 +96,12 @@ def test_a_gateway_faces_strangers_with_the_strict_codec_unless_told_otherwise()
 def test_roles_and_codecs_of_the_environment_are_checked_too(variable: str) -> None:
     with pytest.raises(ConfigError, match="'other'"):
         parse([], {**ENVIRONMENT, variable: "other"})
+
+
+def test_dns_is_answered_only_when_asked_for() -> None:
+    assert parse([], ENVIRONMENT).dns_port is None
+    found = parse(["--resolv-conf=/pod/resolv.conf"], {**ENVIRONMENT, "MESHPROXY_DNS_CAPTURE": "true"})
+    assert (found.dns_port, str(found.resolv_conf)) == (15053, "/pod/resolv.conf")
+    assert parse(["--dns-capture=true", "--dns-port=0"], ENVIRONMENT).dns_port == 0
+    with pytest.raises(ConfigError, match="--dns-capture 'yes'"):
+        parse(["--dns-capture=yes"], ENVIRONMENT)

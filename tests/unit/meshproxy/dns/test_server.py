@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -380,3 +382,9 @@ async def test_an_alias_is_passed_on(bench: Bench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tests.unit.meshproxy.dns.test_server.zone", aliased)
     reply = await bench.udp("www.example.com")
     assert [QTYPE[one.rtype] for one in reply.rr] == ["CNAME", "A"]
+
+
+def test_who_captures_no_dns_loads_none_of_this() -> None:
+    code = "import sys, meshproxy.main; print([name for name in sys.modules if name.startswith('meshproxy.dns')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
