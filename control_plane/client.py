@@ -171,6 +171,10 @@ class ApiClient:
         """Replace `status` only."""
         return await self._call("PUT", _path_of(manifest, "status"), body=manifest)
 
+    async def finalize(self, namespace: Manifest) -> Manifest:
+        """Replace `spec.finalizers` of a Namespace that is being deleted. Raises NotFound."""
+        return await self._call("PUT", _path_of(namespace, "finalize"), body=namespace)
+
     async def patch(
         self,
         kind: str,

@@ -13,6 +13,7 @@ import signal
 from pathlib import Path
 
 from control_plane.client import ApiClient
+from control_plane.kubeconfig import read_kubeconfig
 from lab.controllers.process import Controllers
 from lab.kubelet import run_until
 from lab.paths import LabPaths
@@ -23,8 +24,9 @@ async def run(paths: LabPaths) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
-        controllers = Controllers(client)
+    config = read_kubeconfig(paths.kubeconfig)
+    async with ApiClient.from_config(config) as client:
+        controllers = Controllers(client, ca_pem=config.ca_pem)
         try:
             await run_until(stop, controllers.loops())
         finally:

@@ -15,6 +15,7 @@ from lab.controllers import deployment, job, replica_set, scheduler
 from lab.controllers.action import Record
 from lab.controllers.cache import Change, ObjectCache
 from lab.controllers.garbage import GarbageCollector
+from lab.controllers.namespaces import Namespaces
 from lab.controllers.reconciler import Reconciler, Workplace
 from lab.controllers.scheduler import Scheduler
 from lab.controllers.services import EndpointSlices, ServiceAccounts
@@ -96,7 +97,10 @@ class Worker:
 class Controllers:
     """All of them."""
 
-    def __init__(self, client: ApiClient, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, client: ApiClient, *, ca_pem: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
+        """`ca_pem`: certificates by which Pods verify the API server."""
         self._client = client
         self._recorders = {name: EventRecorder(client, name) for name in _COMPONENTS}
         self._unsynced = set(WATCHED)
@@ -104,6 +108,7 @@ class Controllers:
         self.cache = ObjectCache(self._on_change)
         place = Workplace(self.cache, Writer(client, self.cache, self._tell), clock)
         made: Sequence[Reconciler] = (
+            Namespaces(place, client, ca_pem),
             ServiceAccounts(place),
             Scheduler(place),
             Deployments(place),

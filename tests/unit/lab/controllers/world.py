@@ -60,7 +60,7 @@ class World:
         """Values of the label `app` of Pods that the API refuses."""
         self.later = 0.0
         """Seconds that have passed beyond the real ones."""
-        self.controllers = Controllers(client, clock=self.now)
+        self.controllers = Controllers(client, ca_pem="the root", clock=self.now)
         self._told: dict[ObjectKey, Manifest] = {}
 
     def now(self) -> float:
