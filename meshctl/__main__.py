@@ -5,6 +5,7 @@ import click
 from meshctl.crds import crds
 from meshctl.demo.command import demo
 from meshctl.envoy_bootstrap import envoy_bootstrap
+from meshctl.injection import inject, uninject
 from meshctl.lab import lab
 from meshctl.proxy_config import proxy_config
 from meshctl.proxy_status import proxy_status
@@ -18,7 +19,19 @@ def main() -> None:
     """Run and look into a service mesh."""
 
 
-for command in (demo, lab, apply, get, delete, proxy_status, proxy_config, envoy_bootstrap, crds):
+for command in (
+    demo,
+    lab,
+    apply,
+    get,
+    inject,
+    uninject,
+    delete,
+    proxy_status,
+    proxy_config,
+    envoy_bootstrap,
+    crds,
+):
     main.add_command(command)
 
 
