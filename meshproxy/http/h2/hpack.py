@@ -1,0 +1,219 @@
+"""Header blocks of HTTP/2 (HPACK, RFC 7541) (pure). [3]
+
+Reading: a block that changes nothing in the dynamic table means the same as long as the table stays, so it is
+remembered whole, with or without a last `x-request-id`, which differs in every request and which this proxy's
+peers put last. Writing: only with what every peer knows (the static table and literals), so that what was
+written once for some fields can be sent again on any connection, and the reader's memory hits.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshproxy.http.h2 import huffman
+from meshproxy.http.h2.error import COMPRESSION_ERROR, ConnectionFault, HeaderListTooLarge
+from meshproxy.http.h2.static_table import FIELD_INDEX, NAME_INDEX, SIZE, STATIC, Field
+
+Fields = tuple[Field, ...]
+
+DEFAULT_TABLE_SIZE: Final = 4096
+"""Bytes; SETTINGS_HEADER_TABLE_SIZE where nothing else was agreed (RFC 9113 section 6.5.2)."""
+_ENTRY_OVERHEAD: Final = 32
+"""RFC 7541 section 4.1."""
+_MAX_SHIFT: Final = 28
+"""An integer of more bits than this is no length and no index of anything here."""
+_MAX_MEMORY: Final = 128
+_MAX_KEPT: Final = 4096
+"""Blocks remembered by a connection, and bytes of the longest one."""
+_ID_NAME: Final = b"\x00\x0cx-request-id"
+_ID_LENGTH: Final = 36
+ID_PREFIX: Final = _ID_NAME + bytes((_ID_LENGTH,))
+"""A literal `x-request-id` with a UUID behind it, as this proxy writes it."""
+_ID_BYTES: Final = len(ID_PREFIX) + _ID_LENGTH
+ID_FIELD_NAME: Final = b"x-request-id"
+
+
+class BlockReader:
+    """The decoding side of one connection."""
+
+    __slots__ = ("_entries", "_is_changed", "_limit", "_maximum", "_memory", "_size", "_table_limit")
+
+    def __init__(self, *, max_list_bytes: int, table_size: int = DEFAULT_TABLE_SIZE) -> None:
+        """`max_list_bytes`: fields of one block, counted as SETTINGS_MAX_HEADER_LIST_SIZE counts them.
+        `table_size` is what we announced."""
+        self._limit = max_list_bytes
+        self._table_limit = table_size
+        self._maximum = min(table_size, DEFAULT_TABLE_SIZE)
+        self._entries: list[Field] = []
+        """The newest last."""
+        self._size = 0
+        self._is_changed = False
+        self._memory: dict[bytes, Fields] = {}
+
+    def read(self, block: bytes) -> Fields:
+        """The fields of a whole block. Raises ConnectionFault; HeaderListTooLarge for more than allowed."""
+        cut = len(block) - _ID_BYTES
+        if cut <= 0 or not block.startswith(ID_PREFIX, cut):
+            known = self._memory.get(block)
+            return known if known is not None else self._read_new(block, len(block))
+        known = self._memory.get(block[:cut])
+        if known is not None:
+            return (*known, (ID_FIELD_NAME, block[cut + len(ID_PREFIX) :]))
+        return self._read_new(block, cut)
+
+    def _read_new(self, block: bytes, cut: int) -> Fields:
+        """`cut`: what comes before may be remembered by itself, if a field ends there."""
+        self._is_changed = False
+        fields, before_cut = self._decode(block, cut)
+        if self._is_changed:
+            self._memory.clear()
+        elif before_cut >= 0 and cut <= _MAX_KEPT:
+            if len(self._memory) >= _MAX_MEMORY:
+                self._memory.clear()
+            self._memory[block[:cut]] = fields[:before_cut]
+        return fields
+
+    def _decode(self, block: bytes, cut: int) -> tuple[Fields, int]:
+        """The fields, and how many end at `cut`; -1 when `cut` is inside one."""
+        fields: list[Field] = []
+        before_cut = -1
+        total = 0
+        position, end = 0, len(block)
+        while position < end:
+            first = block[position]
+            if first & 0x80:
+                index, position = _integer(block, position, 0x7F)
+                field = self._field(index)
+            elif first & 0x40:
+                field, position = self._literal(block, position, 0x3F)
+                self._add(field)
+            elif first & 0x20:
+                size, position = _integer(block, position, 0x1F)
+                if fields:
+                    raise ConnectionFault(COMPRESSION_ERROR, "a table size changes behind a field")
+                self._resize(size)
+                continue
+            else:
+                field, position = self._literal(block, position, 0x0F)
+            total += len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
+            if total <= self._limit:
+                fields.append(field)
+            if position == cut:
+                before_cut = len(fields)
+        if total > self._limit:
+            raise HeaderListTooLarge(f"the fields of a message take more than {self._limit} bytes")
+        return tuple(fields), before_cut
+
+    def _field(self, index: int) -> Field:
+        if 0 < index <= SIZE:
+            return STATIC[index]
+        back = index - SIZE
+        if not 0 < back <= len(self._entries):
+            raise ConnectionFault(COMPRESSION_ERROR, f"no field has index {index}")
+        return self._entries[-back]
+
+    def _literal(self, block: bytes, position: int, mask: int) -> tuple[Field, int]:
+        index, position = _integer(block, position, mask)
+        if index:
+            name = self._field(index)[0]
+        else:
+            name, position = _string(block, position)
+        value, position = _string(block, position)
+        return (name, value), position
+
+    def _add(self, field: Field) -> None:
+        self._is_changed = True
+        self._size += len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
+        self._entries.append(field)
+        self._evict()
+
+    def _resize(self, size: int) -> None:
+        if size > self._table_limit:
+            raise ConnectionFault(COMPRESSION_ERROR, f"table size {size}: {self._table_limit} was announced")
+        self._is_changed = True
+        self._maximum = size
+        self._evict()
+
+    def _evict(self) -> None:
+        count = 0
+        while self._size > self._maximum:
+            name, value = self._entries[count]
+            self._size -= len(name) + len(value) + _ENTRY_OVERHEAD
+            count += 1
+        if count:
+            del self._entries[:count]
+
+
+def _unfinished() -> ConnectionFault:
+    return ConnectionFault(COMPRESSION_ERROR, "a header block ends inside a field")
+
+
+def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
+    """RFC 7541 section 5.1 -> (value, position behind it). `mask` is the prefix's."""
+    value = block[position] & mask
+    position += 1
+    if value < mask:
+        return value, position
+    shift = 0
+    while position < len(block):
+        byte = block[position]
+        position += 1
+        value += (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, position
+        shift += 7
+        if shift > _MAX_SHIFT:
+            raise ConnectionFault(COMPRESSION_ERROR, "an integer of a header block has no end")
+    raise _unfinished()
+
+
+def _string(block: bytes, position: int) -> tuple[bytes, int]:
+    if position >= len(block):
+        raise _unfinished()
+    is_huffman = block[position] & 0x80
+    length, position = _integer(block, position, 0x7F)
+    end = position + length
+    if end > len(block):
+        raise _unfinished()
+    data = block[position:end]
+    return (huffman.decode(data) if is_huffman else data), end
+
+
+# --- writing ---
+
+
+def indexed(index: int) -> bytes:
+    """A field of the static table."""
+    return bytes((0x80 | index,))
+
+
+def field_bytes(name: bytes, value: bytes) -> bytes:
+    """One field: indexed where the static table has it, else a literal that leaves the table alone."""
+    known = FIELD_INDEX.get((name, value))
+    if known is not None:
+        return indexed(known)
+    index = NAME_INDEX.get(name, 0)
+    if index:
+        return _prefixed(index, 0x0F, 0) + _plain(value)
+    return b"\x00%b%b" % (_plain(name), _plain(value))
+
+
+def block_bytes(fields: Fields) -> bytes:
+    """A whole block."""
+    return b"".join([field_bytes(name, value) for name, value in fields])
+
+
+def _plain(text: bytes) -> bytes:
+    return _prefixed(len(text), 0x7F, 0) + text
+
+
+def _prefixed(value: int, mask: int, flags: int) -> bytes:
+    if value < mask:
+        return bytes((flags | value,))
+    out = bytearray((flags | mask,))
+    value -= mask
+    while value >= 0x80:
+        out.append(0x80 | (value & 0x7F))
+        value >>= 7
+    out.append(value)
+    return bytes(out)
