@@ -51,6 +51,11 @@ class Kubeconfig:
 
 def write_kubeconfig(path: Path, config: Kubeconfig) -> None:
     """Write atomically with mode 0600: a reader sees the old file or the new one."""
+    _write_private(path, kubeconfig_text(config))
+
+
+def kubeconfig_text(config: Kubeconfig) -> str:
+    """The file's content; it holds the token."""
     ca_data = base64.b64encode(config.ca_pem.encode()).decode()
     document = {
         "apiVersion": "v1",
@@ -64,7 +69,7 @@ def write_kubeconfig(path: Path, config: Kubeconfig) -> None:
         ],
         "users": [{"name": _NAME, "user": {"token": config.token}}],
     }
-    _write_private(path, yaml.safe_dump(document, sort_keys=False))
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import click
 
+from meshctl.control_plane import control_plane
 from meshctl.crds import crds
 from meshctl.demo.command import demo
 from meshctl.envoy_bootstrap import envoy_bootstrap
@@ -31,6 +32,7 @@ for command in (
     proxy_config,
     envoy_bootstrap,
     crds,
+    control_plane,
 ):
     main.add_command(command)
 

@@ -45,8 +45,9 @@ def public_routes(is_ready: Callable[[], bool]) -> list[Route]:
         return PlainTextResponse("not ready", HTTPStatus.SERVICE_UNAVAILABLE)
 
     paths = {"/healthz": health, "/livez": health, "/readyz": ready}
-    version = _document_route("/version", version_document())
-    return [version, *(Route(path, endpoint) for path, endpoint in paths.items())]
+    # Some clients ask with the slash.
+    versions = [_document_route(path, version_document()) for path in ("/version", "/version/")]
+    return [*versions, *(Route(path, endpoint) for path, endpoint in paths.items())]
 
 
 def discovery_routes() -> list[Route]:

@@ -1,8 +1,4 @@
-"""kubectl, the client everybody has, against our API server: plain verbs do what they say.
-
-Its tables and its own validation need `Table` output and OpenAPI, which are not served: objects are printed
-as JSON and `--validate=false` leaves validation to the server.
-"""
+"""kubectl, the client everybody has, against our API server: plain verbs do what they say."""
 
 import asyncio
 import json
@@ -69,7 +65,7 @@ async def test_plain_verbs(tmp_path: Path) -> None:
         kubectl = Kubectl(tmp_path)
 
         assert json.loads((await kubectl.run("get", "pods", "-A", "-o", "json"))[1])["items"] == []
-        assert await kubectl.run("create", "-f", str(file), "--validate=false") == (
+        assert await kubectl.run("create", "-f", str(file)) == (
             0,
             "namespace/shop created\n"
             "service/catalog created\n"
@@ -79,7 +75,7 @@ async def test_plain_verbs(tmp_path: Path) -> None:
         assert (code, json.loads(found)["spec"]["clusterIP"]) == (0, "10.96.0.11")
 
         file.write_text(MANIFESTS.replace("weight: 90", "weight: -1"))
-        code, refusal = await kubectl.run("replace", "-f", str(file), "--validate=false")
+        code, refusal = await kubectl.run("replace", "-f", str(file))
         assert code == 1
         assert "spec.rules[0].backendRefs[0].weight" in refusal
 
