@@ -72,6 +72,11 @@ class Service:
     """Virtual addresses besides `vip`: of the other family."""
 
     @property
+    def vips(self) -> tuple[str, ...]:
+        """Every virtual address."""
+        return (self.vip, *self.more_vips) if self.vip else ()
+
+    @property
     def age(self) -> tuple[str, ObjectName]:
         """The lowest is the oldest; then the names decide."""
         return self.created_at, self.key

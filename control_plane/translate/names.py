@@ -1,6 +1,8 @@
 """Names of xDS resources and of the hosts they stand for (pure); the same words as Istio's, which users'
 tools know."""
 
+from collections.abc import Iterable
+
 from control_plane.discovery.model import ObjectName
 
 CLUSTER_DOMAIN = "cluster.local"
@@ -93,11 +95,10 @@ def headless_table(port: int, *, is_meshed: bool) -> str:
     return f"{port}|headless" if is_meshed else f"{port}|headless-plain"
 
 
-def domains(service: ObjectName, vip: str, port: int, *, same_namespace: bool) -> tuple[str, ...]:
+def domains(service: ObjectName, vips: Iterable[str], port: int, *, same_namespace: bool) -> tuple[str, ...]:
     """Every Host by which a client may call the Service on `port`, each also with the port."""
     name, namespace = service.name, service.namespace
     hosts = [name] if same_namespace else []
     hosts += [f"{name}.{namespace}", f"{name}.{namespace}.svc", fqdn(service)]
-    if vip:
-        hosts.append(f"[{vip}]" if ":" in vip else vip)
+    hosts += [f"[{vip}]" if ":" in vip else vip for vip in vips]
     return tuple(form for host in hosts for form in (host, f"{host}:{port}"))

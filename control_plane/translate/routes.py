@@ -34,7 +34,7 @@ def virtual_host(
     same_namespace = client.namespace == service.key.namespace
     host = components.VirtualHost(
         name=f"{names.fqdn(service.key)}:{port.number}",
-        domains=names.domains(service.key, service.vip, port.number, same_namespace=same_namespace),
+        domains=names.domains(service.key, service.vips, port.number, same_namespace=same_namespace),
     )
     if routes:
         host.routes.extend(

@@ -6,6 +6,7 @@ objects it was built from; registry objects are replaced, never mutated, so iden
 holds.
 """
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -416,15 +417,14 @@ def _vip_listeners(
 ) -> Iterator[XdsResource]:
     """Ports that cannot share the wildcard listener: opaque and undeclared ones, with the routes that hold on
     them. A headless Service has none."""
-    if not service.vip:
-        return
-    for port in service.ports:
+    for vip, port in itertools.product(service.vips, service.ports):
+        at = service if vip == service.vip else replace(service, vip=vip)
         if port.number in held:
-            yield stream_routes.routed_listener(service, port, held[port.number], registry)
+            yield stream_routes.routed_listener(at, port, held[port.number], registry)
         elif port.protocol is PortProtocol.TCP:
-            yield listeners.tcp_listener(service, port)
+            yield listeners.tcp_listener(at, port)
         elif port.protocol is PortProtocol.UNDECLARED:
-            yield listeners.detecting_listener(service, port, filters.get(port.number, frozenset()))
+            yield listeners.detecting_listener(at, port, filters.get(port.number, frozenset()))
 
 
 def _names(hosts: tuple[EntryHost, ...]) -> tuple[tuple[str, str], ...]:

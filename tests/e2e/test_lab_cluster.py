@@ -69,7 +69,10 @@ spec:
   type: NodePort
   ipFamilyPolicy: RequireDualStack
   selector: {{app: echo}}
-  ports: [{{name: http, port: 80, targetPort: 8080, nodePort: {node_port}}}]
+  ports:
+    - {{name: http, port: 80, targetPort: 8080, nodePort: {node_port}}}
+    - {{name: tcp, port: 81, targetPort: 8080}}
+    - {{name: any, port: 82, targetPort: 8080}}
 """
 
 
@@ -123,8 +126,8 @@ def _get(*arguments: str) -> dict[str, object]:
     return found
 
 
-def _addresses(service: str) -> list[str]:
-    spec = _get("service", service, "-n", "plain")["spec"]
+def _addresses(service: str, namespace: str = "plain") -> list[str]:
+    spec = _get("service", service, "-n", namespace)["spec"]
     assert isinstance(spec, dict)
     return [str(address) for address in spec["clusterIPs"]]
 
@@ -137,8 +140,11 @@ def test_pods_without_sidecar_reach_a_service_across_nodes_by_each_of_its_addres
         assert _fetch("client-plain", url) == {"echo-a", "echo-b"}
 
 
-def test_pods_of_the_mesh_reach_each_other_across_nodes(lab: None) -> None:
-    assert _fetch("client-mesh", "http://echo/") == {"echo-a", "echo-b"}
+def test_pods_of_the_mesh_reach_each_other_across_nodes_by_each_address_and_protocol(lab: None) -> None:
+    first, second = _addresses("echo", "mesh")
+    for host in ("echo", first, f"[{second}]"):
+        for port in (80, 81, 82):  # declared HTTP, declared TCP, undeclared
+            assert _fetch("client-mesh", f"http://{host}:{port}/") == {"echo-a", "echo-b"}
 
 
 @pytest.mark.parametrize("node", ["172.30.0.1", "172.30.0.2", "[fd00:172:30::2]"])

@@ -9,6 +9,7 @@ from control_plane.api.envoy.extensions.filters.network.http_connection_manager.
 )
 from control_plane.api.envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
+from control_plane.resources.manifest import section
 from control_plane.snapshot import LISTENER_TYPE
 from control_plane.translate import listeners
 from control_plane.translate.settings import MeshSettings
@@ -200,3 +201,15 @@ def test_websocket_and_a_bound_on_the_time_of_a_head_on_every_http_manager() -> 
         assert filters[0].typed_config.Unpack(manager)
         assert [config.upgrade_type for config in manager.upgrade_configs] == ["websocket"]
         assert manager.request_headers_timeout.seconds == 10
+
+
+def test_a_service_of_two_families_has_listeners_at_each_of_its_addresses() -> None:
+    service = build.service(
+        "both", {"name": "tcp", "port": 7000}, {"name": "any", "port": 9000}, vip="10.96.0.9"
+    )
+    spec = {**section(service, "spec"), "clusterIPs": ["10.96.0.9", "fd00::9"]}
+    snapshot = mesh.translate(mesh.shop({**service, "spec": spec}))
+    for port in (7000, 9000):
+        first, second = (mesh.listener(snapshot, f"{vip}_{port}") for vip in ("10.96.0.9", "fd00::9"))
+        assert second.address.socket_address.address == "fd00::9"
+        assert [chain.name for chain in first.filter_chains] == [chain.name for chain in second.filter_chains]

@@ -20,7 +20,7 @@ def test_names_are_those_that_tools_for_istio_know() -> None:
 
 
 def test_domains_are_every_way_to_call_a_service_each_with_its_port() -> None:
-    assert names.domains(CATALOG, "10.96.0.7", 80, same_namespace=True) == (
+    assert names.domains(CATALOG, ["10.96.0.7"], 80, same_namespace=True) == (
         "catalog",
         "catalog:80",
         "catalog.shop",
@@ -35,7 +35,12 @@ def test_domains_are_every_way_to_call_a_service_each_with_its_port() -> None:
 
 
 def test_the_short_name_is_for_the_same_namespace_and_ipv6_is_bracketed() -> None:
-    found = names.domains(CATALOG, "fd00::7", 80, same_namespace=False)
+    found = names.domains(CATALOG, ["fd00::7"], 80, same_namespace=False)
     assert "catalog" not in found
     assert found[-2:] == ("[fd00::7]", "[fd00::7]:80")
-    assert len(names.domains(CATALOG, "", 80, same_namespace=False)) == 6
+    assert len(names.domains(CATALOG, [], 80, same_namespace=False)) == 6
+
+
+def test_a_service_of_two_families_is_called_by_each_of_its_addresses() -> None:
+    found = names.domains(CATALOG, ["10.96.0.7", "fd00::7"], 80, same_namespace=False)
+    assert found[-4:] == ("10.96.0.7", "10.96.0.7:80", "[fd00::7]", "[fd00::7]:80")
