@@ -2,14 +2,14 @@
 
 `answer` is pure: query bytes and a table in, response bytes out. `DnsServer` serves it over UDP and TCP. It
 is authoritative for the cluster domain (`cluster.local`) and the addresses it knows, and refuses every other
-name: the lab has no upstream. The short forms `svc` and `svc.ns` come from the search list in the pods'
+name, unless it has a forwarder. The short forms `svc` and `svc.ns` come from the search list in the pods'
 resolv.conf (`lab/resolv_conf.py`).
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
@@ -20,6 +20,7 @@ from dnslib import AAAA, CNAME, EDNS0, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, 
 
 from lab import netns
 from lab.addressing import Address
+from lab.dns_forward import DnsForwarder
 
 _log = logging.getLogger(__name__)
 
@@ -229,6 +230,14 @@ def _format_error(query: bytes) -> bytes:
     return bytes(DNSRecord(header).pack())
 
 
+def _failure(query: bytes) -> bytes:
+    """SERVFAIL to a query that has been understood."""
+    request = DNSRecord.parse(query)
+    reply = request.reply(ra=1, aa=0)
+    reply.header.rcode = RCODE.SERVFAIL
+    return bytes(reply.pack())
+
+
 def _edns(request: DNSRecord) -> RR | None:
     return next((record for record in request.ar if record.rtype == QTYPE.OPT), None)
 
@@ -272,8 +281,10 @@ class DnsServer:
     time.
     """
 
-    def __init__(self, table: DnsTable) -> None:
+    def __init__(self, table: DnsTable, forwarder: DnsForwarder | None = None) -> None:
         self.table = table
+        self._forwarder = forwarder
+        self._forwarding: set[asyncio.Task[None]] = set()
         """What is served; assign a new one to change it."""
         self.connections: set[_TcpConnection] = set()
         self._transport: asyncio.DatagramTransport | None = None
@@ -293,8 +304,27 @@ class DnsServer:
             self._transport.close()
         if self._listener is not None:
             self._listener.close()
+        for task in self._forwarding:
+            task.cancel()
         for connection in list(self.connections):
             connection.abort()
+
+    def on_query(self, query: bytes, respond: Callable[[bytes], None], *, over_udp: bool) -> None:
+        """Answer now, or when the server outside has."""
+        response = answer(query, self.table, over_udp=over_udp)
+        if self._forwarder is None or not response or response[3] & 0x0F != RCODE.REFUSED:
+            respond(response)
+            return
+        task = asyncio.ensure_future(self._forward(self._forwarder, query, respond, over_udp))
+        self._forwarding.add(task)
+        task.add_done_callback(self._forwarding.discard)
+
+    @staticmethod
+    async def _forward(
+        forwarder: DnsForwarder, query: bytes, respond: Callable[[bytes], None], over_udp: bool
+    ) -> None:
+        found = await forwarder.answer(query, over_udp=over_udp)
+        respond(_failure(query) if found is None else found)
 
 
 class _Udp(asyncio.DatagramProtocol):
@@ -307,7 +337,9 @@ class _Udp(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        response = answer(data, self._server.table)
+        self._server.on_query(data, lambda response: self._send(response, addr), over_udp=True)
+
+    def _send(self, response: bytes, addr: tuple[str, int]) -> None:
         # A full socket buffer costs answers, not memory: they are dropped, and clients ask again.
         if response and self._transport is not None and not self._is_full:
             self._transport.sendto(response, addr)
@@ -350,7 +382,9 @@ class _TcpConnection(asyncio.Protocol):
             self._respond(query)
 
     def _respond(self, query: bytes) -> None:
-        response = answer(query, self._server.table, over_udp=False)
+        self._server.on_query(query, self._send, over_udp=False)
+
+    def _send(self, response: bytes) -> None:
         if not response:
             self.abort()
         elif self._transport is not None and not self._transport.is_closing():

@@ -21,6 +21,7 @@ from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of, metadata, section, uid_of
 from lab import dns
 from lab.addressing import DNS_ADDRESS
+from lab.dns_forward import DnsForwarder, parse_upstream
 from lab.event_recorder import EventRecorder
 from lab.kubelet_certificates import KubeletAuthority
 from lab.kubelet_server import KUBELET_PORT, KubeletServer, ServedContainer
@@ -154,14 +155,15 @@ class Kubelet:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
 
-async def run(paths: LabPaths, name: str) -> None:
-    """Serve until SIGTERM."""
+async def run(paths: LabPaths, name: str, dns_upstream: str = "") -> None:
+    """Serve until SIGTERM. Raises ValueError for a `dns_upstream` that is no address."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     plan = read_plan(paths)
     node = Node(paths.root, plan, name)
-    server = dns.DnsServer(dns.DnsTable())
+    upstream = parse_upstream(dns_upstream)
+    server = dns.DnsServer(dns.DnsTable(), DnsForwarder(upstream) if upstream is not None else None)
     await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, DNS_PORT))
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
         view = tuple(view_mounts(runtime_paths()))
@@ -207,11 +209,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lab.kubelet")
     parser.add_argument("--root", type=Path, required=True, help="the lab's directory")
     parser.add_argument("--node", default=DEFAULT_NODE, help="whose agent it is (default %(default)s)")
+    parser.add_argument("--dns-upstream", default="", help="DNS server that is asked about names outside")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(LabPaths(arguments.root), arguments.node))
+        asyncio.run(run(LabPaths(arguments.root), arguments.node, arguments.dns_upstream))
 
 
 if __name__ == "__main__":

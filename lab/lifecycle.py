@@ -82,6 +82,7 @@ def start(paths: LabPaths, options: LabOptions, plan: LabPlan | None = None) -> 
         *("--outbound-traffic-policy", options.outbound_traffic_policy),
         *("--leaf-ttl", str(options.leaf_ttl)),
         *("--kubeconfig", options.kubeconfig),
+        *("--dns-upstream", options.dns_upstream),
         *(() if options.with_controllers else ("--without-controllers",)),
     ]
     with open(paths.process_log("supervisor"), "ab") as log:

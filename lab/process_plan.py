@@ -44,8 +44,9 @@ def agent_commands(paths: LabPaths, plan: LabPlan, options: LabOptions) -> dict[
     """What needs the API: a kubelet for each node, and the controllers. By name, in the order in which they
     are ended: pods before what they talk to."""
     root = ["--root", str(paths.root)]
+    dns = ["--dns-upstream", options.dns_upstream] if options.dns_upstream else []
     commands = {
-        kubelet_name(plan, node.name): [*_python("lab.kubelet"), *root, "--node", node.name]
+        kubelet_name(plan, node.name): [*_python("lab.kubelet"), *root, "--node", node.name, *dns]
         for node in plan.nodes
     }
     if options.with_controllers:

@@ -20,6 +20,8 @@ class LabOptions:
     """Of an API server that is not the lab's own; empty: the lab runs its own control plane."""
     with_controllers: bool = True
     """False: somebody else keeps Deployments, binds Pods and so on."""
+    dns_upstream: str = ""
+    """DNS server that is asked, from the host, what the cluster does not know; empty: nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--outbound-traffic-policy", default="ALLOW_ANY")
     parser.add_argument("--leaf-ttl", type=int, default=86400, help="seconds")
     parser.add_argument("--kubeconfig", default="", help="of an API server that is not ours")
+    parser.add_argument("--dns-upstream", default="", help="asked what the cluster's DNS does not know")
     parser.add_argument("--without-controllers", action="store_true", help="somebody else runs them")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -272,6 +273,7 @@ def main() -> None:
         given.leaf_ttl,
         given.kubeconfig,
         not given.without_controllers,
+        given.dns_upstream,
     )
     asyncio.run(_serve(LabPaths(given.root), options))
 

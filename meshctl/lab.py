@@ -21,6 +21,7 @@ from control_plane.resources.manifest import ObjectKey, key_of
 from control_plane.resources.pod import Pod
 from lab import lifecycle
 from lab.container_log import ContainerLogs
+from lab.dns_forward import parse_upstream
 from lab.lab_file import LabFileError, LabPlan, plan_of_zones, read_lab_file
 from lab.lifecycle import LabError
 from lab.log_line import LogQuery
@@ -78,6 +79,9 @@ def lab() -> None:
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
     help="Run nodes for the API server of this file, without a control plane.",
 )
+@click.option(
+    "--dns-upstream", default="", help="DNS server that is asked, from this machine, about names outside."
+)
 @click.option("--without-controllers", is_flag=True, help="Somebody else keeps Deployments and binds Pods.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every pod is ready.")
 @click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait.")
@@ -90,17 +94,21 @@ def up(
     zones: str,
     topology: Path | None,
     kubeconfig: Path | None,
+    dns_upstream: str,
     without_controllers: bool,
     wait: bool,
     timeout: float,
 ) -> None:
     """Start a lab, and apply the manifests of the given files and directories."""
     paths = _paths(name)
+    _check_address(dns_upstream)
     give_up_at = time.monotonic() + timeout
     declared = read_manifests(files)
     plan = _plan(zones, topology)
     foreign = "" if kubeconfig is None else str(kubeconfig)
-    options = LabOptions(mtls_mode, outbound_traffic_policy, leaf_ttl, foreign, not without_controllers)
+    options = LabOptions(
+        mtls_mode, outbound_traffic_policy, leaf_ttl, foreign, not without_controllers, dns_upstream
+    )
     try:
         daemon = lifecycle.start(paths, options, plan)
     except LabError as error:
@@ -134,6 +142,13 @@ def _paths(name: str) -> LabPaths:
         return LabPaths.of(name)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--name") from error
+
+
+def _check_address(dns_upstream: str) -> None:
+    try:
+        parse_upstream(dns_upstream)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--dns-upstream") from error
 
 
 async def _apply_and_wait(paths: LabPaths, declared: Sequence[Declared], give_up_at: float | None) -> None:
