@@ -41,7 +41,7 @@ from control_plane.resources.manifest import (
     uid_of,
     with_metadata,
 )
-from control_plane.resources.registry import ResourceKind
+from control_plane.resources.registry import BY_KIND, ResourceKind
 from control_plane.resources.timestamp import rfc3339
 from control_plane.store import bookkeeping
 from control_plane.store.api import Deletion, Listing, ObjectExists, ObjectNotFound, Store, VersionConflict
@@ -208,6 +208,7 @@ class Operations:
 
     async def bind(self, namespace: str, name: str, body: Manifest, *, dry_run: bool = False) -> None:
         """Assign a Pod to a node, as a scheduler does. Raises Failure, InvalidResource, ObjectNotFound."""
+        body = await self._admitted_binding(namespace, name, body, dry_run)
         binding = parse_binding(body, name)
         for attempt in range(_UPDATE_ATTEMPTS):
             current = await self._store.get("Pod", namespace, name)
@@ -221,6 +222,15 @@ class Operations:
                     raise
             else:
                 return
+
+    async def _admitted_binding(self, namespace: str, name: str, body: Manifest, dry_run: bool) -> Manifest:
+        wanted: Manifest = {"apiVersion": "v1", "kind": "Binding", **body}
+        request = AdmissionRequest(
+            "CREATE", BY_KIND["Pod"], namespace, name, wanted, subresource="binding", dry_run=dry_run
+        )
+        wanted = await self._admission.mutate(request) or wanted
+        await self._admission.validate(request.with_object(wanted))
+        return wanted
 
     async def _change(
         self,

@@ -415,6 +415,20 @@ async def test_subresources_have_rules_of_their_own(api, hook, resource, asked):
     assert [request.get("subResource") for request in hook.requests] == asked
 
 
+async def test_bindings_are_told_as_what_they_are(api, hook):
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    path = "/api/v1/namespaces/default/pods"
+    await api.call("POST", path, pod)
+    await register(api, webhook(hook, rules=[RULE | {"resources": ["pods/binding"]}]), kind="Validating")
+    binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+    status, answer = await api.call("POST", f"{path}/p/binding", binding)
+    assert status == 201, answer
+    (request,) = hook.requests
+    assert section(request, "kind") == {"group": "", "version": "v1", "kind": "Binding"}
+    assert (section(request, "resource")["resource"], request["subResource"]) == ("pods", "binding")
+    assert (request["operation"], section(section(request, "object"), "target")["name"]) == ("CREATE", "n")
+
+
 @pytest.mark.parametrize(("policy", "asked"), [("Equivalent", ["v1beta1"]), ("Exact", [])])
 async def test_equivalent_versions_are_converted(api, hook, policy, asked):
     group = "gateway.networking.k8s.io"
