@@ -20,7 +20,9 @@ from lab.state import LabOptions, LabState, read_state
 
 _TOOLS = {
     "ip": "iproute2",
+    "bridge": "iproute2",
     "iptables-restore": "iptables",
+    "ip6tables-restore": "iptables",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
 }
