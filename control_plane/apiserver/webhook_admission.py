@@ -10,12 +10,12 @@ import asyncio
 import logging
 import random
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from control_plane.apiserver.admission_request import AdmissionRequest
 from control_plane.apiserver.failure import Failure
-from control_plane.apiserver.identity import current_user
 from control_plane.apiserver.json_patch import JsonPatchError, apply_patch
 from control_plane.apiserver.request_warning import add_warning
 from control_plane.apiserver.webhook_client import CallFailed, WebhookClient
@@ -54,9 +54,12 @@ class _Call:
 class WebhookAdmission:
     """`Admission` by the webhook configurations in a store."""
 
-    def __init__(self, store: Store, *, rng: random.Random | None = None) -> None:
-        """`rng` chooses among a Service's endpoints."""
+    def __init__(
+        self, store: Store, *, user: Callable[[], Manifest], rng: random.Random | None = None
+    ) -> None:
+        """`user` gives the `userInfo` of the present request; `rng` chooses among a Service's endpoints."""
         self._store = store
+        self._user = user
         self._client = WebhookClient(store, rng or random.Random())
         self._parsed: dict[str, tuple[tuple[str, ...], tuple[Webhook, ...]]] = {}
 
@@ -125,7 +128,7 @@ class WebhookAdmission:
 
     async def _verdict(self, call: _Call, request: AdmissionRequest, is_mutating: bool) -> Verdict:
         uid, name = str(uuid.uuid4()), call.webhook.name
-        content = review(request, call.told, uid=uid, user=current_user().info())
+        content = review(request, call.told, uid=uid, user=self._user())
         try:
             answer = await self._client.call(call.webhook, content)
         except CallFailed as error:
