@@ -108,11 +108,18 @@ class ContainerRunner:
         around.tell(record, NORMAL, "Created", f"Created container: {name}")
         log = around.logs_of(name).begin(record.runs)
         stdout, stderr = await log.connect((self._plan.uid, self._plan.gid))
+        done, held = os.pipe()
         try:
-            return ContainerProcess(around.sandbox.spawn(self._plan, stdout, stderr)), log
+            spawned = around.sandbox.spawn(self._plan, stdout, stderr, until_exec=held)
+        except OSError:
+            os.close(done)
+            raise
         finally:
-            os.close(stdout)
-            os.close(stderr)
+            for descriptor in (stdout, stderr, held):
+                os.close(descriptor)
+        process = ContainerProcess(spawned)
+        await _closed(done)
+        return process, log
 
     async def _attend(self, process: ContainerProcess) -> None:
         """Everything done to a container that runs: its postStart hook, then its probes."""
@@ -248,6 +255,20 @@ class ContainerRunner:
         failure = await run_hook(hook, record.spec, around.probe_network, around.pod_ip, self._execute, grace)
         if failure:
             around.tell(record, WARNING, "FailedPreStopHook", f"PreStopHook failed: {failure}")
+
+
+async def _closed(descriptor: int) -> None:
+    """Until nobody holds the other end any more: before that the process is not the container yet, and what
+    entered its namespaces would be on the host.
+    """
+    loop = asyncio.get_running_loop()
+    reached = asyncio.Event()
+    loop.add_reader(descriptor, reached.set)
+    try:
+        await reached.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _now() -> str:

@@ -1,9 +1,9 @@
 """What a container's process runs before it becomes the container: namespaces, a root of its own,
 privileges, exec.
 
-Started by `sandbox.py` as `python -m lab.launch FD`, where FD holds a `LaunchPlan` as JSON. It is already
-in the pod's pid namespace. Whatever fails is written to stderr, which is the container's log, and ends with
-127 or 126 as shells do.
+Started by `sandbox.py` as `python -m lab.launch FD [HELD]`, where FD holds a `LaunchPlan` as JSON. It is
+already in the pod's pid namespace. Whatever fails is written to stderr, which is the container's log, and
+ends with 127 or 126 as shells do.
 """
 
 import json
@@ -236,7 +236,11 @@ def become(plan: LaunchPlan) -> None:
 
 
 def main() -> None:
-    """Read the plan from the descriptor named by the first argument and become it."""
+    """Read the plan from the descriptor named by the first argument and become it. A second one is held until
+    then.
+    """
+    for held in sys.argv[2:]:
+        os.set_inheritable(int(held), False)
     with os.fdopen(int(sys.argv[1])) as source:
         plan = LaunchPlan.from_json(source.read())
     try:

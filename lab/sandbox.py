@@ -150,11 +150,15 @@ class Sandbox:
         self.pause = spawn(plan, None, stdout=subprocess.DEVNULL, stderr=None)
         self._namespace = os.open(f"/proc/{self.pause.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
-    def spawn(self, plan: LaunchPlan, stdout: Output, stderr: Output) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, plan: LaunchPlan, stdout: Output, stderr: Output, *, until_exec: int | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a process in the pod. It is our direct child. Raises OSError when the pause process is
         gone.
+
+        `until_exec`: a descriptor that the process holds until it has become the container, or has failed to.
         """
-        return spawn(plan, self._namespace, stdout=stdout, stderr=stderr)
+        return spawn(plan, self._namespace, stdout=stdout, stderr=stderr, until_exec=until_exec)
 
     def kill(self) -> None:
         """End every process of the pod at once; the caller reaps them.
@@ -167,14 +171,20 @@ class Sandbox:
 
 
 def spawn(
-    plan: LaunchPlan, pid_namespace: int | None, *, stdout: Output, stderr: Output
+    plan: LaunchPlan,
+    pid_namespace: int | None,
+    *,
+    stdout: Output,
+    stderr: Output,
+    until_exec: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `plan` in a pid namespace (None: as first process of a new one)."""
     descriptor = os.memfd_create("launch-plan", 0)
     try:
         os.write(descriptor, plan.to_json().encode())
         os.lseek(descriptor, 0, os.SEEK_SET)
-        command = [sys.executable, "-S", "-P", "-m", "lab.launch", str(descriptor)]
+        held = [descriptor] if until_exec is None else [descriptor, until_exec]
+        command = [sys.executable, "-S", "-P", "-m", "lab.launch", *map(str, held)]
         with syscalls.children_in(pid_namespace):
             return subprocess.Popen(
                 command,
@@ -183,7 +193,7 @@ def spawn(
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                pass_fds=[descriptor],
+                pass_fds=held,
                 start_new_session=True,
             )
     finally:
