@@ -23,6 +23,8 @@ PATIENCE: Final = 4.5
 MIN_TRIES: Final = 3
 MAX_UNDER_WAY: Final = 512
 """Questions; more are answered with SERVFAIL at once."""
+FAILURE_TTL: Final = 1.0
+"""Seconds for which a question that nobody answered is not asked again (RFC 9520 section 3.2)."""
 _DEMOTION: Final = 30.0
 """Seconds for which a server that failed goes last."""
 
@@ -40,6 +42,8 @@ class Upstream:
         """Filled the moment an answer is there: who asks next finds it here or under way."""
         self._under_way: dict[tuple[bytes, int], asyncio.Future[Answer]] = {}
         self._failed_at: dict[Server, float] = {}
+        self._unanswered: dict[tuple[bytes, int], float] = {}
+        """Question -> when it failed, oldest first; never more than `MAX_UNDER_WAY`."""
         self._tasks = TaskGroupRegistry()
         self.queries = 0
         """Sent to servers, each try counted."""
@@ -50,6 +54,8 @@ class Upstream:
         """Raises UpstreamError when no server answers, none is known, or too many questions are under way."""
         future = self._under_way.get(question.key)
         if future is None:
+            if self._failed_just_now(question):
+                raise UpstreamError("nobody could answer it a moment ago")
             future = self._start(question)
         return await asyncio.shield(future)
 
@@ -73,11 +79,22 @@ class Upstream:
             self.cache.keep(question, found, self._clock.monotonic())
             future.set_result(found)
         except UpstreamError as error:
+            self._note_failure(question)
             future.set_exception(error)
             future.exception()  # whoever asked may have gone
         finally:
             del self._under_way[question.key]
             future.cancel()
+
+    def _note_failure(self, question: Question) -> None:
+        self._unanswered.pop(question.key, None)
+        self._unanswered[question.key] = self._clock.monotonic()
+        if len(self._unanswered) > MAX_UNDER_WAY:
+            del self._unanswered[next(iter(self._unanswered))]
+
+    def _failed_just_now(self, question: Question) -> bool:
+        failed_at = self._unanswered.get(question.key)
+        return failed_at is not None and self._clock.monotonic() < failed_at + FAILURE_TTL
 
     async def _ask_all(self, question: Question) -> Answer:
         rounds = -(-MIN_TRIES // len(self._servers)) if len(self._servers) < MIN_TRIES else 2

@@ -336,6 +336,31 @@ async def test_a_server_that_says_it_cannot_is_not_asked_twice() -> None:
         await upstream.close()
 
 
+async def test_what_nobody_could_answer_is_not_asked_again_at_once() -> None:
+    clock, servers = PlayedClock(), Servers("a")
+    upstream = Upstream([("a", 53)], clock=clock, ask_server=servers)
+    for _ in range(2):
+        with pytest.raises(UpstreamError):
+            await upstream.answer(asked("one.example"))
+    assert len(servers.asked) == 3
+    servers.dead.clear()
+    clock.now += 1
+    await upstream.answer(asked("one.example"))
+    assert len(servers.asked) == 4
+    await upstream.close()
+
+
+async def test_failures_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshproxy.dns.upstream.MAX_UNDER_WAY", 2)
+    servers = Servers("a")
+    upstream = Upstream([("a", 53)], clock=PlayedClock(), ask_server=servers)
+    for name in ("one", "two", "three", "one"):
+        with pytest.raises(UpstreamError):
+            await upstream.answer(asked(f"{name}.example"))
+    assert len(servers.asked) == 12
+    await upstream.close()
+
+
 async def test_no_server_and_too_many_questions_are_said_at_once() -> None:
     with pytest.raises(UpstreamError, match="names no DNS server"):
         await Upstream([], clock=PlayedClock()).answer(asked("one.example"))
@@ -385,6 +410,8 @@ async def test_an_alias_is_passed_on(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 
 def test_who_captures_no_dns_loads_none_of_this() -> None:
-    code = "import sys, meshproxy.main; print([name for name in sys.modules if name.startswith('meshproxy.dns')])"
+    code = (
+        "import sys, meshproxy.main; print([one for one in sys.modules if one.startswith('meshproxy.dns')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
