@@ -1,11 +1,11 @@
-"""Services and EndpointSlices as the node's tables: VIP ports for the packet filter, names for DNS (pure)."""
+"""Services and EndpointSlices as the packet filter's table of virtual addresses (pure)."""
 
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, ip_address
+from collections.abc import Iterable
+from ipaddress import ip_address
 
 from control_plane.resources import service as resource
 from control_plane.resources.endpoint_slice import Endpoint, EndpointSlice
-from control_plane.resources.service import HEADLESS, Service
+from control_plane.resources.service import Service
 from lab.addressing import Address
 from lab.service_vip import Endpoints, ServicePort, TransportProtocol
 
@@ -52,46 +52,6 @@ def _vip_port(
     )
 
 
-def dns_names(
-    services: Iterable[Service], slices: Iterable[EndpointSlice]
-) -> Mapping[tuple[str, str], list[IPv4Address]]:
-    """(namespace, name) → the ClusterIP, or the ready endpoints of a headless Service, and each of these that
-    has a host name (`db-0.db`)."""
-    ready = _slices_by_service(slices)
-    names: dict[tuple[str, str], list[IPv4Address]] = {}
-    for service in services:
-        key = (service.metadata.namespace, service.metadata.name)
-        if _has_address(service):
-            names[key] = [IPv4Address(service.spec.cluster_ip)]
-        elif service.spec.cluster_ip == HEADLESS:
-            names[key] = sorted({address for found in ready.get(key, []) for address in _addresses(found)})
-            for host, addresses in _host_names(ready.get(key, [])).items():
-                names[key[0], f"{host}.{key[1]}"] = sorted(addresses)
-    return names
-
-
-def external_names(services: Iterable[Service]) -> Mapping[tuple[str, str], str]:
-    """(namespace, name) → the external name of Services that have one."""
-    return {
-        (service.metadata.namespace, service.metadata.name): service.spec.external_name
-        for service in services
-        if service.spec.external_name is not None
-    }
-
-
-def _host_names(slices: Iterable[EndpointSlice]) -> Mapping[str, set[IPv4Address]]:
-    found: dict[str, set[IPv4Address]] = {}
-    for entry in slices:
-        for endpoint in entry.endpoints:
-            if endpoint.hostname is not None and endpoint.is_ready:
-                found.setdefault(endpoint.hostname, set()).add(IPv4Address(endpoint.addresses[0]))
-    return found
-
-
-def _has_address(service: Service) -> bool:
-    return service.spec.cluster_ip not in ("", HEADLESS)
-
-
 def _slices_by_service(
     slices: Iterable[EndpointSlice], family: str = "IPv4"
 ) -> dict[tuple[str, str], list[EndpointSlice]]:
@@ -120,7 +80,3 @@ def _endpoints(slices: Iterable[EndpointSlice], port_name: str, node: str | None
 def _is_leaving(endpoint: Endpoint) -> bool:
     """As kube-proxy: terminating endpoints that serve are better than none."""
     return bool(endpoint.conditions.terminating and endpoint.conditions.serving)
-
-
-def _addresses(entry: EndpointSlice) -> list[IPv4Address]:
-    return [IPv4Address(endpoint.addresses[0]) for endpoint in entry.endpoints if endpoint.is_ready]

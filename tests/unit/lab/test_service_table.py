@@ -1,10 +1,10 @@
-"""Services and slices as packet filter ports and DNS names."""
+"""Services and slices as packet filter ports."""
 
 from ipaddress import IPv4Address, IPv6Address
 
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.manifest import Manifest
-from lab.service_table import dns_names, vip_ports
+from lab.service_table import vip_ports
 from lab.service_vip import ServicePort, TransportProtocol
 from tests.unit.lab.builders import service
 
@@ -61,15 +61,9 @@ def test_slices_of_nobody_and_of_ipv6_are_passed_over() -> None:
     assert vip_ports([service(HTTP)], [v6, stray])[0].endpoints == ()
 
 
-def test_names_lead_to_the_vip_or_to_the_pods_of_a_headless_service() -> None:
+def test_a_headless_service_has_no_port() -> None:
     slices = [slice_of((str(POD_B), True), (str(POD_A), True))]
-    assert dns_names([service(HTTP)], slices) == {("shop", "web"): [VIP]}
-    assert dns_names([service(HTTP, clusterIP="None")], slices) == {("shop", "web"): [POD_A, POD_B]}
     assert vip_ports([service(HTTP, clusterIP="None")], slices) == []
-
-
-def test_a_service_whose_address_is_not_allocated_yet_has_no_name() -> None:
-    assert dns_names([service(HTTP, clusterIP="")], []) == {}
 
 
 def test_each_family_has_the_endpoints_of_its_slices() -> None:
