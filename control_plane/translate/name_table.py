@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from control_plane.api.istio.networking.nds.v1.nds_pb2 import NameTable
 from control_plane.discovery.entry import ServiceEntry
-from control_plane.discovery.model import ObjectName, Service, ServiceView
+from control_plane.discovery.model import ObjectName, ServiceView
 from control_plane.translate import names
 
 KUBERNETES = "Kubernetes"
@@ -65,12 +65,7 @@ def _of_service(
 
 def addresses_of(view: ServiceView) -> tuple[str, ...]:
     """Virtual addresses, or those of the ready pods of a headless Service, each once."""
-    return addresses(view.service) or tuple(dict.fromkeys(address for _, address in view.pod_addresses))
-
-
-def addresses(service: Service) -> tuple[str, ...]:
-    """Virtual ones of both families, the first family's first."""
-    return tuple(dict.fromkeys(filter(None, (service.vip, *service.more_vips))))
+    return view.service.vips or tuple(dict.fromkeys(address for _, address in view.pod_addresses))
 
 
 def _of_entry(entry: ServiceEntry) -> tuple[str, ...]:
