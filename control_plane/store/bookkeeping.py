@@ -5,9 +5,11 @@ is being deleted cannot be written by a client; `generation` grows when anything
 `status` changed; `update` leaves `status` alone and `update_status` everything else.
 """
 
+from control_plane.resources.job_selector import with_selector
 from control_plane.resources.manifest import (
     Manifest,
     key_of,
+    kind_of,
     metadata,
     resource_version_of,
     uid_of,
@@ -20,12 +22,12 @@ _OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 def created(manifest: Manifest, *, uid: str, timestamp: str, version: int) -> Manifest:
-    """The object as stored first."""
+    """The object as stored first. A Job's Pods are found by its uid, which nobody knew before."""
     fresh = {field: value for field, value in metadata(manifest).items() if field not in _OF_DELETION}
     manifest = {**manifest, "metadata": fresh}
-    return with_metadata(
-        manifest, uid=uid, creationTimestamp=timestamp, generation=1, resourceVersion=str(version)
-    )
+    owned = {"uid": uid, "creationTimestamp": timestamp, "generation": 1, "resourceVersion": str(version)}
+    stored = with_metadata(manifest, **owned)
+    return with_selector(stored) if kind_of(stored) == "Job" else stored
 
 
 def check_preconditions(current: Manifest, *, uid: str, resource_version: str) -> None:

@@ -60,7 +60,7 @@ def plan_job(job: Job, manifest: Manifest, pods: Sequence[Pod], now: float, time
     if len(counts.active) > wanted:
         actions += map(_delete, least_missed(counts.active, len(counts.active) - wanted))
     elif not pause:
-        actions += [Create(_pod(job, manifest))] * (wanted - len(counts.active))
+        actions += [Create(pod_manifest(manifest))] * (wanted - len(counts.active))
     started = job.status.start_time or timestamp
     status = _status(job, counts, pods, started)
     conditions = _conditions(manifest)
@@ -227,17 +227,3 @@ def _shown(status: Manifest) -> Manifest:
 
 def _delete(pod: Pod) -> Delete:
     return Delete(ObjectKey("Pod", pod.metadata.namespace, pod.metadata.name), pod.metadata.uid)
-
-
-def _pod(job: Job, manifest: Manifest) -> Manifest:
-    """Labelled as Kubernetes does, also where the server did not complete the template."""
-    made = pod_manifest(manifest)
-    meta = section(made, "metadata")
-    uid, name = job.metadata.uid, job.metadata.name
-    names = {
-        "batch.kubernetes.io/job-name": name,
-        "job-name": name,
-        "batch.kubernetes.io/controller-uid": uid,
-        "controller-uid": uid,
-    }
-    return {**made, "metadata": {**meta, "labels": {**section(meta, "labels"), **names}}}
