@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from starlette.requests import Request
 
+from control_plane.apiserver import protobuf_body
 from control_plane.apiserver.failure import Failure
 from control_plane.resources.manifest import Manifest
 
@@ -16,19 +17,36 @@ MAX_BODY = 3 * 1024 * 1024
 
 
 async def read_body(request: Request, *, media_type: str = "application/json") -> Manifest:
-    """The body, which must be a JSON object of `media_type`. Raises Failure (400, 413, 415)."""
-    found = request.headers.get("content-type", media_type).partition(";")[0].strip().lower()
+    """The body, which must be a JSON object of `media_type`; for plain JSON also Kubernetes' protobuf.
+
+    Raises Failure (400, 413, 415).
+    """
+    found = _media_type(request) or media_type
+    if found == protobuf_body.MEDIA_TYPE:
+        return _from_protobuf(await read_bytes(request))
     if found != media_type:
-        mend = "; `kubectl create -f` and `apply -f` send JSON" if found.endswith("protobuf") else ""
-        message = f"the body must be {media_type}, not {found}{mend}"
+        message = f"the body must be {media_type}, not {found}"
         raise Failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
     return parse_object(await read_bytes(request))
 
 
 async def read_optional_body(request: Request) -> Manifest:
-    """The body as a JSON object; empty when there is none. Raises Failure (400, 413)."""
+    """The body as a JSON object; empty when there is none. Raises Failure (400, 413, 415)."""
     content = await read_bytes(request)
+    if content and _media_type(request) == protobuf_body.MEDIA_TYPE:
+        return _from_protobuf(content)
     return parse_object(content) if content else {}
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _from_protobuf(content: bytes) -> Manifest:
+    try:
+        return protobuf_body.read_protobuf(content)
+    except protobuf_body.ProtobufError as exc:
+        raise Failure(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(exc)) from exc
 
 
 async def read_bytes(request: Request) -> bytes:

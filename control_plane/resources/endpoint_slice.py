@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from control_plane.resources.base import Model, Resource
-from control_plane.resources.field import EndpointAddress, Items, LabelName, Port, PortName
+from control_plane.resources.field import EndpointAddress, Items, LabelName, Port
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Label of an EndpointSlice: the Service it belongs to."""
@@ -68,7 +68,7 @@ class Endpoint(Model):
 
 
 class EndpointPort(Model):
-    name: PortName | Literal[""] = ""
+    name: LabelName | Literal[""] = ""
     """Name of the Service's port that this port serves."""
     port: Port | None = None
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from control_plane.resources.base import Model, Resource
-from control_plane.resources.field import Count, Items, LabelName, NotSupported, Port, PortName, ServiceName
+from control_plane.resources.field import Count, Items, LabelName, NotSupported, Port, ServiceName
 from control_plane.resources.gateway_class import ClusterWideMeta
 from control_plane.resources.gateway_field import AnyName, ControllerName, Group, Hostname, Kind, invalid
 from control_plane.resources.http_route_match import plain_path
@@ -15,7 +15,7 @@ class IngressPort(Model):
     """By number or by name."""
 
     number: Port | None = None
-    name: PortName | None = None
+    name: LabelName | None = None
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:

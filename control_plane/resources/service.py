@@ -15,10 +15,10 @@ from control_plane.resources.field import (
     ClusterIp,
     Count,
     Items,
+    LabelName,
     Labels,
     NotSupported,
     Port,
-    PortName,
     PortOrName,
     ServiceName,
     SubdomainName,
@@ -44,7 +44,7 @@ class ServiceMeta(ObjectMeta):
 
 class ServicePort(Model):
     port: Port
-    name: PortName | None = None
+    name: LabelName | None = None
     """Required when the Service has more than one port."""
     target_port: PortOrName | None = None
     """Number or container-port name; None means the same as `port`."""

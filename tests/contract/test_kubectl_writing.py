@@ -214,3 +214,26 @@ async def test_scale_and_delete(shop: Shop) -> None:
     await shop.run("delete", "deployment", "web", "--cascade=background")
     await shop.on_file("apiVersion: v1\nkind: Namespace\nmetadata: {name: gone}\n", "create")
     assert await shop.run("delete", "namespace", "gone") == 'namespace "gone" deleted\n'
+
+
+async def test_create_from_the_command_line(shop: Shop) -> None:
+    """Which kubectl sends as protobuf."""
+    created = {
+        "namespace n1": "namespace/n1 created",
+        "configmap c1 --from-literal=a=1": "configmap/c1 created",
+        "secret generic s1 --from-literal=a=1": "secret/s1 created",
+        "serviceaccount sa1": "serviceaccount/sa1 created",
+        "deployment d1 --image=x --replicas=3 --port=80 -- run me": "deployment.apps/d1 created",
+        "service clusterip v1 --tcp=80:8080": "service/v1 created",
+        "job j1 --image=x": "job.batch/j1 created",
+        "ingress i1 --rule=shop.io/=v1:80": "ingress.networking.k8s.io/i1 created",
+    }
+    for arguments, told in created.items():
+        assert await shop.run("create", *arguments.split()) == f"{told}\n"
+    assert await shop.show(".data.a", "configmap/c1") == "1"
+    assert await shop.show(".data.a", "secret/s1") == "MQ=="
+    container = ".spec.template.spec.containers[0]"
+    assert await shop.show(f"{container}.command", "deployment/d1") == '["run","me"]'
+    assert await shop.show(f"{container}.ports[0].containerPort", "deployment/d1") == "80"
+    assert await shop.show(".spec.replicas", "deployment/d1") == "3"
+    assert await shop.show(".spec.ports[0].targetPort", "service/v1") == "8080"

@@ -331,10 +331,14 @@ async def test_bodies_that_are_refused(api: Api, content: bytes, code: int, mess
 
 
 async def test_other_media_types_are_refused(api: Api) -> None:
-    headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
-    answer = await api.http.post(CONFIG_MAPS, content=b"k8s", headers=headers)
-    assert answer.status_code == 415
-    assert "kubectl create -f" in answer.json()["message"]
+    for media_type, message in (
+        ("application/vnd.kubernetes.protobuf", "does not begin as Kubernetes' protobuf does"),
+        ("application/cbor", "the body must be application/json, not application/cbor"),
+    ):
+        headers = {"Content-Type": media_type}
+        answer = await api.http.post(CONFIG_MAPS, content=b"k8s", headers=headers)
+        assert answer.status_code == 415
+        assert message in answer.json()["message"]
 
 
 async def test_a_bug_is_a_status_without_details(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
