@@ -72,6 +72,8 @@ class ContainerRecord:
     """It ended and is not to be started again."""
     is_given_up: bool = False
     """It never runs, because an init container before it failed for good."""
+    last_end_message: str = ""
+    """Of the run before the one that runs."""
     end_message: str = ""
     """What it left to say at its end: `terminationMessagePath`, or the end of its log."""
     probe_message: str = ""
@@ -96,13 +98,14 @@ class ContainerRecord:
         self.previous_started_at = self.last_started_at
         self.pid, self.running_since, self.last_started_at = pid, now, now
         self.waiting_reason = self.waiting_message = self.probe_message = ""
+        self.last_end_message, self.end_message = self.end_message, ""
         self.is_started = self.spec.startup_probe is None
         self.is_ready = self.is_started and self.spec.readiness_probe is None
 
     def on_exit(self, return_code: int, now: str) -> None:
         """The process ended; `return_code` as `subprocess` gives it, negative for a signal."""
         self.pid, self.running_since, self.finished_at = 0, "", now
-        self.previous_started_at = ""
+        self.previous_started_at = self.last_end_message = ""
         self.exit_signal = -return_code if return_code < 0 else 0
         self.exit_code = 128 + self.exit_signal if return_code < 0 else return_code
         self.is_started = self.is_ready = False

@@ -12,6 +12,8 @@ from lab.pod_sources import PodSources
 
 _CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "NET_BIND_SERVICE": 10}
 """What a container may be given; numbers of linux/capability.h."""
+TERMINATION_FOLDER = "termination"
+"""In the pod's directory: a file for each container, `terminationMessagePath` in it."""
 _FIRST_OWN_UID = 20000
 """Containers that name no user get one of their pod's own: this plus the low half of the pod's address."""
 
@@ -96,16 +98,18 @@ def launch_plan(
         groups=container_groups(facts.pod),
         mounts=[
             *view,
-            *_own_files(pod_directory),
+            *_own_files(container, pod_directory),
             *_volume_mounts(container, facts.pod, pod_directory, variables),
         ],
     )
 
 
-def _own_files(pod_directory: Path) -> list[Mount]:
+def _own_files(container: Container, pod_directory: Path) -> list[Mount]:
+    message = str(pod_directory / TERMINATION_FOLDER / container.name)
     return [
         Mount("/etc/resolv.conf", str(pod_directory / "resolv.conf")),
         Mount("/etc/hosts", str(pod_directory / "hosts")),
+        Mount(container.termination_message_path, message, read_only=False),
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from control_plane.client import ApiError
+from control_plane.resources.container import Container
 from control_plane.resources.container_probe import Probe
 from control_plane.resources.timestamp import rfc3339
 from lab.container import ContainerProcess, ContainerRecord
@@ -50,6 +51,8 @@ class PodSurroundings:
     """Seconds between SIGTERM and SIGKILL."""
     prepare: Prepare
     logs_of: Callable[[str], ContainerLogs]
+    end_message: Callable[[Container, int], str]
+    """What a container left to say when it ended with an exit code."""
     changed: Callable[[], None]
     """Called whenever a record has changed."""
     tell: Tell
@@ -99,6 +102,9 @@ class ContainerRunner:
             around.changed()
         await asyncio.gather(attendance, return_exceptions=True)
         await log.wait(_LOG_WAIT)
+        if message := around.end_message(record.spec, record.exit_code or 0):
+            record.end_message = message
+            around.changed()
         return record.exit_code
 
     async def _start(self) -> tuple[ContainerProcess, LogFile]:

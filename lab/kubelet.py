@@ -30,6 +30,7 @@ from lab.network import Node
 from lab.node_registration import NodeRegistration, capacity
 from lab.paths import LabPaths
 from lab.plan_file import read_plan
+from lab.pod_files import PodFiles
 from lab.pod_worker import NodeServices, PodWorker
 from lab.sandbox import runtime_paths, view_mounts
 from lab.service_proxy import DNS_PORT, ServiceProxy
@@ -117,6 +118,11 @@ class Kubelet:
         self._ending.add(task)
         task.add_done_callback(self._on_ended)
 
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._on_ended)
+
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -145,6 +151,7 @@ class Kubelet:
         for name in node.pods:
             if name not in wanted and "_" in name:  # the control plane's has no underscore
                 node.remove_pod(name)
+                self._later(PodFiles(self._services.paths.pods / name, self._services.client).remove())
 
     async def close(self) -> None:
         """Kill every pod at once; their networks stay for the next kubelet or for `lab down`."""

@@ -43,6 +43,8 @@ class ServedContainer:
     enter: Callable[[list[str]], list[str] | None]
     """The command line that runs a command beside it; None while it does not run."""
     is_running: Callable[[], bool]
+    waits_for: Callable[[], str]
+    """Why it does not run, as a reason such as `ContainerCreating`."""
 
 
 Find = Callable[[str, str, str], ServedContainer | None]
@@ -151,9 +153,10 @@ class KubeletServer:
         except ValueError as error:
             return PlainTextResponse(str(error), 400)
         if found.logs.chosen(query.previous) is None:
-            kind = "previous terminated" if query.previous else "waiting to start:"
-            text = f'{kind} container "{names["container"]}" in pod "{names["pod"]}" not found'
-            return PlainTextResponse(text, 400)
+            text = f'container "{names["container"]}" in pod "{names["pod"]}"'
+            if query.previous:
+                return PlainTextResponse(f"previous terminated {text} not found", 400)
+            return PlainTextResponse(f"{text} is waiting to start: {found.waits_for()}", 400)
         return StreamingResponse(self._log_stream(found, query), media_type="text/plain")
 
     async def _log_stream(self, found: ServedContainer, query: LogQuery) -> AsyncIterator[bytes]:

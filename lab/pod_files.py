@@ -16,13 +16,15 @@ from control_plane.resources.volume import Volume
 from lab import netns
 from lab.container import ContainerRecord
 from lab.container_log import ContainerLogs
-from lab.container_plan import hosts_file, pod_names, sub_path
+from lab.container_plan import TERMINATION_FOLDER, hosts_file, pod_names, sub_path
 from lab.environment import PodFacts, container_environment
+from lab.log_line import LogQuery
 from lab.pod_record import ContainerPlace, PodRecord, write_pod_record
 from lab.pod_sources import PodSources, config_map_data, needed_sources
 from lab.resolv_conf import ResolverSettings, parse_resolv_conf, pod_resolver
 from lab.volume import (
     make_empty_dir,
+    make_message_file,
     mount_memory,
     secret_owner,
     token_projections,
@@ -30,6 +32,10 @@ from lab.volume import (
     write_volume,
 )
 
+_LONGEST_MESSAGE = 4096
+_LONGEST_LOG_MESSAGE = 2048
+_MESSAGE_LINES = 80
+"""Kubernetes' limits of what a container leaves to say, in bytes, and in bytes and lines of its log."""
 _NODE_RESOLVER = Path("/etc/resolv.conf")
 
 
@@ -82,6 +88,7 @@ class PodFiles:
         """Write the volumes a container mounts; what its variables come from. Raises PodStartError, ApiError,
         httpx.TransportError, OSError.
         """
+        make_message_file(self.directory / TERMINATION_FOLDER / container.name)
         sources = await self.sources(facts.pod)
         await self.write_volumes({mount.name for mount in container.volume_mounts}, facts, sources, owners)
         variables = container_environment(container, facts, sources, {})
@@ -91,6 +98,19 @@ class PodFiles:
             if below and not source.exists():
                 make_empty_dir(source, facts.pod.spec.security_context.fs_group)
         return sources
+
+    def end_message(self, container: Container, exit_code: int) -> str:
+        """What a container that has ended left to say: its termination message, or the end of its log."""
+        try:
+            with open(self.directory / TERMINATION_FOLDER / container.name, "rb") as file:
+                message = file.read(_LONGEST_MESSAGE).decode(errors="replace")
+        except OSError:
+            message = ""
+        wants_log = container.termination_message_policy == "FallbackToLogsOnError" and exit_code != 0
+        if message or not wants_log:
+            return message
+        lines = self.logs(container.name).read(LogQuery(tail_lines=_MESSAGE_LINES))
+        return b"".join(lines)[-_LONGEST_LOG_MESSAGE:].decode(errors="replace")
 
     async def sources(self, pod: Pod) -> PodSources:
         """The ConfigMaps and Secrets that the pod refers to, as they are now."""

@@ -261,6 +261,6 @@ def _terminated(record: ContainerRecord, uid: str, run: int) -> Manifest:
         "finishedAt": record.finished_at,
         "containerID": _container_id(record, uid, max(0, run)),
     }
-    if record.end_message:
-        ended["message"] = record.end_message
+    if message := record.last_end_message or record.end_message:
+        ended["message"] = message
     return {"terminated": ended}

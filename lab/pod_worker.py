@@ -141,6 +141,7 @@ class PodWorker:
             logs=self.files.logs(name),
             enter=lambda command: self._enter(record, command),
             is_running=lambda: record.is_running,
+            waits_for=lambda: record.waiting_reason or "ContainerCreating",
         )
 
     def _enter(self, record: ContainerRecord, command: list[str]) -> list[str] | None:
@@ -219,6 +220,7 @@ class PodWorker:
             grace=float(self._pod.spec.termination_grace_period_seconds),
             prepare=self._prepare,
             logs_of=self.files.logs,
+            end_message=self.files.end_message,
             changed=self._changed,
             tell=self._tell_of,
         )

@@ -206,6 +206,13 @@ def make_empty_dir(directory: Path, fs_group: int | None = None) -> None:
     directory.chmod(0o777 if fs_group is None else 0o2777)
 
 
+def make_message_file(path: Path) -> None:
+    """An empty file that every user may write: a container's termination message."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    path.chmod(0o666)
+
+
 def mount_memory(directory: Path, size: int) -> None:
     """A file system in the node's memory of at most `size` bytes (0: half of the memory) at `directory`."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,8 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: crash, namespace: k}}
 spec:
-  containers: [{{name: app, image: x, command: [sh, -c, "echo crashing; exit 3"]}}]
+  containers:
+  - {{name: app, image: x, command: [sh, -c, "echo crashing; echo why > /dev/termination-log; exit 3"]}}
 ---
 apiVersion: v1
 kind: Pod
@@ -255,7 +256,7 @@ def test_a_container_that_crashes_is_told_with_its_last_end(api: httpx.Client) -
         ),
     )
     ended = section(section(container(found, "app"), "lastState"), "terminated")
-    assert (ended["exitCode"], ended["reason"]) == (3, "Error")
+    assert (ended["exitCode"], ended["reason"], ended["message"]) == (3, "Error", "why\n")
     eventually(lambda: "BackOff" in events(api, "crash"), lambda: events(api, "crash"))
     assert ask("/containerLogs/k/crash/app?previous=true") == (200, "crashing\n")
 
@@ -283,6 +284,8 @@ def test_a_volume_the_lab_does_not_have_is_told(api: httpx.Client) -> None:
     eventually(lambda: "FailedMount" in events(api, "homeless"), lambda: events(api, "homeless"))
     assert "no persistentVolumeClaim volumes" in events(api, "homeless")["FailedMount"]
     assert status(api, "homeless")["phase"] == "Pending"
+    said = 'container "app" in pod "homeless" is waiting to start: ContainerCreating'
+    assert ask("/containerLogs/k/homeless/app") == (400, said)
 
 
 def test_a_log_is_read_as_it_is_asked_for(api: httpx.Client) -> None:

@@ -88,6 +88,7 @@ def test_a_plan_holds_command_user_variables_and_mounts() -> None:
         Mount("/root"),
         Mount("/etc/resolv.conf", str(ROOT / "resolv.conf")),
         Mount("/etc/hosts", str(ROOT / "hosts")),
+        Mount("/dev/termination-log", str(ROOT / "termination/app"), read_only=False),
         Mount("/conf", str(ROOT / "volumes/conf")),
         Mount("/data", str(ROOT / "volumes/data/x"), read_only=False),
         Mount("/shown", str(ROOT / "volumes/data")),
