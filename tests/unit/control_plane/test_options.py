@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from certs.spiffe_id import TrustDomain
+from control_plane.apiserver.kubelet import KubeletFiles
 from control_plane.options import Options, parse_options
 from control_plane.translate.settings import MeshSettings, MtlsMode, OutboundTrafficPolicy
 
@@ -71,3 +72,12 @@ def test_a_wrong_flag_is_refused_by_name(
     with pytest.raises(SystemExit):
         parse_options(flags.split())
     assert message in capsys.readouterr().err
+
+
+def test_files_for_kubelets_come_together() -> None:
+    flags = ["--kubelet-certificate-authority", "ca", "--kubelet-client-certificate", "crt"]
+    files = parse_options(["--data-dir", "d", *flags, "--kubelet-client-key", "key"]).kubelet_files
+    assert files == KubeletFiles(Path("ca"), Path("crt"), Path("key"))
+    assert parse_options(["--data-dir", "d"]).kubelet_files is None
+    with pytest.raises(SystemExit):
+        parse_options(["--data-dir", "d", *flags])
