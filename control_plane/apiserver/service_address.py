@@ -20,6 +20,8 @@ from control_plane.resources.service import EXTERNAL_NAME, HEADLESS, WITH_NODE_P
 
 NODE_PORTS = range(30_000, 32_768)
 """kube-apiserver's `--service-node-port-range`."""
+_FOR_WHO_ASKS = 86
+"""The first node ports are given out unasked only when no other is left: Kubernetes' static band."""
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
 _SINGLE, _REQUIRE = "SingleStack", "RequireDualStack"
 _ADDRESS_FIELDS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
@@ -40,7 +42,7 @@ class ServiceAllocator:
         self._addresses = {_FAMILIES[network.version]: ClusterIpAllocator(network) for network in networks}
         if len(self._addresses) < len(networks):
             raise ValueError("two Service networks must be of two families")
-        self._next_port = 0
+        self._next_port = _FOR_WHO_ASKS
 
     def complete(self, service: Manifest, others: Iterable[Manifest]) -> Manifest:
         """`service` with every address and node port it needs. `others`: all Services but itself. Raises
@@ -148,6 +150,8 @@ def carried_over(wanted: Manifest, current: Manifest) -> Manifest:
         return {**wanted, "spec": _with_node_ports(kept, before)}
     if before.get("type") != EXTERNAL_NAME:
         spec = _with_addresses(spec, before)
+    elif spec.get("externalName") == before.get("externalName"):
+        spec = {field: value for field, value in spec.items() if field != "externalName"}
     return {**wanted, "spec": _with_node_ports(spec, before)}
 
 
@@ -155,11 +159,13 @@ def _with_addresses(spec: Manifest, before: Manifest) -> Manifest:
     result = dict(spec)
     if not spec.get("clusterIP"):
         result.pop("clusterIPs", None)
-    first = before.get("clusterIP")
-    if result.get("clusterIP") in (None, "", first):
+    if result.get("clusterIP") in (None, "", before.get("clusterIP")):
         for field in _ADDRESS_FIELDS:
             if not result.get(field) and before.get(field):
                 result[field] = before[field]
+    elif _strings(spec, "clusterIPs") == _strings(before, "clusterIPs"):
+        # Only one of the two was changed, by a patch; that it may not be is said elsewhere.
+        result["clusterIPs"] = [result["clusterIP"], *_strings(before, "clusterIPs")[1:]]
     if spec.get("ipFamilyPolicy") == _SINGLE:  # was of two families until now
         for field in ("clusterIPs", "ipFamilies"):
             values = _strings(result, field)
@@ -170,6 +176,9 @@ def _with_addresses(spec: Manifest, before: Manifest) -> Manifest:
 
 def _with_node_ports(spec: Manifest, before: Manifest) -> Manifest:
     """Ports are the same when they have the same name."""
+    policy = spec.get("externalTrafficPolicy")
+    if spec.get("type") not in WITH_NODE_PORTS and policy == before.get("externalTrafficPolicy"):
+        spec = {field: value for field, value in spec.items() if field != "externalTrafficPolicy"}
     ports = objects(spec, "ports")
     known = {port.get("name"): port["nodePort"] for port in objects(before, "ports") if port.get("nodePort")}
     if not known:

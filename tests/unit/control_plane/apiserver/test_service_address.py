@@ -96,10 +96,10 @@ def test_two_networks_of_one_family_are_refused() -> None:
 @pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
 def test_every_port_of_such_a_type_gets_a_node_port(kind: str) -> None:
     ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": 30001}]
-    taken = service(type="NodePort", ports=[{"port": 80, "nodePort": 30000}])
+    taken = service(type="NodePort", ports=[{"port": 80, "nodePort": 30086}])
     given = complete(service(type=kind, ports=ports), taken)["ports"]
     assert isinstance(given, list)
-    assert [port["nodePort"] for port in given] == [30002, 30001]
+    assert [port["nodePort"] for port in given] == [30087, 30001]
     with pytest.raises(ServiceRefused, match=r"spec.ports\[1\].nodePort: provided port is already allocated"):
         complete(service(type=kind, ports=ports), service(type=kind, ports=ports[1:]))
 
@@ -140,16 +140,19 @@ def test_a_port_is_the_same_when_its_name_is() -> None:
 
 
 def test_node_ports_go_with_the_type_that_needs_them() -> None:
-    before = stored(type="NodePort")
+    before = stored(type="NodePort", externalTrafficPolicy="Cluster")
     after = carried_over({**before, "spec": {**section(before, "spec"), "type": "ClusterIP"}}, before)
     assert section(after, "spec")["ports"] == [{"port": 80}]
+    assert "externalTrafficPolicy" not in section(after, "spec")
 
 
 def test_addresses_go_and_come_with_the_type_that_needs_them() -> None:
     before = stored()
-    gone = carried_over({**before, "spec": {**section(before, "spec"), "type": "ExternalName"}}, before)
+    named = {**section(before, "spec"), "type": "ExternalName", "externalName": "a.example"}
+    gone = carried_over({**before, "spec": named}, before)
     assert "clusterIP" not in section(gone, "spec")
-    back = carried_over(service(), gone)
+    back = carried_over({**gone, "spec": {**section(gone, "spec"), "type": "ClusterIP"}}, gone)
+    assert "externalName" not in section(back, "spec")
     assert complete(back)["clusterIP"] == "10.96.0.11"
 
 
@@ -167,3 +170,10 @@ def test_another_first_address_is_not_mixed_with_the_old_second() -> None:
     before = stored(ipFamilyPolicy="PreferDualStack")
     wanted = carried_over(service(clusterIP="10.96.9.9"), before)
     assert "clusterIPs" not in section(wanted, "spec")
+
+
+def test_a_first_address_that_a_patch_changes_is_not_overlooked() -> None:
+    before = stored(ipFamilyPolicy="PreferDualStack")
+    patched = {**before, "spec": {**section(before, "spec"), "clusterIP": "10.96.9.9"}}
+    after = section(carried_over(patched, before), "spec")
+    assert after["clusterIPs"] == ["10.96.9.9", "fd00:10:96::b"]
