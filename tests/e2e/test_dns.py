@@ -15,7 +15,7 @@ from lab import lifecycle, netns
 from lab.addressing import DNS_ADDRESS
 from lab.paths import LabPaths
 from lab.process import running_with
-from tests.e2e.lab_host import host_state, meshctl
+from tests.e2e.lab_host import container_pid, host_state, meshctl
 
 pytestmark = pytest.mark.privileged
 
@@ -45,6 +45,8 @@ CONFIG = """dnsPolicy: None
     searches: [mesh.svc.cluster.local, cluster.local]
     options: [{name: ndots, value: "2"}]
 """
+TWO_WORKERS = "sidecar.meshproxy.io/concurrency: '2'"
+APART = "meshproxy.io/inject: 'false'"
 MANIFESTS = f"""
 apiVersion: v1
 kind: Namespace
@@ -73,7 +75,7 @@ spec:
   addresses: [240.240.0.1]
   resolution: DNS
   ports: [{{number: 443, name: tls, protocol: TLS}}]
-{_pod("client")}{_pod("chosen", CONFIG)}{_pod("plain", annotations="meshproxy.io/inject: 'false'")}
+{_pod("client")}{_pod("chosen", CONFIG, TWO_WORKERS)}{_pod("plain", annotations=APART)}
 """
 
 
@@ -208,7 +210,14 @@ def test_pods_are_told_what_their_policy_says(lab: None) -> None:
     server, search, options = file("client")
     assert (server, options) == ("nameserver 10.96.0.10", "options ndots:5")
     assert search.startswith("search mesh.svc.cluster.local svc.cluster.local cluster.local")
-    assert found("catalog.mesh.svc.cluster.local", pod="chosen") == ["10.96.0.77"]
+
+
+def test_one_process_answers_where_several_carry_the_traffic(lab: None) -> None:
+    for _ in range(4):
+        assert found("catalog.mesh.svc.cluster.local", pod="chosen") == ["10.96.0.77"]
+    with open(f"/proc/{container_pid(PATHS, 'chosen', 'meshproxy')}/net/udp") as table:
+        resolvers = [line for line in table if line.split()[1] == "0100007F:3ACD"]  # 127.0.0.1:15053
+    assert len(resolvers) == 1
 
 
 def test_names_of_the_mesh_outlive_the_clusters_dns_and_the_control_plane(lab: None) -> None:
