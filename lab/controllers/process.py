@@ -16,6 +16,7 @@ from lab.controllers.action import Record
 from lab.controllers.cache import Change, ObjectCache
 from lab.controllers.garbage import GarbageCollector
 from lab.controllers.namespaces import Namespaces
+from lab.controllers.node_health import NodeHealth
 from lab.controllers.reconciler import Reconciler, Workplace
 from lab.controllers.scheduler import Scheduler
 from lab.controllers.services import EndpointSlices, ServiceAccounts
@@ -110,6 +111,7 @@ class Controllers:
         made: Sequence[Reconciler] = (
             Namespaces(place, client, ca_pem),
             ServiceAccounts(place),
+            NodeHealth(place),
             Scheduler(place),
             Deployments(place),
             ReplicaSets(place),

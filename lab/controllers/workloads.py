@@ -16,13 +16,14 @@ from control_plane.resources.manifest import (
 )
 from control_plane.resources.pod import Pod
 from control_plane.resources.replica_set import ReplicaSet
+from lab.controllers.action import Record
 from lab.controllers.cache import Change
 from lab.controllers.deployment import DeploymentView, plan_deployment
 from lab.controllers.job import plan_job
 from lab.controllers.ownership import claim
 from lab.controllers.pod_state import has_ended
 from lab.controllers.reconciler import Workplace, has_controller, owners_of
-from lab.controllers.replica_set import note_created, plan_pods, plan_status
+from lab.controllers.replica_set import COMPONENT, note_created, plan_pods, plan_status
 
 
 class Deployments:
@@ -55,7 +56,7 @@ class Deployments:
         sets, patches = claim(manifest, selector, cache.both(ReplicaSet, keys))
         if patches:
             await self._place.writer.perform(patches)
-            return await self.reconcile(key)
+            return None  # the change brings it back here
         known = {one.metadata.name: one for one in sets}
         view = DeploymentView(
             deployment,
@@ -96,7 +97,7 @@ class ReplicaSets:
         pods, patches = claim(manifest, owner.spec.selector, self._place.cache.both(Pod, keys))
         if patches:
             await self._place.writer.perform(patches)
-            return await self.reconcile(key)
+            return None  # the change brings it back here
         refusal = await self._change_pods(owner, manifest, pods)
         now = self._place.moment()
         left = [pod for pod, _ in self._place.cache.both(Pod, self._place.cache.owned_by(owner.metadata.uid))]
@@ -116,6 +117,8 @@ class ReplicaSets:
         except (Conflict, NotFound):
             raise
         except ApiError as error:
+            text = f"Error creating: {error.message}"
+            await writer.perform([Record(manifest, "Warning", "FailedCreate", text, COMPONENT)])
             return error
         return None
 
