@@ -1,7 +1,7 @@
 """Queries and answers on the wire; dnslib is the other end."""
 
 import pytest
-from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSHeader, DNSQuestion, DNSRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,3 +174,18 @@ def test_arbitrary_bytes_are_a_query_or_bad(data: bytes) -> None:
         except BadQuery:
             continue
         assert len(write_response(query, Answer(dns.SERVFAIL))) >= 12
+
+
+def test_additional_records_that_are_no_option_are_passed_over() -> None:
+    record = DNSRecord.question("a.example")
+    record.add_ar(RR("b.example", QTYPE.A, rdata=A("192.0.2.1")), EDNS0(udp_len=1000))
+    assert read_query(bytes(record.pack())).udp_size == 1000
+
+
+def test_names_beyond_the_reach_of_pointers_are_written_whole() -> None:
+    far = [wire_of(f"{number}.example.com") for number in range(1200)]
+    records = tuple(Record(name, dns.A, 60, bytes(4)) for name in far + far[-1:])
+    packed = write_response(read_query(asked()), Answer(0, records), over_udp=False)
+    assert len(packed) > 0x4000
+    names = [str(one.rname) for one in DNSRecord.parse(packed).rr]
+    assert names[-2:] == ["1199.example.com."] * 2
