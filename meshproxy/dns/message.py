@@ -108,11 +108,6 @@ class Answer:
     """Of a negative answer: how long it may be kept (RFC 2308)."""
     is_authoritative: bool = False
 
-    @property
-    def is_negative(self) -> bool:
-        """The name, or data of the type, does not exist."""
-        return self.rcode == NXDOMAIN or (self.rcode == NOERROR and self.soa is not None)
-
 
 class BadQuery(DnsError):
     """A query that is answered with nothing but a code; `response` is empty where none must be sent."""

@@ -182,6 +182,12 @@ def test_additional_records_that_are_no_option_are_passed_over() -> None:
     assert read_query(bytes(record.pack())).udp_size == 1000
 
 
+def test_a_name_that_does_not_exist_is_told_with_its_zone() -> None:
+    soa = Record(wire_of("example"), dns.SOA, 60, wire_of("ns") + wire_of("admin") + bytes(20))
+    reply = DNSRecord.parse(write_response(read_query(asked()), Answer(dns.NXDOMAIN, (), soa), age=50))
+    assert (reply.header.rcode, [(str(one.rname), one.ttl) for one in reply.auth]) == (3, [("example.", 10)])
+
+
 def test_names_beyond_the_reach_of_pointers_are_written_whole() -> None:
     far = [wire_of(f"{number}.example.com") for number in range(1200)]
     records = tuple(Record(name, dns.A, 60, bytes(4)) for name in far + far[-1:])
