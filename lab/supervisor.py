@@ -151,12 +151,12 @@ class Supervisor:
         else:
             await self._register(str(self._hosted.network.address))
         async with asyncio.TaskGroup() as group:
+            for name, command in self._agents().items():
+                group.create_task(self._keep(name, functools.partial(list, command)))
             if self._hosted is not None:
                 await self._start_injector(group, self._hosted)
             self._is_ready = True
             self._note(None, None)
-            for name, command in self._agents().items():
-                group.create_task(self._keep(name, functools.partial(list, command)))
 
     async def _start_injector(self, group: asyncio.TaskGroup, hosted: _Hosted) -> None:
         """Returns when no pod can be made any more of which it is not told."""

@@ -176,13 +176,13 @@ def test_a_pod_all_of_whose_processes_were_killed_starts_again_at_its_address() 
 @pytest.mark.usefixtures("lab")
 def test_killed_processes_of_the_lab_are_started_again_and_nothing_is_lost() -> None:
     old = processes()
-    for name in ("control-plane", "kubelet", "controller"):
+    for name in ("control-plane", "injector", "kubelet", "controller"):
         os.kill(old[name], signal.SIGKILL)
     eventually(
         lambda: all(new != old[name] for name, new in processes().items() if name != "supervisor"), "new"
     )
     eventually(lambda: "echo" in _fetch_or_empty("http://echo/"), "pods run again")
-    eventually(lambda: meshctl("status", "--name", NAME).count("1/1") == 3, "three pods ready")
+    eventually(lambda: meshctl("status", "--name", NAME).count("1/1") == 4, "all pods ready")
 
 
 def _fetch_or_empty(url: str) -> str:
@@ -213,7 +213,7 @@ def test_a_pod_that_does_not_become_ready_is_explained(tmp_path: Path) -> None:
         "  - {name: app, command: [sh, -c, 'echo it is broken; exit 3']}\n"
     )
     try:
-        said = meshctl("up", "--name", NAME, "-f", str(broken), "--timeout", "5", status=1)
+        said = meshctl("up", "--name", NAME, "-f", str(broken), "--timeout", "10", status=1)
     finally:
         lifecycle.stop(PATHS)
     assert "Pod default/broken" in said
