@@ -87,8 +87,7 @@ def _job(wanted: Job, current: Job) -> Iterator[Cause]:
 
 
 def _pod(wanted: PodSpec, current: PodSpec) -> Iterator[Cause]:
-    # Until it is bound a pod may be changed: whoever binds it may add the sidecar in the same step.
-    if wanted == current or not current.node_name:
+    if wanted == current:
         return
     for field, new, old in (
         ("containers", wanted.containers, current.containers),
@@ -104,6 +103,9 @@ def _pod(wanted: PodSpec, current: PodSpec) -> Iterator[Cause]:
     elif any(one not in wanted.tolerations for one in current.tolerations):
         message = "Forbidden: existing toleration can not be modified except its tolerationSeconds"
         yield Cause("spec.tolerations", message, _FORBIDDEN)
+    elif any(one not in current.scheduling_gates for one in wanted.scheduling_gates):
+        message = "Forbidden: only deletion is allowed, but found new scheduling gate"
+        yield Cause("spec.schedulingGates", message, _FORBIDDEN)
     elif _fixed(wanted) != _fixed(current):
         yield Cause("spec", _POD_FIELDS, _FORBIDDEN)
 
@@ -114,12 +116,13 @@ def _is_shorter(wanted: int | None, current: int | None) -> bool:
 
 
 def _fixed(spec: PodSpec) -> PodSpec:
-    """Without what may change in a Pod that is bound."""
+    """Without what may change in a Pod; its node is given by `pods/binding` only."""
     free = {
         "containers": _without_images(spec.containers),
         "init_containers": _without_images(spec.init_containers),
         "active_deadline_seconds": None,
         "tolerations": (),
+        "scheduling_gates": (),
     }
     return spec.model_copy(update=free)
 
