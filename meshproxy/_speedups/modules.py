@@ -50,6 +50,7 @@ MODULES: Final = (
     "meshproxy.upstream.cluster",
     "meshproxy.upstream.endpoint",
     "meshproxy.upstream.http_connection",
+    "meshproxy.upstream.lane",
     "meshproxy.upstream.pool",
 )
 

@@ -26,7 +26,7 @@ from meshproxy.routing.match import CompiledRoute, Target
 from meshproxy.upstream.balancer.api import PickContext, address_of
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.endpoint import EndpointRuntime
-from meshproxy.upstream.http_connection import HttpUpstreamConnection
+from meshproxy.upstream.lane import Lane
 
 if TYPE_CHECKING:
     from meshproxy.proxy.http_connection import HttpServerConnection
@@ -94,7 +94,7 @@ class HttpExchange:
         self._context: PickContext | None = None
         self._cluster: ClusterRuntime | None = None
         self._endpoint: EndpointRuntime | None = None
-        self._upstream: HttpUpstreamConnection | None = None
+        self._upstream: Lane | None = None
         self._response: Response | None = None
         self._timer: Timer[Callable[[], None]] | None = None
         self._attempt_timer: Timer[Callable[[], None]] | None = None
@@ -141,7 +141,7 @@ class HttpExchange:
             else:
                 self._connection.pause_reading(PAUSED_BY_BODY)
         if upstream is not None:
-            upstream.write(chunk(data) if self._head.chunked else data)
+            upstream.send_body(data)
         for mirror in self._mirrors:
             mirror.on_data(data)
 
@@ -152,21 +152,14 @@ class HttpExchange:
 
     def on_request_end(self) -> None:
         self._request_done = True
-        if self._upstream is not None and self._head.chunked:
-            self._upstream.write(self._body.last_chunk() if self._body is not None else LAST_CHUNK)
+        if self._upstream is not None:
+            self._upstream.end_body(self._body.trailer_fields if self._body is not None else ())
         for mirror in self._mirrors:
             mirror.on_end()
 
     @property
     def _is_replayable(self) -> bool:
         return self._body is None or self._body.is_replayable
-
-    def _held_body(self) -> bytes:
-        """The body as far as it is here, as it is sent."""
-        chunked = self._head.chunked
-        if self._body is None:
-            return LAST_CHUNK if chunked and self._request_done else b""
-        return self._body.framed(chunked=chunked, is_complete=self._request_done)
 
     # --- the response ---
 

@@ -31,7 +31,7 @@ from meshproxy.transport.tls import TlsFailure
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
-from meshproxy.upstream.http_connection import HttpUpstreamConnection
+from meshproxy.upstream.lane import Lane
 
 _REFUSED_RETRY_FLAGS: Final = {RetryVerdict.LIMIT_REACHED: ",URX", RetryVerdict.OVERFLOW: ",UO"}
 """What Envoy's users look for beside the failure's own flag."""
@@ -166,20 +166,29 @@ class HttpStream(HttpExchange):
         elif not cluster.connect(endpoint, self):
             self.reply(Outcome.OVERFLOW)
 
-    def on_connection(self, connection: HttpUpstreamConnection) -> None:
+    def on_connection(self, connection: Lane) -> None:
         """A connection is ours: send the head, and the body as far as it is here."""
         self._upstream = connection
         self._attempts += 1
         assert self._endpoint is not None
         self._endpoint.requests += 1
-        data = self._request_head(self._endpoint.target.tls)
-        if self._body is not None or not self._head.end_stream:
-            data += self._held_body()
-            if not self._request_done:
-                self._connection.unpause_reading(PAUSED_BY_BODY)  # first: `begin` may pause it again
-        connection.begin(self, self._head.method, data)
-        if self._body is not None and self._body.is_too_large:
-            self._body.let_go()
+        head, request, body = self._head, self._request_head(self._endpoint.target.tls), self._body
+        if head.end_stream and body is None:
+            connection.begin(self, head.method, request)
+            return
+        if not self._request_done:
+            self._connection.unpause_reading(PAUSED_BY_BODY)  # first: `begin` may pause it again
+        connection.begin(
+            self,
+            head.method,
+            request,
+            body.held if body is not None else b"",
+            chunked=head.chunked,
+            is_complete=self._request_done,
+            trailers=body.trailer_fields if body is not None else (),
+        )
+        if body is not None and body.is_too_large:
+            body.let_go()
 
     def _request_head(self, tls: UpstreamTls | None) -> bytes:
         """The head to send on. What varies per request stands last: the next hop's memory still hits."""

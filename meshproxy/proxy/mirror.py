@@ -10,14 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from meshproxy.http.events import END, Event, Response
-from meshproxy.http.h1_writer import chunk
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy.request_body import HeldBody
 from meshproxy.proxy.services import ProxyServices
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
 from meshproxy.upstream.endpoint import EndpointRuntime
-from meshproxy.upstream.http_connection import HttpUpstreamConnection
+from meshproxy.upstream.lane import Lane
 
 _SHADOW: Final = b"-shadow"
 _SWITCHED: Final = 101
@@ -51,7 +50,7 @@ class Mirror:
         self._chunked = chunked
         self._body = HeldBody()
         self._endpoint: EndpointRuntime | None = None
-        self._upstream: HttpUpstreamConnection | None = None
+        self._upstream: Lane | None = None
         self._timer: Timer[Callable[[], None]] | None = None
         self._is_complete = False
         self._is_done = False
@@ -83,7 +82,7 @@ class Mirror:
         if self._is_done:
             return
         if self._upstream is not None:
-            self._upstream.write(chunk(data) if self._chunked else data)
+            self._upstream.send_body(data)
             return
         self._body.add(data)
         if self._body.is_too_large:
@@ -92,8 +91,8 @@ class Mirror:
     def on_end(self) -> None:
         """The body is complete; its trailers are not copied."""
         self._is_complete = True
-        if self._upstream is not None and self._chunked and not self._is_done:
-            self._upstream.write(self._body.last_chunk())
+        if self._upstream is not None and not self._is_done:
+            self._upstream.end_body(())
 
     def cancel(self) -> None:
         """The request it copies was given up before it was complete."""
@@ -102,12 +101,18 @@ class Mirror:
 
     # --- ConnectionWaiter ---
 
-    def on_connection(self, connection: HttpUpstreamConnection) -> None:
+    def on_connection(self, connection: Lane) -> None:
         self._upstream = connection
         assert self._endpoint is not None
         self._endpoint.requests += 1
-        body = self._body.framed(chunked=self._chunked, is_complete=self._is_complete)
-        connection.begin(self, self._method, self._head + body)
+        connection.begin(
+            self,
+            self._method,
+            self._head,
+            self._body.held,
+            chunked=self._chunked,
+            is_complete=self._is_complete,
+        )
 
     def on_connect_failed(self, error: ConnectFailed) -> None:
         self._end()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshproxy.http.events import Trailers
-from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk
+from meshproxy.http.events import Headers, Trailers
 
 MAX_HELD_BODY: Final = 65536
 """Bytes of request body held for a retry or until a connection is there; Linkerd's limit too."""
@@ -51,14 +50,6 @@ class HeldBody:
         self.is_replayable = False
         self._parts = []
 
-    def framed(self, *, chunked: bool, is_complete: bool) -> bytes:
-        """What is held, as it is sent."""
-        if not chunked:
-            return b"".join(self._parts)
-        parts = [chunk(data) for data in self._parts]
-        if is_complete:
-            parts.append(self.last_chunk())
-        return b"".join(parts)
-
-    def last_chunk(self) -> bytes:
-        return last_chunk(self.trailers.headers) if self.trailers is not None else LAST_CHUNK
+    @property
+    def trailer_fields(self) -> Headers:
+        return self.trailers.headers if self.trailers is not None else ()

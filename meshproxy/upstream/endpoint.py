@@ -14,13 +14,14 @@ from meshproxy.telemetry.series import RequestSeries, TcpSeries
 from meshproxy.upstream.balancer.api import Fitness
 from meshproxy.upstream.connector import ConnectFailed, DialTarget, Security
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
+from meshproxy.upstream.lane import Lane
 from meshproxy.upstream.pool import IdlePool, PoolSettings
 
 
 class ConnectionWaiter(Protocol):
     """An exchange that waits for a connection to one endpoint. Defined here for the proxy above."""
 
-    def on_connection(self, connection: HttpUpstreamConnection) -> None: ...
+    def on_connection(self, connection: Lane) -> None: ...
 
     def on_connect_failed(self, error: ConnectFailed) -> None: ...
 
@@ -121,7 +122,7 @@ class EndpointRuntime:
             self.target.security,
         )
 
-    def take_idle(self) -> HttpUpstreamConnection | None:
+    def take_idle(self) -> Lane | None:
         """The pooled connection that was used last, if one still serves; None: one has to be dialled."""
         connection = self.idle.take()
         while connection is not None and connection.is_lost:

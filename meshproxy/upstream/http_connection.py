@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.codec import ResponseReader
-from meshproxy.http.events import Event
+from meshproxy.http.events import Headers
+from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk
 from meshproxy.transport import socket_option
 from meshproxy.transport.bounded_read import MAX_READ, STUCK, WRITE_HIGH_WATER, bound_reads
+from meshproxy.upstream.lane import Lane, ResponseSink
 
 
-class ResponseSink(Protocol):
-    """Who waits for the response. Defined here so that the connection need not know the proxy above it."""
-
-    def on_response(self, events: list[Event]) -> None:
-        """At least one event."""
-        ...
-
-    def on_upstream_lost(self, error: Exception | None) -> None:
-        """The connection ended before the response was complete; None is an orderly close."""
-        ...
-
-    def on_upstream_write_paused(self) -> None: ...
-
-    def on_upstream_write_resumed(self) -> None: ...
-
-
-class HttpUpstreamConnection:
+class HttpUpstreamConnection(Lane):
     """An asyncio.Protocol in all but name: without a base that is not compiled it can be compiled itself.
 
     `on_free(connection)` is called when it may serve again, `on_gone(connection)` once when it is lost."""
 
     __slots__ = (
+        "_chunked",
         "_is_write_paused",
         "_on_free",
         "_on_gone",
@@ -42,8 +29,6 @@ class HttpUpstreamConnection:
         "_sink",
         "_switched",
         "_transport",
-        "is_lost",
-        "requests",
     )
 
     def __init__(
@@ -52,6 +37,7 @@ class HttpUpstreamConnection:
         on_free: Callable[[HttpUpstreamConnection], None],
         on_gone: Callable[[HttpUpstreamConnection], None],
     ) -> None:
+        super().__init__()
         self._reader = reader
         self._sink: ResponseSink | None = None
         self._transport: asyncio.Transport | None = None
@@ -59,10 +45,7 @@ class HttpUpstreamConnection:
         self._on_gone = on_gone
         self._is_write_paused = False
         self._switched = False
-        self.requests = 0
-        """Exchanges begun; 1 during the first."""
-        self.is_lost = False
-        """It serves nobody any more: it was closed, by either side."""
+        self._chunked = False
 
     @property
     def is_connected(self) -> bool:
@@ -71,21 +54,43 @@ class HttpUpstreamConnection:
 
     # --- the exchange ---
 
-    def begin(self, sink: ResponseSink, method: bytes, data: bytes) -> None:
-        """Start an exchange by writing `data` (head, and body as far as it is there)."""
+    def begin(
+        self,
+        sink: ResponseSink,
+        method: bytes,
+        head: bytes,
+        body: bytes = b"",
+        *,
+        chunked: bool = False,
+        is_complete: bool = True,
+        trailers: Headers = (),
+    ) -> None:
         self._sink = sink
         self.requests += 1
         self._reader.expect(method)
+        self._chunked = chunked
         assert self._transport is not None
-        self._transport.write(data)
+        if chunked:
+            if body:
+                head += chunk(body)
+            if is_complete:
+                head += last_chunk(trailers) if trailers else LAST_CHUNK
+        elif body:
+            head += body
+        self._transport.write(head)
+
+    def send_body(self, data: bytes) -> None:
+        self.write(chunk(data) if self._chunked else data)
+
+    def end_body(self, trailers: Headers) -> None:
+        if self._chunked:
+            self.write(last_chunk(trailers) if trailers else LAST_CHUNK)
 
     def write(self, data: bytes) -> None:
-        """More of the request's body, framed."""
         assert self._transport is not None
         self._transport.write(data)
 
     def finish(self, reusable: bool) -> None:
-        """The exchange is over; the connection is pooled or closed. The sink hears nothing more."""
         self._sink = None
         # Bytes behind the response would be taken for the next one: such a connection is not pooled. Nor is
         # one whose peer answered without reading: the next exchange would not hear that writing is paused.
@@ -95,7 +100,6 @@ class HttpUpstreamConnection:
             self.close()
 
     def close(self) -> None:
-        """Orderly, unless the peer leaves a request unread that nobody waits for any more."""
         if self._is_write_paused:
             self.abort()
             return
@@ -106,24 +110,20 @@ class HttpUpstreamConnection:
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut it: an exchange was abandoned half-way."""
         self._sink = None
         self.is_lost = True
         if self._transport is not None:
             self._transport.abort()
 
     def switch(self) -> bytes:
-        """Behind a 101: from now on all bytes are the sink's, as they come; returns those already here."""
         self._switched = True
         return self._reader.switch()
 
     def write_eof(self) -> None:
-        """FIN, behind what was written; reading goes on."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
 
     def reset(self) -> None:
-        """`abort`, so that the peer sees a reset."""
         self._sink = None
         self.is_lost = True
         if self._transport is not None:

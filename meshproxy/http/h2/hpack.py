@@ -33,6 +33,19 @@ _ID_BYTES: Final = len(ID_PREFIX) + _ID_LENGTH
 ID_FIELD_NAME: Final = b"x-request-id"
 
 
+class Block:
+    """The fields of a header block, and what they were found to mean. Shared: only what it means is set."""
+
+    __slots__ = ("closing", "fields", "opening")
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
+        self.opening: object = None
+        """What the block is as the head of a message with a body; set by who interprets it."""
+        self.closing: object = None
+        """And as the head of one without."""
+
+
 class BlockReader:
     """The decoding side of one connection."""
 
@@ -48,30 +61,39 @@ class BlockReader:
         """The newest last."""
         self._size = 0
         self._is_changed = False
-        self._memory: dict[bytes, Fields] = {}
+        self._memory: dict[bytes, Block] = {}
 
-    def read(self, block: bytes) -> Fields:
-        """The fields of a whole block. Raises ConnectionFault; HeaderListTooLarge for more than allowed."""
+    def read(self, block: bytes) -> tuple[Block, bytes]:
+        """A whole block -> (its fields, the value of a last `x-request-id` that is kept out of them).
+
+        Raises ConnectionFault; HeaderListTooLarge for more than allowed.
+        """
         cut = len(block) - _ID_BYTES
-        if cut <= 0 or not block.startswith(ID_PREFIX, cut):
+        if cut > 0 and block.startswith(ID_PREFIX, cut):
+            known = self._memory.get(block[:cut])
+            if known is not None:
+                return known, block[cut + len(ID_PREFIX) :]
+        else:
+            cut = len(block)
             known = self._memory.get(block)
-            return known if known is not None else self._read_new(block, len(block))
-        known = self._memory.get(block[:cut])
-        if known is not None:
-            return (*known, (ID_FIELD_NAME, block[cut + len(ID_PREFIX) :]))
+            if known is not None:
+                return known, b""
         return self._read_new(block, cut)
 
-    def _read_new(self, block: bytes, cut: int) -> Fields:
-        """`cut`: what comes before may be remembered by itself, if a field ends there."""
+    def _read_new(self, block: bytes, cut: int) -> tuple[Block, bytes]:
+        """`cut`: what comes before is remembered by itself, if a field ends there."""
         self._is_changed = False
         fields, before_cut = self._decode(block, cut)
+        found, request_id = Block(fields), b""
+        if before_cut >= 0 and before_cut < len(fields):
+            found, request_id = Block(fields[:before_cut]), fields[before_cut][1]
         if self._is_changed:
             self._memory.clear()
         elif before_cut >= 0 and cut <= _MAX_KEPT:
             if len(self._memory) >= _MAX_MEMORY:
                 self._memory.clear()
-            self._memory[block[:cut]] = fields[:before_cut]
-        return fields
+            self._memory[block[:cut]] = found
+        return found, request_id
 
     def _decode(self, block: bytes, cut: int) -> tuple[Fields, int]:
         """The fields, and how many end at `cut`; -1 when `cut` is inside one."""

@@ -49,7 +49,7 @@ from meshproxy.http.h2.frame import (
     WINDOW_UPDATE,
     word,
 )
-from meshproxy.http.h2.hpack import BlockReader, Fields
+from meshproxy.http.h2.hpack import Block, BlockReader, Fields
 from meshproxy.http.h2.inflow import Inflow
 from meshproxy.http.h2.settings import (
     DEFAULT_WINDOW,
@@ -62,6 +62,7 @@ from meshproxy.http.h2.settings import (
 from meshproxy.http.h2.stream import Stream
 
 _MESSAGE_CREDIT: Final = 20
+_NOTHING: Final = Block(())
 _FIXED_SIZES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 
 
@@ -87,9 +88,9 @@ class Session(Inflow):
 
     # --- for the owner to override ---
 
-    def on_head(self, stream: Stream, fields: Fields, *, end: bool) -> None:
-        """A request (for a server: of a new stream) or a response, also an interim one. May raise
-        StreamFault."""
+    def on_head(self, stream: Stream, block: Block, request_id: bytes, *, end: bool) -> None:
+        """A request (for a server: of a new stream) or a response, also an interim one. `request_id`: a last
+        `x-request-id`, which is not among the fields. May raise StreamFault."""
 
     def on_trailers(self, stream: Stream, fields: Fields) -> None:
         """The fields behind the body, which end the stream. May raise StreamFault."""
@@ -276,9 +277,9 @@ class Session(Inflow):
     def _on_block(self, stream_id: int, block: bytes) -> None:
         ends = self._block_ends_stream
         is_too_large = False
-        fields: Fields = ()
+        found, request_id = _NOTHING, b""
         try:
-            fields = self._reader.read(block)  # always: the table must stay in step
+            found, request_id = self._reader.read(block)  # always: the table must stay in step
         except HeaderListTooLarge:
             is_too_large = True
         stream = self.streams.get(stream_id)
@@ -291,11 +292,13 @@ class Session(Inflow):
             return
         self._control_credit += _MESSAGE_CREDIT
         try:
-            self._tell_block(stream, fields, ends=ends, is_too_large=is_too_large)
+            self._tell_block(stream, found, request_id, ends=ends, is_too_large=is_too_large)
         except StreamFault as fault:
             self._stream_fault(stream_id, fault.code)
 
-    def _tell_block(self, stream: Stream, fields: Fields, *, ends: bool, is_too_large: bool) -> None:
+    def _tell_block(
+        self, stream: Stream, block: Block, request_id: bytes, *, ends: bool, is_too_large: bool
+    ) -> None:
         if stream.is_reading_trailers:
             if is_too_large:
                 raise StreamFault(ENHANCE_YOUR_CALM, "trailers are longer than allowed")
@@ -303,16 +306,16 @@ class Session(Inflow):
                 raise StreamFault(PROTOCOL_ERROR, "trailers do not end the stream")
             self._check_length(stream)
             stream.is_remote_done = True
-            self.on_trailers(stream, fields)
+            self.on_trailers(stream, block.fields)
         else:
-            stream.is_reading_trailers = not (self.is_client and _is_interim(fields))
+            stream.is_reading_trailers = not (self.is_client and _is_interim(block.fields))
             if ends and not stream.is_reading_trailers:
                 raise StreamFault(PROTOCOL_ERROR, "an interim response ends the stream")
             stream.is_remote_done = ends
             if is_too_large:
                 self.on_head_too_large(stream, end=ends)
             else:
-                self.on_head(stream, fields, end=ends)
+                self.on_head(stream, block, request_id, end=ends)
                 if ends and stream.expected > 0 and not self.is_client:
                     raise StreamFault(PROTOCOL_ERROR, "a body is declared that does not come")
         if ends:
