@@ -253,6 +253,12 @@ class ContainerRunner:
         await self._pre_stop(grace)
         await process.stop(max(0.0, give_up_at - time.monotonic()))
 
+    def kill(self) -> None:
+        """SIGKILL; nothing happens when it does not run."""
+        self.is_stopping = True
+        if self._process is not None:
+            self._process.send(signal.SIGKILL)
+
     async def _pre_stop(self, grace: float) -> None:
         record, around = self.record, self._around
         hook = record.spec.lifecycle.pre_stop if record.spec.lifecycle is not None else None

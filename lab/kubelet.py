@@ -61,6 +61,8 @@ class Kubelet:
         if event.type == "DELETED":
             if worker is not None:
                 self._end(self._workers.pop(uid))
+            elif (leaving := self._leaving.get(uid)) is not None:
+                leaving.hurry(0.0)  # deleted by force meanwhile
         elif metadata(event.object).get("deletionTimestamp"):
             if section(event.object, "spec").get("nodeName") == self._services.node.name:
                 self._stop(uid, event.object)
@@ -72,6 +74,9 @@ class Kubelet:
     def _stop(self, uid: str, manifest: Manifest) -> None:
         """End the Pod gracefully, then tell the API that nothing of it is left."""
         if uid in self._stopping:
+            grace = metadata(manifest).get("deletionGracePeriodSeconds")
+            if uid in self._leaving and isinstance(grace, int):
+                self._leaving[uid].hurry(float(grace))
             return
         self._stopping.add(uid)
         stopping = self._stopped(self._workers.pop(uid, None), manifest)

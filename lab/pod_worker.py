@@ -123,6 +123,14 @@ class PodWorker:
         await asyncio.to_thread(self._services.node.remove_pod, self.name)
         await self.files.remove()
 
+    def hurry(self, grace: float) -> None:
+        """A pod that is being ended has `grace` seconds left, however much it had before."""
+        asyncio.get_running_loop().call_later(grace, self._kill)
+
+    def _kill(self) -> None:
+        if self._runtime is not None:
+            self._runtime.kill()
+
     async def abandon(self) -> None:
         """Kill at once, keep the network and the files: the node stops."""
         await self._cancel()

@@ -115,6 +115,13 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
+metadata: {{name: stubborn, namespace: k}}
+spec:
+  terminationGracePeriodSeconds: 600
+  containers: [{{name: app, image: x, command: [sh, -c, "trap '' TERM; while :; do sleep 0.1; done"]}}]
+---
+apiVersion: v1
+kind: Pod
 metadata: {{name: homeless, namespace: k}}
 spec:
   containers:
@@ -343,3 +350,13 @@ def test_a_deleted_pod_ends_in_order_and_within_its_grace(api: httpx.Client) -> 
     told = events(api, "web")
     assert told["Killing"].startswith("Stopping container")
     assert "FailedPreStopHook" not in told
+
+
+def test_a_pod_that_does_not_want_to_end_is_ended_by_force(api: httpx.Client) -> None:
+    until(api, "stubborn", ready)
+    path = "/api/v1/namespaces/k/pods/stubborn"
+    [directory] = PATHS.pods.glob("k_stubborn_*")
+    assert api.delete(path).json()["metadata"]["deletionGracePeriodSeconds"] == 600
+    eventually(lambda: "Killing" in events(api, "stubborn"), lambda: events(api, "stubborn"))
+    assert api.delete(path, params={"gracePeriodSeconds": "0"}).status_code == 200
+    eventually(lambda: not directory.exists(), lambda: list(directory.rglob("*")))
