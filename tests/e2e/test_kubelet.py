@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlencode
 
 import httpx
@@ -20,6 +22,7 @@ from lab import lifecycle, netns
 from lab.kubelet_certificates import KubeletAuthority
 from lab.kubelet_server import KUBELET_PORT
 from lab.paths import LabPaths
+from lab.state import read_state
 from tests.e2e.lab_host import meshctl
 
 pytestmark = pytest.mark.privileged
@@ -360,3 +363,18 @@ def test_a_pod_that_does_not_want_to_end_is_ended_by_force(api: httpx.Client) ->
     eventually(lambda: "Killing" in events(api, "stubborn"), lambda: events(api, "stubborn"))
     assert api.delete(path, params={"gracePeriodSeconds": "0"}).status_code == 200
     eventually(lambda: not directory.exists(), lambda: list(directory.rglob("*")))
+
+
+def test_a_new_kubelet_goes_on_where_the_killed_one_was(api: httpx.Client) -> None:
+    until(api, "once", lambda one: one.get("phase") == "Succeeded")
+    restarts = cast(int, container(status(api, "crash"), "app")["restartCount"])
+    before = read_state(PATHS.state)
+    assert before is not None
+    os.kill(before.processes["kubelet"].pid, signal.SIGKILL)
+    until(api, "crash", lambda one: cast(int, container(one, "app")["restartCount"]) > restarts)
+    state = read_state(PATHS.state)
+    assert state is not None
+    assert state.processes["kubelet"] != before.processes["kubelet"]
+    once = status(api, "once")
+    assert (once["phase"], container(once, "app")["restartCount"]) == ("Succeeded", 0)
+    assert ask("/containerLogs/k/once/app") == (200, "done\n")
