@@ -14,14 +14,14 @@ HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 _HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
-_MOST = "deployment.kubernetes.io/max-replicas"
+MOST = "deployment.kubernetes.io/max-replicas"
 _NOT_COPIED = frozenset(
     {
         "kubectl.kubernetes.io/last-applied-configuration",
         REVISION,
         _HISTORY,
         DESIRED,
-        _MOST,
+        MOST,
         "deprecated.deployment.rollback.to",
     }
 )
@@ -92,7 +92,7 @@ def annotations_of(
 def sizes(deployment: Deployment, most: int) -> dict[str, str]:
     """Annotations of a ReplicaSet that is scaled: by them a change of the Deployment's size is told from a
     step of a rollout."""
-    return {DESIRED: str(deployment.spec.replicas), _MOST: str(most)}
+    return {DESIRED: str(deployment.spec.replicas), MOST: str(most)}
 
 
 def replica_set_manifest(

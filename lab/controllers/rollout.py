@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from control_plane.resources.deployment import Deployment, RollingUpdate
 from control_plane.resources.replica_set import ReplicaSet
-from lab.controllers.revision import by_age, desired_of
+from lab.controllers.revision import MOST, by_age, desired_of
 
 Sizes = Mapping[str, int]
 
@@ -148,7 +148,7 @@ def _share(one: ReplicaSet, deployment: Deployment, allowed: int, left: int) -> 
         return 0
     if not deployment.spec.replicas:
         return -one.spec.replicas
-    annotated = one.metadata.annotations.get("deployment.kubernetes.io/max-replicas", "")
+    annotated = one.metadata.annotations.get(MOST, "")
     before = int(annotated) if annotated.isdecimal() and int(annotated) else total([one])
     fair = math.floor(one.spec.replicas * allowed / before + 0.5) - one.spec.replicas
     return min(fair, left) if left > 0 else max(fair, left)
