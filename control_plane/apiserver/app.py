@@ -73,11 +73,12 @@ def create_app(
     validation; `is_ready` is what `/readyz` answers; `rng` makes the suffixes of `generateName`.
     """
     streams, pages = WatchStreams(), Pages()
+    admission = WebhookAdmission(store, user=lambda: current_user().info())
     operations = Operations(
         store,
         services=services or ServiceAllocator(),
         checks=checks,
-        admission=WebhookAdmission(store, user=lambda: current_user().info()),
+        admission=admission,
         rng=rng or random.Random(),
         now=now,
     )
@@ -96,7 +97,7 @@ def create_app(
             routes += KindEndpoints(entry, operations, reading).routes()
     routes += [*PodEndpoints(operations).routes(), *scale_routes(operations)]
     kubelets = Kubelets(store, kubelet_files)
-    routes += [*PodLogs(kubelets, streams).routes(), *PodExec(kubelets, streams).routes()]
+    routes += [*PodLogs(kubelets, streams).routes(), *PodExec(kubelets, streams, admission).routes()]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(WarningHeaders), Middleware(BearerAuthentication, users=users)],

@@ -18,9 +18,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
+from control_plane.apiserver.admission_request import Admission, AdmissionRequest
 from control_plane.apiserver.failure import Failure, failure_of
 from control_plane.apiserver.kubelet import CONNECT_TIMEOUT, ContainerPlace, Kubelets
 from control_plane.apiserver.watch import WatchStreams
+from control_plane.resources.manifest import Manifest
 from control_plane.resources.registry import BY_KIND
 from control_plane.store.api import StoreError
 
@@ -36,7 +38,8 @@ _DONE, _GOING_AWAY = 1000, 1001
 class PodExec:
     """Serves it; sessions end when `streams` are closed."""
 
-    def __init__(self, kubelets: Kubelets, streams: WatchStreams) -> None:
+    def __init__(self, kubelets: Kubelets, streams: WatchStreams, admission: Admission) -> None:
+        self._admission = admission
         self._kubelets = kubelets
         self._streams = streams
 
@@ -54,6 +57,7 @@ class PodExec:
         try:
             protocol = _chosen(websocket.scope.get("subprotocols") or [])
             place = await self._place(websocket)
+            await self.admit(websocket)
             kubelet = await self._connected(place, websocket, protocol)
         except (Failure, StoreError) as exc:
             failure = failure_of(exc)
@@ -73,6 +77,25 @@ class PodExec:
             message = f"pod {names['name']} does not have a host assigned"
             raise Failure(HTTPStatus.BAD_REQUEST, message)
         return place
+
+    async def admit(self, connection: HTTPConnection) -> None:
+        """Raises Failure when a webhook refuses."""
+        names, query = connection.path_params, connection.query_params
+        flags = {flag: True for flag in _FLAGS if query.get(flag, "") in ("1", "true")}
+        options: Manifest = {
+            "kind": "PodExecOptions",
+            "apiVersion": "v1",
+            **flags,
+            "command": query.getlist("command"),
+        }
+        if container := query.get("container"):
+            options["container"] = container
+        place = (names["namespace"], names["name"])
+        request = AdmissionRequest("CONNECT", BY_KIND["Pod"], *place, options, subresource="exec")
+        if await self._admission.mutate(request) != options:
+            message = "an admission webhook attempted to modify what is executed, which is not supported"
+            raise Failure(HTTPStatus.INTERNAL_SERVER_ERROR, message)
+        await self._admission.validate(request)
 
     async def _connected(
         self, place: ContainerPlace, websocket: WebSocket, protocol: Subprotocol

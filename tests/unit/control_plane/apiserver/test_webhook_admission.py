@@ -5,8 +5,14 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from control_plane.apiserver import webhook_client
+from control_plane.apiserver.failure import Failure
+from control_plane.apiserver.kubelet import Kubelets
+from control_plane.apiserver.pod_exec import PodExec
+from control_plane.apiserver.watch import WatchStreams
+from control_plane.apiserver.webhook_admission import WebhookAdmission
 from control_plane.resources.manifest import Manifest, section
 from tests.unit.control_plane.apiserver.conftest import Api
 from tests.unit.control_plane.apiserver.webhook_server import (
@@ -582,3 +588,33 @@ async def test_a_patch_of_a_deletion_is_refused(api, hook):
     assert status == 500
     assert "not supported for this operation" in str(answer["message"])
     assert cast("str", answer["reason"]) == "InternalError"
+
+
+async def test_commands_in_containers_are_told_as_connect(api, hook):
+    rule = RULE | {"operations": ["CONNECT"], "resources": ["pods/exec"]}
+    await register(api, webhook(hook, rules=[rule]), kind="Validating")
+    asked: list[Manifest] = []
+
+    def refuse(request: Manifest) -> Manifest:
+        asked.append(request)
+        return deny(request, message="nobody looks inside")
+
+    hook.answer = refuse
+    path = "/api/v1/namespaces/default/pods/p/exec"
+    query = b"command=ls&command=-l&container=c&stdout=true"
+    admission = WebhookAdmission(api.store, user=lambda: {"username": "me"})
+    exec_ = PodExec(cast("Kubelets", None), cast("WatchStreams", None), admission)
+    scope = {"type": "http", "path": path, "query_string": query, "headers": []}
+    scope["path_params"] = {"namespace": "default", "name": "p"}
+    with pytest.raises(Failure, match="denied the request: nobody looks inside"):
+        await exec_.admit(HTTPConnection(scope))
+    (request,) = asked
+    assert (request["operation"], request["subResource"], request["name"]) == ("CONNECT", "exec", "p")
+    assert section(request, "kind")["kind"] == "PodExecOptions"
+    assert section(request, "object")["command"] == ["ls", "-l"]
+    assert (section(request, "object")["container"], section(request, "object")["stdout"]) == ("c", True)
+    assert request["options"] is None
+    await register(api, webhook(hook, rules=[rule]), name="m")
+    hook.answer = patching({"op": "add", "path": "/stdin", "value": True})
+    with pytest.raises(Failure, match="attempted to modify what is executed"):
+        await exec_.admit(HTTPConnection(scope))
