@@ -1,5 +1,6 @@
 """A lab from `up` to `down`, with plain apps: addresses, names, probes, restarts, and nothing left behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -118,6 +119,13 @@ def processes() -> dict[str, int]:
     return {name: process.pid for name, process in state.processes.items()}
 
 
+def kill_everything() -> None:
+    """The supervisor first: it must not start anything again. The others die with it, maybe before us."""
+    for pid in processes().values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_lab_runs_pods_and_leaves_nothing_behind(before: HostState, lab: str, manifests: Path) -> None:
     assert "REST API    https://127.0.0.1:" in lab
     assert str(PATHS.kubeconfig) in lab
@@ -192,17 +200,14 @@ def _fetch_or_empty(url: str) -> str:
 
 def test_down_after_everything_was_killed_leaves_nothing_behind(before: HostState, lab: str) -> None:
     namespaces = namespaces_of(PATHS)
-    # The supervisor first: it must not start anything again.
-    for pid in processes().values():
-        os.kill(pid, signal.SIGKILL)
+    kill_everything()
     assert "the lab was killed" in meshctl("status", "--name", NAME, status=1)
     meshctl("down", "--name", NAME)
     assert_nothing_is_left(PATHS, before, namespaces)
 
 
 def test_remains_of_a_killed_lab_are_removed_by_the_next_up(lab: str, manifests: Path) -> None:
-    for pid in processes().values():
-        os.kill(pid, signal.SIGKILL)
+    kill_everything()
     assert f"lab {NAME} is up" in meshctl("up", "--name", NAME, "-f", str(manifests))
 
 
