@@ -180,7 +180,10 @@ class Operations:
         except ObjectNotFound:
             if subresource or resource_version_of(wanted) or uid_of(wanted):
                 raise
-        return await self._create(kind, namespace, wanted, manager, write.dry_run), True
+        try:
+            return await self._create(kind, namespace, wanted, manager, write.dry_run), True
+        except ObjectExists:  # somebody else was faster
+            return await self._change(kind, key, change, write, is_tracked=True), False
 
     async def delete(
         self, kind: ResourceKind, namespace: str, name: str, options: Manifest, *, dry_run: bool = False

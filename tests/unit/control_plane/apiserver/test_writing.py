@@ -1,5 +1,6 @@
 """Writing over the application: managers, patches, apply, scale, collections, dry runs."""
 
+import asyncio
 import json
 from http import HTTPStatus
 
@@ -158,3 +159,14 @@ async def test_a_finalizer_holds_until_it_is_taken_away(api: Api) -> None:
     assert (code, "no new finalizers can be added" in str(refusal["message"])) == (422, True)
     assert (await patch(api, f"{MAPS}/a", MERGE, {"metadata": {"finalizers": None}}))[0] == HTTPStatus.OK
     assert (await api.call("GET", f"{MAPS}/a"))[0] == HTTPStatus.NOT_FOUND
+
+
+async def test_two_that_apply_the_same_new_object_both_own_it(api: Api) -> None:
+    head = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n"
+    texts = [f"{head}data: {{{key}: x}}" for key in "bcd"]
+    writes = (patch(api, f"{MAPS}/a", APPLY, text, fieldManager=f"m{n}") for n, text in enumerate(texts))
+    answers = await asyncio.gather(*writes)
+    assert sorted(code for code, _ in answers) == [200, 200, 201]
+    _, found = await api.call("GET", f"{MAPS}/a")
+    assert found["data"] == {"b": "x", "c": "x", "d": "x"}
+    assert len(managers(found)) == 3
