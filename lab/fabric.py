@@ -18,6 +18,7 @@ from pathlib import Path
 from lab import netns
 from lab.addressing import FABRIC_NETWORK, FABRIC_NETWORK_6, OUTSIDE, NodeAddresses
 from lab.lab_file import Join, LabPlan, NodePlan
+from lab.pod_link import FIRST_INDEX
 
 FABRIC_FILE = "fabric"
 VXLAN_PORT = 4789  # assigned by IANA, RFC 7348 section 5
@@ -43,7 +44,7 @@ def fabric_commands(plan: LabPlan, folder: Path) -> list[str]:
     for node in plan.nodes:
         port = f"node-{node.number}"
         commands += [
-            f"link add {port} mtu {plan.mtu} type veth"
+            f"link add {port} index {FIRST_INDEX + node.number} mtu {plan.mtu} type veth"
             f" peer name eth0 mtu {plan.mtu} netns {folder / node_file(node.name)}",
             f"link set {port} master {_SWITCH} up",
         ]

@@ -10,9 +10,13 @@ namespace gets no interface, route or rule: the pairs are made inside the node's
 state is in the kernel: a `Node` opened again (a restarted kubelet) finds its pods. Blocking calls.
 """
 
+import fcntl
 import json
 import os
+import socket
+import struct
 import threading
+import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -58,6 +62,11 @@ _POD_SYSCTLS = {
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv4/ip_unprivileged_port_start": "0",  # as container runtimes do: apps have no capabilities
 }
+_SIOCGIFFLAGS = 0x8913  # linux/sockios.h
+_IFF_RUNNING = 0x40  # linux/if.h
+_LINK_TIMEOUT = 1.0
+_LINK_POLL = 0.001
+"""Seconds."""
 _RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
 
 
@@ -208,8 +217,10 @@ class Node:
         def configure() -> None:
             _write_sysctls(_POD_SYSCTLS)
             _ip(pod_link.pod_commands(link, kind, self._at))
+            _wait_until_running("eth0")
 
         netns.inside(pod.namespace, configure)
+        netns.inside(self.namespace, lambda: _wait_until_running(link.interface))
 
     def remove_pod(self, name: str) -> None:
         """Take the pod off the network, kill what still runs in it, free its address. Absent is fine."""
@@ -257,6 +268,19 @@ def _ip(commands: list[str]) -> None:
 def _link_exists(name: str) -> bool:
     """In the calling thread's namespace."""
     return os.path.exists(f"/proc/sys/net/ipv4/conf/{name}")
+
+
+def _wait_until_running(name: str) -> None:
+    """The kernel starts a link's queue a little after its other end is up, and drops what is sent before.
+    Gives up silently: who sends first is only slower then."""
+    give_up_at = time.monotonic() + _LINK_TIMEOUT
+    request = struct.pack("16sH14x", name.encode(), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        while time.monotonic() < give_up_at:
+            flags = struct.unpack_from("H", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request), 16)[0]
+            if flags & _IFF_RUNNING:
+                return
+            time.sleep(_LINK_POLL)
 
 
 def _write_sysctls(values: dict[str, str]) -> None:

@@ -19,6 +19,9 @@ from lab.lab_file import NodeKind
 BRIDGE = "cni0"
 NODE_MAC = "02:00:00:00:00:01"
 INTERFACE_PREFIX = "lab"
+FIRST_INDEX = 1000
+"""Of our ends of veth pairs. Where both ends have the same index, which is easily so between namespaces, the
+kernel takes the pair for one interface and waits up to a second before it lets packets through."""
 _GATEWAY = "169.254.1.1"
 _GATEWAY_6 = "fe80::1"
 
@@ -67,7 +70,7 @@ def node_commands(link: PodLink, kind: NodeKind, node: NodeAddresses) -> list[st
     # On a bridge the node's side has no address of its own, and must not have the bridge's.
     own = f"address {NODE_MAC} " if kind is NodeKind.ROUTED else ""
     pair = (
-        f"link add {name} mtu {link.mtu} {own}type veth"
+        f"link add {name} index {FIRST_INDEX + (int(link.address) & 0xFF)} mtu {link.mtu} {own}type veth"
         f" peer name eth0 mtu {link.mtu} address {pod_mac} netns {link.namespace}"
     )
     if kind is NodeKind.BRIDGE:

@@ -52,3 +52,8 @@ def test_the_bridge_has_the_nodes_addresses() -> None:
     assert "address replace fd00:10:244:1::1/64 dev cni0 nodad" in bridge_commands(
         NODE, 1450, is_dual_stack=True
     )
+
+
+@pytest.mark.parametrize("kind", NodeKind)
+def test_the_two_ends_of_a_pair_never_have_the_same_index(kind: NodeKind) -> None:
+    assert node_commands(link(), kind, NODE)[0].startswith("link add lab0af40107 index 1007 ")
