@@ -4,18 +4,27 @@ everybody else does, on 127.0.0.1, with the same kubeconfig and the same TLS."""
 import asyncio
 import contextlib
 import socket
+from pathlib import Path
+
+from lab import netns
+from lab.netns import NetworkError
 
 _CHUNK = 64 * 1024
-_FAILURES = (ConnectionError, OSError)
+_CONNECT_TIMEOUT = 10.0
+_FAILURES = (ConnectionError, OSError, NetworkError)
 
 
 class Relay:
     """One listening socket. `start`, then `stop`."""
 
-    def __init__(self, listener: socket.socket, target: tuple[str, int]) -> None:
-        """`listener` is bound, and the relay's from now on; `target`: host and port to connect to."""
+    def __init__(
+        self, listener: socket.socket, target: tuple[str, int], namespace: Path | None = None
+    ) -> None:
+        """`listener` is bound, and the relay's from now on; `target`: host and port to connect to, in the
+        network namespace at `namespace`, or ours."""
         self._listener = listener
         self._target = target
+        self._namespace = namespace
         self._server: asyncio.Server | None = None
         self._running: set[asyncio.Task[None]] = set()
 
@@ -52,11 +61,22 @@ class Relay:
             self._running.discard(task)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to, away = await asyncio.open_connection(*self._target)
+        to, away = await self._connect()
         try:
             await asyncio.gather(_pump(reader, away), _pump(to, writer))
         finally:
             away.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        namespace = self._namespace
+        if namespace is None:
+            return await asyncio.open_connection(*self._target)
+
+        def connect() -> socket.socket:
+            return socket.create_connection(self._target, _CONNECT_TIMEOUT)
+
+        connection = await asyncio.to_thread(netns.inside, namespace, connect)
+        return await asyncio.open_connection(sock=connection)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
