@@ -14,6 +14,7 @@ from control_plane.discovery.entry import ServiceEntry as Entry
 from control_plane.discovery.entry import rivals, service_entry
 from control_plane.discovery.gateway import GATEWAY_LABEL
 from control_plane.discovery.model import EVERYONE, NOBODY, Affected, ObjectName, Workload
+from control_plane.discovery.peer_authentication import PeerAuthentication, peer_authentication
 from control_plane.discovery.registry import ChangedServices, Registry
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import key_of
@@ -23,6 +24,7 @@ from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.resources.node import Node
+from control_plane.resources.peer_authentication import PeerAuthentication as PeerAuthenticationResource
 from control_plane.resources.pod import Pod
 from control_plane.resources.reference_grant import ReferenceGrant as ReferenceGrantResource
 from control_plane.resources.registry import parse as parse_resource
@@ -33,6 +35,7 @@ from control_plane.resources.tls_route import TlsRoute
 
 ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
 ENTRY_KIND = ServiceEntry.KIND
+PEER_KIND = PeerAuthenticationResource.KIND
 INGRESS_KINDS = ("IngressClass", "Ingress")
 GATEWAY_KINDS = (
     "GatewayClass",
@@ -45,6 +48,7 @@ GATEWAY_KINDS = (
 )
 WATCHED_KINDS = (
     *("Service", "EndpointSlice", "Pod", "Node", *ROUTE_KINDS, "ReferenceGrant", *POLICY_KINDS, ENTRY_KIND),
+    PEER_KIND,
     *GATEWAY_KINDS,
 )
 """Kinds that translation reads; a change of any other kind never concerns a sidecar."""
@@ -110,6 +114,8 @@ class Index:
                 return self._put_grant(parse_route.reference_grant(resource))
             case "ServiceEntry":
                 return self._put_entry(service_entry(ServiceEntry.read(manifest)))
+            case "PeerAuthentication":
+                return self._put_peer(peer_authentication(PeerAuthenticationResource.read(manifest)))
             case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
                 return self._put_policy(parse_resource(manifest))
             case kind if kind in GATEWAY_KINDS:
@@ -136,6 +142,8 @@ class Index:
                 return _both(crossing, self._of_gateways())
             case "ServiceEntry":
                 return self._delete_entry(key)
+            case "PeerAuthentication":
+                return self._delete_peer(key)
             case "TrafficPolicy" | "FaultPolicy" | "RateLimitPolicy":
                 return self._delete_policy((kind, key))
             case kind if kind in GATEWAY_KINDS:
@@ -159,6 +167,30 @@ class Index:
         """Entries and policies whose status depends on the entry."""
         others = frozenset(map(_entry_key, rivals(entry, self.registry.entries)))
         return others | self._policies_of(ENTRY_KIND, entry.key)
+
+    def _put_peer(self, one: PeerAuthentication) -> Change:
+        known = self.registry.peer_authentications
+        old = known.get(one.key)
+        told = frozenset(_peer_key(other) for other in known.beside(old)) if old else frozenset()
+        if not known.put(one):
+            return Change(routes=frozenset({_peer_key(one)}))  # if by somebody else, it must be set right
+        told |= frozenset(_peer_key(other) for other in known.beside(one))
+        return _both(self._stamp_again(), Change(routes=told))
+
+    def _delete_peer(self, key: ObjectName) -> Change:
+        known = self.registry.peer_authentications
+        old = known.remove(key)
+        if old is None:
+            return NO_CHANGE
+        told = frozenset(_peer_key(other) for other in known.beside(old))
+        return _both(self._stamp_again(), Change(routes=told))
+
+    def _stamp_again(self) -> Change:
+        """Of every pod, what holds for it now."""
+        change = NO_CHANGE
+        for workload in self.registry.workloads():
+            change = _both(change, self._put_workload(self.registry.peer_authentications.stamped(workload)))
+        return change
 
     def _put_policy(self, resource: Resource) -> Change:
         assert isinstance(resource, PolicyResource)
@@ -232,7 +264,9 @@ class Index:
         return Change(_of_services(self.registry.put_slice(endpoint_slice)))
 
     def _put_pod(self, resource: Pod) -> Change:
-        workload = parse.workload(resource)
+        return self._put_workload(self.registry.peer_authentications.stamped(parse.workload(resource)))
+
+    def _put_workload(self, workload: Workload) -> Change:
         if self.registry.workload(workload.key) == workload:
             return NO_CHANGE
         old = self.registry.workload(workload.key)
@@ -311,6 +345,10 @@ def _policy_key(name: PolicyName) -> ObjectKey:
 
 def _of_everyone(changed: bool) -> Change:
     return Change(EVERYONE) if changed else NO_CHANGE
+
+
+def _peer_key(one: PeerAuthentication) -> ObjectKey:
+    return ObjectKey(PEER_KIND, one.key.namespace, one.key.name)
 
 
 def _entry_key(key: ObjectName) -> ObjectKey:

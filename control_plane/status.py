@@ -12,9 +12,11 @@ from control_plane.discovery.parse_route import parse_route
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import ObjectRef, Route
 from control_plane.entry_status import write_entry_status
+from control_plane.peer_authentication_status import write_peer_authentication_status
 from control_plane.policy.attachment import POLICY_KINDS
 from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
 from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
+from control_plane.resources.peer_authentication import PeerAuthentication
 from control_plane.resources.route_reference import MAX_PARENTS, ParentReference
 from control_plane.resources.service import Service
 from control_plane.resources.service_entry import ServiceEntry
@@ -29,6 +31,7 @@ _WRITERS: Mapping[str, Callable[[ObjectKey, Registry, ObjectStore, Callable[[], 
     **dict.fromkeys(gateway_status.KINDS, gateway_status.write_gateway_status),
     Service.KIND: write_service_status,
     ServiceEntry.KIND: write_entry_status,
+    PeerAuthentication.KIND: write_peer_authentication_status,
 }
 """By kind; every other one is a route's."""
 

@@ -37,10 +37,18 @@ class PortProtocol(Enum):
     """What a Service port declares about the bytes on it."""
 
     HTTP = "http"
+    """HTTP/1.1; clients may speak HTTP/2 to the sidecar all the same."""
+    HTTP2 = "http2"
+    """HTTP/2, gRPC among it."""
     TCP = "tcp"
     """Opaque: declared tcp or tls, or a well-known server-first protocol."""
     UNDECLARED = "undeclared"
     """Nothing declared: the sidecar looks at the first bytes."""
+
+    @property
+    def is_http(self) -> bool:
+        """Whether the port declares requests, of whatever version."""
+        return self in (PortProtocol.HTTP, PortProtocol.HTTP2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,29 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Transport:
+    """What PeerAuthentications say of a pod: `STRICT`, `PERMISSIVE`, `DISABLE`."""
+
+    mode: str = ""
+    """Empty: as the mesh is set."""
+    ports: tuple[tuple[int, str], ...] = ()
+    """Ports of the pod that differ, sorted."""
+
+    def is_plain(self, port: int) -> bool:
+        """Whether others must send plaintext there."""
+        return dict(self.ports).get(port, self.mode) == PLAIN
+
+    @property
+    def plain_ports(self) -> frozenset[int]:
+        """Those that are plain though the pod is not."""
+        return frozenset(port for port, mode in self.ports if mode == PLAIN)
+
+
+PLAIN = "DISABLE"
+ANY_TRANSPORT = Transport()
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What of a Pod matters to the mesh."""
 
@@ -107,18 +138,29 @@ class Workload:
     node_name: str = ""
     opaque_ports: frozenset[int] = frozenset()
     """Ports whose bytes nobody shall look at, whatever Services say of them."""
+    transport: Transport = ANY_TRANSPORT
 
     @property
     def mesh_pod(self) -> MeshPod | None:
-        """None without a sidecar or an address."""
+        """None without a sidecar or an address, and where others must send plaintext."""
         if not self.meshed or not self.ip:
             return None
-        return MeshPod(self.ip, self.included_inbound_ports, self.excluded_inbound_ports)
+        if self.transport.mode == PLAIN:
+            rest = frozenset(port for port, _ in self.transport.ports if self.wants_tls(port))
+            return MeshPod(self.ip, rest) if rest else None
+        plain, included = self.transport.plain_ports, self.included_inbound_ports
+        if included is not None:
+            included -= plain
+        return MeshPod(self.ip, included, self.excluded_inbound_ports | plain)
 
     def intercepts(self, port: int) -> bool:
         """Whether connections to `port` meet the sidecar."""
         included = self.included_inbound_ports is None or port in self.included_inbound_ports
         return self.meshed and included and port not in self.excluded_inbound_ports
+
+    def wants_tls(self, port: int) -> bool:
+        """Whether sidecars speak mesh TLS to `port`."""
+        return self.intercepts(port) and not self.transport.is_plain(port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +219,9 @@ class Endpoint:
 
     @property
     def is_meshed(self) -> bool:
-        """Mesh TLS ends there: the pod has a sidecar and the port is not taken out of its interception."""
-        return self.workload is not None and self.workload.intercepts(self.port)
+        """Mesh TLS ends there: the pod has a sidecar and the port is not taken out of its interception, nor
+        set to plaintext."""
+        return self.workload is not None and self.workload.wants_tls(self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from control_plane.discovery.model import (
     Workload,
 )
 from control_plane.discovery.parse import locality as parse_locality
+from control_plane.discovery.peer_authentication import PeerAuthentications
 from control_plane.discovery.port_claim import PortClaims
 from control_plane.discovery.route import ReferenceGrant, Route
 from control_plane.discovery.route_index import RouteIndex, discard
@@ -62,6 +63,7 @@ class Registry:
         `remove_policy` only."""
         self._entries: dict[ObjectName, ServiceEntry] = {}
         self.gateways = GatewayIndex(self._advance)
+        self.peer_authentications = PeerAuthentications()
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -91,6 +93,10 @@ class Registry:
     def grants_of(self, namespace: str) -> tuple[ReferenceGrant, ...]:
         """ReferenceGrants of a namespace."""
         return self.routes.grants_of(namespace)
+
+    def workloads(self) -> tuple[Workload, ...]:
+        """Every pod."""
+        return tuple(self._workloads.values())
 
     def services_selecting(self, workload: Workload) -> tuple[Service, ...]:
         """Services of the pod's namespace whose selector its labels satisfy, ordered by name."""
@@ -333,7 +339,7 @@ class Registry:
     def clients(self) -> Mapping[Locality, int]:
         """Pods of the mesh by place; the same object until a number changes."""
         if self._clients_at != self._revision:
-            meshed = (one for one in self._workloads.values() if one.mesh_pod is not None)
+            meshed = (one for one in self._workloads.values() if one.meshed and one.ip)
             found = Counter(map(self.locality_of, meshed))
             self._clients_at = self._revision
             if found != self._clients:

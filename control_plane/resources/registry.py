@@ -12,6 +12,7 @@ from control_plane.resources.event import Event
 from control_plane.resources.fault_policy import FaultPolicy
 from control_plane.resources.gateway import Gateway
 from control_plane.resources.gateway_class import GatewayClass
+from control_plane.resources.grpc_route import GrpcRoute
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.ingress import Ingress, IngressClass
 from control_plane.resources.invalid import Cause, InvalidResource
@@ -19,6 +20,7 @@ from control_plane.resources.job import Job
 from control_plane.resources.manifest import Manifest, kind_of, name_of
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.node import Node
+from control_plane.resources.peer_authentication import PeerAuthentication
 from control_plane.resources.pod import Pod
 from control_plane.resources.rate_limit_policy import RateLimitPolicy
 from control_plane.resources.reference_grant import ReferenceGrant
@@ -118,6 +120,7 @@ KINDS: tuple[ResourceKind, ...] = (
         categories=_GATEWAY,
         older_versions=("v1beta1",),
     ),
+    ResourceKind(GrpcRoute, "grpcroutes", "grpcroute", has_status=True, categories=_GATEWAY),
     ResourceKind(
         TcpRoute, "tcproutes", "tcproute", has_status=True, categories=_GATEWAY, older_versions=("v1alpha2",)
     ),
@@ -163,6 +166,14 @@ KINDS: tuple[ResourceKind, ...] = (
     ),
     ResourceKind(FaultPolicy, "faultpolicies", "faultpolicy", has_status=True, categories=_OURS),
     ResourceKind(RateLimitPolicy, "ratelimitpolicies", "ratelimitpolicy", has_status=True, categories=_OURS),
+    ResourceKind(
+        PeerAuthentication,
+        "peerauthentications",
+        "peerauthentication",
+        ("pa",),
+        has_status=True,
+        categories=_OURS,
+    ),
     ResourceKind(ServiceEntry, "serviceentries", "serviceentry", ("se",), has_status=True, categories=_OURS),
     ResourceKind(
         MutatingWebhookConfiguration,

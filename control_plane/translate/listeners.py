@@ -4,8 +4,8 @@ Outbound, a connection reaches `<VIP>_<port>` if that exists, else `0.0.0.0_<por
 `virtualOutbound`. Inbound, one listener has a filter chain per port and kind of traffic.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
@@ -147,7 +147,24 @@ class InboundPort:
     """GEP-2257; None is the mesh's default."""
 
 
-def virtual_inbound(ports: Iterable[InboundPort], mode: MtlsMode, tls: TransportSocket) -> Listener:
+@dataclass(frozen=True, slots=True)
+class InboundMtls:
+    """What a pod's sidecar demands of its clients."""
+
+    mode: MtlsMode
+    ports: Mapping[int, MtlsMode] = field(default_factory=dict)
+    """Ports of the app that differ."""
+
+    def of(self, port: int) -> MtlsMode:
+        return self.ports.get(port, self.mode)
+
+    @property
+    def is_strict(self) -> bool:
+        """Everywhere."""
+        return {self.mode, *self.ports.values()} == {MtlsMode.STRICT}
+
+
+def virtual_inbound(ports: Collection[InboundPort], mtls: InboundMtls, tls: TransportSocket) -> Listener:
     """Everything that arrives at the pod; `tls` is the server side of mesh TLS.
 
     In STRICT, plaintext matches no chain: the connection is closed, and counted.
@@ -155,25 +172,26 @@ def virtual_inbound(ports: Iterable[InboundPort], mode: MtlsMode, tls: Transport
     listener = _listener(names.VIRTUAL_INBOUND, "0.0.0.0", names.INBOUND_PORT, TrafficDirection.INBOUND)
     _add_ipv6(listener, names.INBOUND_PORT)
     listener.listener_filters.append(_original_dst())
-    if mode is MtlsMode.STRICT:
-        add_detection(listener, http=False)
-    else:
-        add_detection(listener)
+    add_detection(listener, http=not mtls.is_strict)
     listener.filter_chains.append(_blocked(names.INBOUND_PORT))
     for port in ports:
-        http = _inbound_http(port.number, port)
-        listener.filter_chains.extend(_port_chains(port.number, port.protocol, http, mode, tls))
-    http = _inbound_http(None, None)
-    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, http, mode, tls))
+        http, tcp = _inbound_http(port.number, port), tcp_proxy(_inbound_name(port.number))
+        mode = mtls.of(port.number)
+        listener.filter_chains.extend(_port_chains(port.number, port.protocol, http, tcp, mode, tls))
+    http, tcp = _inbound_http(None, None), tcp_proxy(_inbound_name(None))
+    named = {port.number for port in ports}
+    for number, mode in [(number, mtls.of(number)) for number in sorted(mtls.ports.keys() - named)]:
+        chains = _port_chains(number, PortProtocol.UNDECLARED, http, tcp, mode, tls)
+        listener.filter_chains.extend(chains)
+    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, http, tcp, mtls.mode, tls))
     return listener
 
 
 def _port_chains(
-    port: int | None, protocol: PortProtocol, http: Filter, mode: MtlsMode, tls: TransportSocket
+    port: int | None, protocol: PortProtocol, http: Filter, tcp: Filter, mode: MtlsMode, tls: TransportSocket
 ) -> Iterable[FilterChain]:
-    """Chains of one port; None is every port that no Service names."""
+    """Chains of one port; None is every port that nothing names."""
     label = "catch-all" if port is None else str(port)
-    tcp = tcp_proxy(_inbound_name(port))
     mesh_http = _match(port, "tls", names.ALPN_HTTP)
     mesh_tcp = _match(port, "tls", names.ALPN_TCP)
     yield FilterChain(

@@ -123,7 +123,7 @@ def _identity(one: EntryHost, endpoint: EntryEndpoint, pods: Pods, settings: Mes
         return settings.identity(one.key.namespace, endpoint.service_account)
     pod = pods.workload_at(endpoint.address)
     port = endpoint.ports.get(one.port.name, one.port.target_port or one.port.number)
-    return settings.identity_of(pod) if pod is not None and pod.intercepts(port) else ""
+    return settings.identity_of(pod) if pod is not None and pod.wants_tls(port) else ""
 
 
 def _metadata(identity: str) -> Metadata | None:

@@ -57,7 +57,7 @@ from control_plane.translate.backend_tls import backend_tls_clusters
 from control_plane.translate.cluster_policy import subset_keys
 from control_plane.translate.external_name import external_clusters
 from control_plane.translate.gateway import gateway_resources
-from control_plane.translate.listeners import InboundPort
+from control_plane.translate.listeners import InboundMtls, InboundPort
 from control_plane.translate.memory import Memory
 from control_plane.translate.pod_part import Filters, PodPart
 from control_plane.translate.policy_hooks import apply_to_host, header_timeout, port_policies
@@ -72,7 +72,7 @@ from control_plane.translate.service_entry import (
     server_name_listener,
     server_names,
 )
-from control_plane.translate.settings import Client, MeshSettings, Node
+from control_plane.translate.settings import Client, MeshSettings, MtlsMode, Node
 
 
 class Translator:
@@ -380,7 +380,8 @@ class Translator:
             self._inbound_port(number, service, port, is_opaque=number in opaque)
             for number, (service, port) in sorted(ports.items())
         ]
-        yield resource_of(listeners.virtual_inbound(declared, settings.mtls_mode, socket))
+        mtls = inbound_mtls(workload, settings.mtls_mode)
+        yield resource_of(listeners.virtual_inbound(declared, mtls, socket))
         for number, (service, _) in sorted(ports.items()):
             yield resource_of(clusters.inbound_cluster(number, service.key))
 
@@ -395,6 +396,16 @@ class Translator:
     @staticmethod
     def _wrap(*messages: XdsResource) -> tuple[Resource, ...]:
         return tuple(resource_of(message) for message in messages)
+
+
+def inbound_mtls(workload: Workload | None, of_mesh: MtlsMode) -> InboundMtls:
+    """What PeerAuthentications say, else what the mesh does. Where the mesh sends plaintext, all must take
+    it."""
+    if workload is None or of_mesh is MtlsMode.DISABLE:
+        return InboundMtls(of_mesh)
+    said = workload.transport
+    ports = {port: MtlsMode(mode) for port, mode in said.ports}
+    return InboundMtls(MtlsMode(said.mode) if said.mode else of_mesh, ports)
 
 
 def inbound_ports(

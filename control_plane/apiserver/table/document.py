@@ -29,11 +29,13 @@ SHAPES: Mapping[str, Shape] = {
     "Gateway": mesh.GATEWAY,
     "GatewayClass": mesh.GATEWAY_CLASS,
     "HTTPRoute": mesh.HOST_ROUTE,
+    "GRPCRoute": mesh.HOST_ROUTE,
     "TLSRoute": mesh.HOST_ROUTE,
     "TrafficPolicy": mesh.POLICY,
     "FaultPolicy": mesh.POLICY,
     "RateLimitPolicy": mesh.POLICY,
     "ServiceEntry": mesh.SERVICE_ENTRY,
+    "PeerAuthentication": mesh.PEER_AUTHENTICATION,
 }
 """By kind. Others have Name and Age."""
 

@@ -48,8 +48,14 @@ def _service_entry(manifest: Manifest, now: float) -> Sequence[Cell]:
     return (shown, text(spec, "location", "MESH_EXTERNAL"), text(spec, "resolution"), accepted)
 
 
+def _peer_authentication(manifest: Manifest, now: float) -> Sequence[Cell]:
+    accepted = text(condition(section(manifest, "status"), "Accepted"), "status", "Unknown")
+    return (text(section(section(manifest, "spec"), "mtls"), "mode", "UNSET"), accepted)
+
+
 GATEWAY = Shape(columns("Class", "Address", "Programmed"), _gateway)
 GATEWAY_CLASS = Shape(columns("Controller", "Accepted"), _gateway_class, columns("Description", priority=1))
 HOST_ROUTE = Shape(columns("Hostnames"), _hostnames)
 POLICY = Shape(columns("Targets", "Accepted"), _policy)
 SERVICE_ENTRY = Shape(columns("Hosts", "Location", "Resolution", "Accepted"), _service_entry)
+PEER_AUTHENTICATION = Shape(columns("Mode", "Accepted"), _peer_authentication)

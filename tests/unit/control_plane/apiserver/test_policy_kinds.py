@@ -5,6 +5,7 @@ import pytest
 from control_plane.resources.manifest import Manifest, resource_version_of, section
 from tests.unit.control_plane.apiserver.conftest import Api
 from tests.unit.control_plane.resources import test_policies as sample
+from tests.unit.control_plane.test_peer_authentication import peer
 
 ROOT = "/apis/meshproxy.io/v1alpha1/namespaces/default"
 SAMPLES = [
@@ -12,6 +13,7 @@ SAMPLES = [
     ("faultpolicies", sample.FAULT),
     ("ratelimitpolicies", sample.RATE),
     ("serviceentries", sample.ENTRY),
+    ("peerauthentications", peer("PERMISSIVE")),
 ]
 
 

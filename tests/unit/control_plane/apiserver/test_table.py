@@ -242,6 +242,10 @@ def test_kinds_of_the_mesh():
         found = cells("TrafficPolicy", spec=targets, status={"ancestors": ancestors})
         assert found[1:3] == ["Service/web", word]
     assert cells("HTTPRoute", spec={"hostnames": ["a", "b"]})[1] == '["a","b"]'
+    assert cells("PeerAuthentication", spec={"mtls": {"mode": "STRICT"}}, status=accepted)[1:3] == [
+        "STRICT",
+        "True",
+    ]
     assert cells("ServiceEntry", spec={"hosts": ["a"], "resolution": "DNS"}, status=accepted)[1:5] == [
         "a",
         "MESH_EXTERNAL",
