@@ -61,6 +61,10 @@ class StreamObserver(Protocol):
         """The client has answered one, and the stream's state has taken that in."""
         ...
 
+    def on_nothing_to_send(self, stream: Stream) -> None:
+        """A new snapshot has nothing new in what the client asks for."""
+        ...
+
 
 class AdsServicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
     """Serves what `cache` holds to every node that `authorize` admits."""
@@ -173,7 +177,10 @@ class AdsStream:
                 self._observer.on_answer(self, SHORT_NAMES[request.type_url], is_refusal=refused)
         if self._snapshot is not None:
             snapshot, self._snapshot = self._snapshot, None
-            responses += self._state.on_snapshot(snapshot, now)
+            pushed = self._state.on_snapshot(snapshot, now)
+            responses += pushed
+            if not pushed and self._observer is not None:
+                self._observer.on_nothing_to_send(self)
         return responses + self._state.on_timer(now)
 
     async def _wait(self) -> None:

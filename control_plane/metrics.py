@@ -3,7 +3,7 @@ know."""
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from control_plane.cache import SnapshotCache, Stream
 from control_plane.subscription import SyncState
@@ -54,11 +54,13 @@ class ControlPlaneMetrics:
 
     # --- what is reported -----------------------------------------------------------------------------------
 
-    def on_push(self, trigger: str, nodes: Collection[str], changed_at: float) -> None:
-        """New snapshots were set for `nodes` because of a change at `changed_at` (monotonic seconds)."""
+    def on_published(self, node_id: str, changed_at: float) -> None:
+        """A new snapshot was set for a node because of a change at `changed_at` (monotonic seconds)."""
+        self._converging.setdefault(node_id, changed_at)
+
+    def on_push(self, trigger: str) -> None:
+        """All snapshots that change because of something are set."""
         self._triggers[trigger] += 1
-        for node_id in nodes:
-            self._converging.setdefault(node_id, changed_at)
 
     def on_response(self, short_type: str) -> None:
         self._pushes[short_type] += 1
@@ -76,6 +78,12 @@ class ControlPlaneMetrics:
         elif SyncState.STALE not in states:
             del self._converging[stream.node.id]
             self._convergence.observe(self._monotonic() - changed_at)
+
+    def on_nothing_to_send(self, stream: Stream) -> None:
+        """What changed is nothing that the client asks for: unless an answer is due, nobody waits."""
+        states = {status.state for status in stream.statuses().values()}
+        if SyncState.STALE not in states and SyncState.SYNCED in states:
+            self._converging.pop(stream.node.id, None)
 
     def forget(self, node_id: str) -> None:
         """The node is gone."""

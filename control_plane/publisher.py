@@ -8,7 +8,7 @@ read.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -44,8 +44,13 @@ class Clock(Protocol):
 class PublishObserver(Protocol):
     """Who counts; called on the loop's thread."""
 
-    def on_push(self, trigger: str, nodes: Collection[str], changed_at: float) -> None:
-        """New snapshots were set for `nodes` because of a change at `changed_at` (monotonic seconds)."""
+    def on_published(self, node_id: str, changed_at: float) -> None:
+        """A new snapshot was set for a node because of a change at `changed_at` (monotonic seconds); its
+        streams have not taken it up yet."""
+        ...
+
+    def on_push(self, trigger: str) -> None:
+        """All snapshots that change because of something are set; at least one did."""
         ...
 
     def forget(self, node_id: str) -> None:
@@ -163,18 +168,20 @@ class SnapshotPublisher:
     async def _push_affected(self) -> None:
         affected, changed_at = self._affected, self._changed_at
         self._affected, self._changed_at = NOBODY, None
-        pushed = []
+        has_pushed = False
         for node in self._cache.nodes():
-            if self._publish(node, affected):
-                pushed.append(node.id)
+            if self._publish(node, affected) and changed_at is not None:
+                self._observer.on_published(node.id, changed_at)
+                has_pushed = True
             await asyncio.sleep(0)  # many nodes: let requests of others in between
-        if pushed and changed_at is not None:
-            self._observer.on_push("config", pushed, changed_at)
+        if has_pushed:
+            self._observer.on_push("config")
 
     def on_node_connected(self, node: XdsNode) -> None:
         """Serve a new stream at once, if everything has been read."""
         if self.is_synced.is_set() and self._publish(node, EVERYONE):
-            self._observer.on_push("proxy", [node.id], self._clock.monotonic())
+            self._observer.on_published(node.id, self._clock.monotonic())
+            self._observer.on_push("proxy")
 
     def on_node_gone(self, node_id: str) -> None:
         """Let go of what was built for a kind of client that is not there any more."""

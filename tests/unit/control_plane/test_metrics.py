@@ -65,8 +65,10 @@ def test_pushes_and_refusals_are_counted_by_type(bench: _Bench) -> None:
 
 def test_convergence_is_from_the_change_to_the_last_answer(bench: _Bench) -> None:
     stream = _Stream()
-    bench.metrics.on_push("config", ["n"], 99.0)
-    bench.metrics.on_push("config", ["n"], 99.9)
+    bench.metrics.on_published("n", 99.0)
+    bench.metrics.on_push("config")
+    bench.metrics.on_published("n", 99.9)
+    bench.metrics.on_push("config")
     stream.states = [SyncState.SYNCED, SyncState.STALE]
     bench.metrics.on_answer(stream, "cds", is_refusal=False)
     stream.states = [SyncState.SYNCED, SyncState.NOT_SENT]
@@ -82,7 +84,8 @@ def test_convergence_is_from_the_change_to_the_last_answer(bench: _Bench) -> Non
 
 def test_a_refusal_or_a_departure_ends_the_wait(bench: _Bench) -> None:
     stream = _Stream()
-    bench.metrics.on_push("config", ["n", "gone"], 99.0)
+    bench.metrics.on_published("n", 99.0)
+    bench.metrics.on_published("gone", 99.0)
     stream.states = [SyncState.NACKED]
     bench.metrics.on_answer(stream, "cds", is_refusal=True)
     bench.metrics.forget("gone")
@@ -90,6 +93,19 @@ def test_a_refusal_or_a_departure_ends_the_wait(bench: _Bench) -> None:
     bench.metrics.on_answer(stream, "cds", is_refusal=False)
     bench.metrics.on_answer(_Stream("gone"), "cds", is_refusal=False)
     assert bench.read()["pilot_proxy_convergence_time_count", ()] == 0
+
+
+def test_a_change_of_what_a_proxy_does_not_ask_for_is_no_wait(bench: _Bench) -> None:
+    stream = _Stream()
+    bench.metrics.on_published("n", 1.0)
+    stream.states = [SyncState.SYNCED, SyncState.STALE]
+    bench.metrics.on_nothing_to_send(stream)  # an answer to something before is due
+    stream.states = [SyncState.SYNCED]
+    bench.metrics.on_nothing_to_send(stream)
+    bench.metrics.on_answer(stream, "rds", is_refusal=False)
+    bench.metrics.on_published("n", 99.0)
+    bench.metrics.on_answer(stream, "rds", is_refusal=False)
+    assert bench.read()["pilot_proxy_convergence_time_sum", ()] == 1.0
 
 
 def test_certificates_are_those_of_the_signing_services(bench: _Bench) -> None:

@@ -49,9 +49,14 @@ class _Observer:
     def __init__(self) -> None:
         self.pushes: list[tuple[str, list[str]]] = []
         self.gone: list[str] = []
+        self._published: list[str] = []
 
-    def on_push(self, trigger: str, nodes: Collection[str], changed_at: float) -> None:
-        self.pushes.append((trigger, list(nodes)))
+    def on_published(self, node_id: str, changed_at: float) -> None:
+        self._published.append(node_id)
+
+    def on_push(self, trigger: str) -> None:
+        self.pushes.append((trigger, self._published))
+        self._published = []
 
     def forget(self, node_id: str) -> None:
         self.gone.append(node_id)
