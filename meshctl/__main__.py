@@ -5,6 +5,7 @@ import click
 from meshctl.control_plane import control_plane
 from meshctl.crds import crds
 from meshctl.demo.command import demo
+from meshctl.edges import edges
 from meshctl.envoy_bootstrap import envoy_bootstrap
 from meshctl.injection import inject, uninject
 from meshctl.lab import lab
@@ -30,6 +31,7 @@ for command in (
     delete,
     proxy_status,
     proxy_config,
+    edges,
     envoy_bootstrap,
     crds,
     control_plane,

@@ -6,7 +6,7 @@ from control_plane.api.envoy.config.listener.v3.listener_pb2 import Listener
 from control_plane.discovery.model import ANY_TRANSPORT, EVERYONE, ObjectName, Transport
 from control_plane.index import Index
 from control_plane.peer_authentication_status import with_status
-from control_plane.resources.manifest import Manifest, ObjectKey, section
+from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
 from control_plane.translate import names
 from control_plane.translate.settings import MeshSettings
 from tests.unit.control_plane import manifest_builder as build
@@ -59,7 +59,7 @@ def test_every_form_of_istios_is_accepted() -> None:
     ],
 )
 def test_what_is_wrong_is_refused_by_field(spec: dict[str, object], field: str) -> None:
-    assert [found.removesuffix(".[key]") for found in causes(peer(**spec))] == [field]
+    assert [found.removesuffix(".[key]") for found in causes({**peer(), "spec": spec})] == [field]
 
 
 # --- which one holds ----------------------------------------------------------------------------------------
@@ -116,7 +116,8 @@ def test_who_hears_of_it() -> None:
     assert change.affected == EVERYONE, "it stands behind a Service"
     assert change.routes == {ObjectKey(KIND, "shop", "default")}
     again = index.apply(peer("PERMISSIVE"))
-    assert (bool(again.affected), again.routes) == (False, {ObjectKey(KIND, "shop", "default")})
+    assert not again.affected
+    assert again.routes == {ObjectKey(KIND, "shop", "default")}
     assert not index.apply(peer("PERMISSIVE", "second", created=build.LATE)).affected, "nothing holds anew"
     gone = index.delete(KIND, "shop", "default")
     assert gone.routes == {ObjectKey(KIND, "shop", "second")}
@@ -130,8 +131,8 @@ def _told(index: Index, manifest: Manifest) -> tuple[str, str, str]:
     updated = with_status(manifest, index.registry, lambda: 0.0)
     assert updated is not None
     assert with_status(updated, index.registry, lambda: 0.0) is None, "said once is enough"
-    (condition,) = section(updated, "status")["conditions"]  # type: ignore[misc]
-    return condition["status"], condition["reason"], condition["message"]
+    (condition,) = objects(section(updated, "status"), "conditions")
+    return str(condition["status"]), str(condition["reason"]), str(condition["message"])
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_clients_send_plaintext_to_ports_that_disable_mesh_tls() -> None:
     workload = index.registry.workload(POD)
     assert workload is not None
     assert workload.mesh_pod is not None
-    assert workload.mesh_pod.excluded_ports == {8080}
+    assert workload.mesh_pod.excluded_ports == frozenset({8080})
 
 
 def test_a_port_may_want_mesh_tls_in_a_pod_that_does_not() -> None:
@@ -235,4 +236,4 @@ def test_a_port_may_want_mesh_tls_in_a_pod_that_does_not() -> None:
     workload = index.registry.workload(POD)
     assert workload is not None
     assert workload.mesh_pod is not None
-    assert workload.mesh_pod.included_ports == {8080}
+    assert workload.mesh_pod.included_ports == frozenset({8080})
