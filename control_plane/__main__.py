@@ -7,6 +7,7 @@ import sys
 
 from certs.errors import CertificateError
 from control_plane.app import ControlPlane
+from control_plane.collection import collect_only_what_is_new
 from control_plane.kubeconfig import KubeconfigError
 from control_plane.options import Options, parse_options
 from control_plane.store.database import DatabaseError
@@ -33,6 +34,8 @@ async def serve(options: Options) -> None:
 def main() -> int:
     options = parse_options(sys.argv[1:])
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    collect_only_what_is_new()
     try:
         asyncio.run(serve(options))
     except (OSError, CertificateError, DatabaseError, KubeconfigError) as error:

@@ -110,7 +110,7 @@ class ApiClient:
         self._http = httpx.AsyncClient(
             base_url=config.server,
             verify=_tls_context(config),
-            auth=_Bearer(config),
+            auth=_Login(config),
             timeout=REQUEST_TIMEOUT,
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=16),
             trust_env=False,  # a proxy variable meant for the internet must not catch the cluster's own API
@@ -402,8 +402,8 @@ class ApiClient:
         return answer
 
 
-class _Bearer(httpx.Auth):
-    """The token as it is at each request: a cluster replaces those of pods."""
+class _Login(httpx.Auth):
+    """The token as it is at each request, because a cluster replaces those of pods; and whom we talk to."""
 
     def __init__(self, config: Kubeconfig) -> None:
         self._config = config
@@ -411,6 +411,8 @@ class _Bearer(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         if token := self._config.current_token:
             request.headers["Authorization"] = f"Bearer {token}"
+        if self._config.tls_server_name:
+            request.extensions["sni_hostname"] = self._config.tls_server_name  # verified against it, too
         yield request
 
 

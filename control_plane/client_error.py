@@ -3,6 +3,8 @@
 import json
 from http import HTTPStatus
 
+from control_plane.resources.manifest import objects, section
+
 
 class ApiError(Exception):
     """The server refused a request. `reason` is the `Status` reason, e.g. `"AlreadyExists"`."""
@@ -12,6 +14,8 @@ class ApiError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+        self.causes: tuple[str, ...] = ()
+        """Reasons in `details.causes`, e.g. `"NamespaceTerminating"`."""
 
 
 class Unauthorized(ApiError):
@@ -52,7 +56,9 @@ def error_of(status: int, content: bytes) -> ApiError:
     if not isinstance(body, dict):
         body = {}
     message = body.get("message") or content[:200].decode("utf-8", "replace") or f"HTTP status {status}"
-    return _ERRORS.get(status, ApiError)(status, str(body.get("reason") or ""), str(message))
+    error = _ERRORS.get(status, ApiError)(status, str(body.get("reason") or ""), str(message))
+    error.causes = tuple(str(cause.get("reason")) for cause in objects(section(body, "details"), "causes"))
+    return error
 
 
 def is_worth_retrying(error: ApiError) -> bool:

@@ -18,7 +18,6 @@ _UNKNOWN_LOGINS = dict.fromkeys(("exec", "auth-provider", "username", "password"
 _UNKNOWN_CONNECTIONS = {
     "insecure-skip-tls-verify": "give the server's certificate-authority",
     "proxy-url": "connect directly",
-    "tls-server-name": "use a server whose certificate names its host",
 }
 
 
@@ -42,6 +41,8 @@ class Kubeconfig:
     client_certificate_pem: str = field(default="", repr=False)
     client_key_pem: str = field(default="", repr=False)
     """Both or neither: what the client presents in the TLS handshake."""
+    tls_server_name: str = ""
+    """Whom the server's certificate must name, when it is reached at another address; empty: its host."""
 
     @property
     def current_token(self) -> str:
@@ -55,8 +56,10 @@ def write_kubeconfig(path: Path, config: Kubeconfig) -> None:
 
 
 def kubeconfig_text(config: Kubeconfig) -> str:
-    """The file's content; it holds the token."""
-    ca_data = base64.b64encode(config.ca_pem.encode()).decode()
+    """The file's content; it holds the token, or the client's key."""
+    cluster = {"server": config.server, "certificate-authority-data": _base64(config.ca_pem)}
+    if config.tls_server_name:
+        cluster["tls-server-name"] = config.tls_server_name
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -64,12 +67,24 @@ def kubeconfig_text(config: Kubeconfig) -> str:
         "contexts": [
             {"name": _NAME, "context": {"cluster": _NAME, "user": _NAME, "namespace": config.namespace}}
         ],
-        "clusters": [
-            {"name": _NAME, "cluster": {"server": config.server, "certificate-authority-data": ca_data}}
-        ],
-        "users": [{"name": _NAME, "user": {"token": config.token}}],
+        "clusters": [{"name": _NAME, "cluster": cluster}],
+        "users": [{"name": _NAME, "user": _login(config)}],
     }
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _login(config: Kubeconfig) -> dict[str, str]:
+    login = {"token": config.token}
+    if config.token_file is not None:
+        login = {"tokenFile": str(config.token_file.absolute())}
+    if config.client_certificate_pem:
+        login["client-certificate-data"] = _base64(config.client_certificate_pem)
+        login["client-key-data"] = _base64(config.client_key_pem)
+    return login
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -116,6 +131,7 @@ def read_kubeconfig(path: Path) -> Kubeconfig:
         token_file=path.parent / token_file if isinstance(token_file, str) and token_file else None,
         client_certificate_pem=certificate,
         client_key_pem=key,
+        tls_server_name=str(cluster.get("tls-server-name") or ""),
     )
 
 

@@ -48,6 +48,8 @@ class Options:
     """Seconds a certificate lives."""
     debounce: DebounceSettings = field(default_factory=DebounceSettings)
     extra_sans: tuple[str, ...] = ()
+    injector_names: tuple[str, ...] = ()
+    """Further DNS names of the injector's certificate."""
     log_level: str = "INFO"
     kubelet_files: KubeletFiles | None = None
     """None: neither logs nor exec are served."""
@@ -93,6 +95,7 @@ def _options(given: argparse.Namespace) -> Options:
         leaf_ttl=given.leaf_ttl,
         debounce=DebounceSettings(given.debounce_after, given.debounce_max),
         extra_sans=tuple(map(_checked_san, given.extra_san)),
+        injector_names=tuple(map(_checked_name, given.injector_name)),
         log_level=given.log_level.upper(),
         kubelet_files=_kubelet_files(given),
     )
@@ -158,6 +161,12 @@ def _checked_san(san: str) -> str:
         return san
 
 
+def _checked_name(name: str) -> str:
+    if not _DNS_NAME.fullmatch(name):
+        raise ValueError(f"--injector-name {name!r}: must be a DNS name (IDNA form)")
+    return name
+
+
 def _check_loopback(address: str) -> None:
     """15010 has neither encryption nor authentication."""
     host = _host_of(address, "--plaintext-xds-address")
@@ -195,6 +204,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--debounce-after", type=float, default=0.1, help="quiet seconds before a push (default %(default)g)")
     add("--debounce-max", type=float, default=10.0, help="longest wait in seconds (default %(default)g)")
     add("--extra-san", action="append", default=[], metavar="NAME_OR_IP", help="may be given several times")
+    add(
+        "--injector-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the API server calls the injector by this name, not by its Service; may be given several times",
+    )
     add("--kubelet-certificate-authority", type=Path, help="PEM; verifies kubelets, for logs and exec")
     add("--kubelet-client-certificate", type=Path, help="PEM; what kubelets know the API server by")
     add("--kubelet-client-key", type=Path, help="PEM; of that certificate")

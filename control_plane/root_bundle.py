@@ -14,6 +14,7 @@ from control_plane.resources.manifest import Manifest, ObjectKey, name_of, secti
 from control_plane.store.api import (
     EventType,
     HistoryGone,
+    NamespaceTerminating,
     ObjectExists,
     ObjectNotFound,
     ObjectStore,
@@ -75,8 +76,8 @@ class RootBundlePublisher:
     async def _create(self, wanted: Manifest) -> None:
         try:
             await self._store.create(wanted)
-        except (ObjectExists, ObjectNotFound) as exc:  # raced with another writer, or the namespace is gone
-            _log.debug("root bundle: %s", exc)
+        except (ObjectExists, ObjectNotFound, NamespaceTerminating) as exc:
+            _log.debug("root bundle: %s", exc)  # raced with another writer, or the namespace goes
 
     async def _follow(self, since: int) -> None:
         stream = self._store.events(since, {"Namespace", "ConfigMap"})

@@ -21,9 +21,7 @@ async def _serve(options: Options) -> None:
     stop = asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _set, stop)
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
-    starting = asyncio.ensure_future(Injector.start(options, listener))
+    starting = asyncio.ensure_future(Injector.start(options, _listener(options)))
     await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
@@ -36,6 +34,13 @@ async def _serve(options: Options) -> None:
             injector.failure.result()
     finally:
         await injector.stop()
+
+
+def _listener(options: Options) -> socket.socket:
+    if options.listen_fd is not None:
+        return socket.socket(fileno=options.listen_fd)
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    return socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
 
 
 def _set(stop: "asyncio.Future[None]") -> None:

@@ -14,7 +14,7 @@ from certs.svid import certificate_to_pem
 from control_plane.client import ApiClient, Conflict, NotFound, WatchEvent
 from injector.certificate import IssuedCertificate
 from injector.manifest import Manifest, section
-from injector.registration import NAME, has_ca_bundle, registration, with_ca_bundle
+from injector.registration import NAME, registration, with_address, with_ca_bundle
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +30,12 @@ def ca_bundle(trust: TrustBundle, presented: IssuedCertificate) -> str:
 class Registration:
     """The configuration in the API, held to what it shall say."""
 
-    def __init__(self, client: ApiClient, *, creates: bool) -> None:
-        """`creates`: make the configuration when there is none, else whoever installs the mesh does."""
+    def __init__(self, client: ApiClient, *, creates: bool, url: str = "") -> None:
+        """`creates`: make the configuration when there is none, else whoever installs the mesh does. `url`:
+        where we are called, if not at our Service; what an earlier one says is corrected."""
         self._client = client
         self._creates = creates
+        self._url = url
         self._wanted = ""
         self._lock = asyncio.Lock()
         self.is_followed = asyncio.Event()
@@ -53,7 +55,7 @@ class Registration:
     async def _on_event(self, event: WatchEvent) -> None:
         if section(event.object, "metadata").get("name") != NAME or not self._wanted:
             return
-        if event.type == "DELETED" or not has_ca_bundle(event.object, self._wanted):
+        if event.type == "DELETED" or self._corrected(event.object) != event.object:
             await self._put_in_place()
 
     async def _put_in_place(self) -> None:
@@ -73,15 +75,22 @@ class Registration:
         except NotFound:
             await self._create()
             return
-        if not has_ca_bundle(current, self._wanted):
-            await self._client.update(with_ca_bundle(current, self._wanted))
+        corrected = self._corrected(current)
+        if corrected != current:
+            await self._client.update(corrected)
             _log.info("caBundle of %s set", NAME)
+
+    def _corrected(self, current: Manifest) -> Manifest:
+        """Such that the API server reaches us, and can verify us."""
+        if self._url:
+            current = with_address(current, registration(self._wanted, self._url))
+        return with_ca_bundle(current, self._wanted)
 
     async def _create(self) -> None:
         if not self._creates:
             _log.warning("there is no MutatingWebhookConfiguration %s: no pod is injected", NAME)
             return
-        await self._client.create(registration(self._wanted))
+        await self._client.create(registration(self._wanted, self._url))
         _log.info("%s registered", NAME)
 
 

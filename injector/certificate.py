@@ -8,7 +8,7 @@ old token.
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,10 +26,8 @@ from certs.store import write_private
 from certs.svid import certificate_to_pem
 from control_plane.api.istio.v1.auth.ca_pb2 import IstioCertificateRequest
 from control_plane.api.istio.v1.auth.ca_pb2_grpc import IstioCertificateServiceStub
-from injector.registration import NAMESPACE, SERVICE
+from injector.registration import DNS_NAMES, NAMESPACE, SERVICE
 
-DNS_NAMES = (f"{SERVICE}.{NAMESPACE}.svc", f"{SERVICE}.{NAMESPACE}.svc.cluster.local")
-"""What API servers call us; the issuer grants them to our identity only."""
 CALL_TIMEOUT = 10.0
 """Seconds for one call of the signing service."""
 _FILE = "certificate.pem"
@@ -58,6 +56,12 @@ class IssuedCertificate:
         return b"".join(certificate_to_pem(one) for one in self.chain if one != self.root)
 
     @property
+    def dns_names(self) -> list[str]:
+        """What callers may know us by."""
+        names = self.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(x509.DNSName)
+
+    @property
     def not_after(self) -> float:
         """Seconds since the epoch."""
         return self.chain[0].not_valid_after_utc.timestamp()
@@ -81,10 +85,12 @@ class CertificateSource:
         *,
         token_file: Path,
         state_directory: Path,
+        dns_names: Sequence[str] = DNS_NAMES,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`state_directory` exists and is private; `token_file` is read at each attempt."""
         self._addresses = addresses
+        self._dns_names = tuple(dns_names)
         self._identity = SpiffeId.for_workload(trust_domain, NAMESPACE, SERVICE)
         self._token_file = token_file
         self._file = state_directory / _FILE
@@ -95,7 +101,8 @@ class CertificateSource:
         try:
             content = self._file.read_bytes()
             key_pem, end, chain_pem = content.partition(_KEY_END)
-            return self._checked(key_pem + end, parse_certificates(chain_pem, str(self._file)), trust)
+            kept = self._checked(key_pem + end, parse_certificates(chain_pem, str(self._file)), trust)
+            return kept if set(self._dns_names) <= set(kept.dns_names) else None
         except FileNotFoundError:
             return None
         except (CertificateError, OSError, ValueError, TypeError) as error:
@@ -115,7 +122,7 @@ class CertificateSource:
         self, address: str, trust: TrustBundle, *, current: IssuedCertificate | None
     ) -> IssuedCertificate:
         key = generate_key()
-        request = IstioCertificateRequest(csr=create_csr(key, self._identity, DNS_NAMES).decode())
+        request = IstioCertificateRequest(csr=create_csr(key, self._identity, self._dns_names).decode())
         own = (None, None) if current is None else (current.key_pem, current.chain_pem)
         credentials = grpc.ssl_channel_credentials(trust.pem, *own)
         # A channel of its own: else gRPC would reuse a connection made with another certificate.

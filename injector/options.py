@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from certs.errors import SpiffeIdError
 from certs.spiffe_id import TrustDomain
+from injector.registration import DNS_NAMES
 from injector.template import InjectorSettings
 
 DEFAULTS = InjectorSettings()
@@ -29,8 +31,18 @@ class Options:
     renewal_address: str
     """`host:port` where the injector itself gets its certificates."""
     registers: bool
+    listen_fd: int | None
+    """A listening socket opened by the parent, instead of `host` and `port`."""
+    webhook_url: str
+    """`https://name:port` by which the API server calls us; empty: by our Service."""
     settings: InjectorSettings
     log_level: str
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """That our certificate must carry."""
+        host = urlsplit(self.webhook_url).hostname
+        return (*DNS_NAMES, host) if host else DNS_NAMES
 
     @property
     def trust_domain(self) -> TrustDomain:
@@ -54,6 +66,7 @@ def _options(given: argparse.Namespace) -> Options:
     if not (port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT):
         raise ValueError(f"--listen {given.listen}: must be address:port, such as 0.0.0.0:{PORT}")
     ip_address(host)
+    _check_url(given.webhook_url)
     TrustDomain(given.trust_domain)
     settings = InjectorSettings(
         image=given.image,
@@ -72,9 +85,17 @@ def _options(given: argparse.Namespace) -> Options:
         signing_address=given.signing_address,
         renewal_address=given.renewal_address,
         registers=given.register,
+        listen_fd=given.listen_fd,
+        webhook_url=given.webhook_url,
         settings=settings,
         log_level=given.log_level.upper(),
     )
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if url and (parts.scheme != "https" or not parts.hostname or parts.path or parts.query):
+        raise ValueError(f"--webhook-url {url}: must be https://name:port, without a path")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-file", type=Path, required=True, help="workload token for the first certificate")
     add("--state-dir", type=Path, required=True, help="keeps the certificate; created with mode 0700")
     add("--listen", default=f"0.0.0.0:{PORT}", help="address:port (default %(default)s)")
+    add("--listen-fd", type=int, help="listen on this inherited socket")
+    add("--webhook-url", default="", help="https://name:port to register (default: the Service's)")
     own = "where this process gets certificates, host:port (default %(default)s)"
     add("--signing-address", default=DEFAULTS.signing_address, help=f"by token: {own}")
     add("--renewal-address", default=DEFAULTS.discovery_address, help=f"by certificate: {own}")

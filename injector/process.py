@@ -50,12 +50,13 @@ class Injector:
         self._app = WebhookApp(options.settings)
         self._server = WebhookServer(self._app)
         self._bundle = BundleReader(client, NAMESPACE)
-        self._registration = Registration(client, creates=options.registers)
+        self._registration = Registration(client, creates=options.registers, url=options.webhook_url)
         self._source = CertificateSource(
             SigningAddresses(options.signing_address, options.renewal_address),
             options.trust_domain,
             token_file=options.token_file,
             state_directory=options.state_directory,
+            dns_names=options.dns_names,
         )
         self._stack = AsyncExitStack()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -15,6 +15,8 @@ from injector.patch import NAMESPACE_LABEL
 NAME: Final = "meshproxy-injector"
 SERVICE: Final = "injector"
 NAMESPACE: Final = "meshproxy-system"
+DNS_NAMES: Final = (f"{SERVICE}.{NAMESPACE}.svc", f"{SERVICE}.{NAMESPACE}.svc.cluster.local")
+"""What API servers call us; the issuer grants them to our identity only."""
 EXCLUDED_NAMESPACES: Final = ("kube-node-lease", "kube-public", "kube-system", NAMESPACE)
 """What a cluster, and the mesh itself, need to come up: the injector can never be in its own way."""
 ENABLED_PATH: Final = "/inject/enabled-namespace"
@@ -23,8 +25,9 @@ TIMEOUT: Final = 10
 """Seconds; Kubernetes' default, written down so that it is ours."""
 
 
-def registration(ca_bundle: str) -> Manifest:
-    """`ca_bundle`: base64 of PEM."""
+def registration(ca_bundle: str, url: str = "") -> Manifest:
+    """`ca_bundle`: base64 of PEM. `url`: how an API server that cannot reach our Service reaches us, such as
+    `https://localhost:15017`."""
     enabled = _expression(NAMESPACE_LABEL, "In", ["enabled"])
     not_enabled = _expression(NAMESPACE_LABEL, "NotIn", ["enabled"])
     webhooks = [
@@ -34,6 +37,8 @@ def registration(ca_bundle: str) -> Manifest:
             "annotation", OTHER_PATH, "Ignore", not_enabled, _expression(INJECT, "NotIn", ["true", "false"])
         ),
     ]
+    if url:
+        webhooks = [_by_url(webhook, url) for webhook in webhooks]
     metadata: Manifest = {"name": NAME, "labels": {"app.kubernetes.io/name": SERVICE}}
     configuration: Manifest = {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -42,6 +47,11 @@ def registration(ca_bundle: str) -> Manifest:
         "webhooks": webhooks,
     }
     return with_ca_bundle(configuration, ca_bundle)
+
+
+def _by_url(webhook: Manifest, url: str) -> Manifest:
+    path = section(section(webhook, "clientConfig"), "service")["path"]
+    return {**webhook, "clientConfig": {"url": f"{url}{path}"}}
 
 
 def with_ca_bundle(configuration: Manifest, ca_bundle: str) -> Manifest:
@@ -53,12 +63,16 @@ def with_ca_bundle(configuration: Manifest, ca_bundle: str) -> Manifest:
     return {**configuration, "webhooks": webhooks}
 
 
-def has_ca_bundle(configuration: Manifest, ca_bundle: str) -> bool:
-    """Whether every webhook is verified against exactly that."""
-    return all(
-        section(webhook, "clientConfig").get("caBundle") == ca_bundle
+def with_address(configuration: Manifest, wanted: Manifest) -> Manifest:
+    """A copy whose webhooks are called where those of the same name in `wanted` are."""
+    configs = {
+        webhook.get("name"): section(webhook, "clientConfig") for webhook in objects(wanted, "webhooks")
+    }
+    webhooks = [
+        {**webhook, "clientConfig": configs.get(webhook.get("name"), section(webhook, "clientConfig"))}
         for webhook in objects(configuration, "webhooks")
-    )
+    ]
+    return {**configuration, "webhooks": webhooks}
 
 
 def _webhook(

@@ -6,6 +6,7 @@ same, as static pods of a kubelet have; its `nodeName` is nobody's, so no kubele
 """
 
 import asyncio
+import json
 import logging
 import os
 import socket
@@ -21,6 +22,7 @@ from control_plane.resources.manifest import Manifest, metadata, uid_of
 from injector.registration import NAME, NAMESPACE, SERVICE
 from injector.template import TOKEN_AUDIENCE, InjectorSettings
 from lab import netns
+from lab.foreign import ForeignAccess
 from lab.network import PodNetwork
 
 INJECTOR = SERVICE
@@ -97,13 +99,20 @@ class InjectorHost:
     """Prepares each life of the injector."""
 
     def __init__(
-        self, directory: Path, network: PodNetwork, kubeconfig: Path, control_plane: IPv4Address
+        self,
+        directory: Path,
+        network: PodNetwork,
+        kubeconfig: Path,
+        control_plane: IPv4Address,
+        foreign: ForeignAccess | None = None,
     ) -> None:
-        """`directory` is its own, made when it is missing; `control_plane`: where certificates are signed."""
+        """`directory` is its own, made when it is missing; `control_plane`: where certificates are signed.
+        `foreign`: the API server is not the lab's, and knows no way to the injector's Service."""
         self._directory = directory
         self._network = network
         self._kubeconfig = kubeconfig
         self._control_plane = control_plane
+        self._foreign = foreign
 
     def listen_for_api(self, port: int) -> socket.socket:
         """A socket on 127.0.0.1 in the injector's namespace, for a `Relay`."""
@@ -114,13 +123,18 @@ class InjectorHost:
         return [
             *("nsenter", f"--net={self._network.namespace}", "--"),
             *("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-m", "injector", "--register"),
-            *("--kubeconfig", str(self._kubeconfig)),
+            *("--kubeconfig", str(self._kubeconfig if self._foreign is None else self._foreign.kubeconfig)),
+            *self._listening(),
             *("--token-file", str(self._token_file)),
             *("--state-dir", str(self._directory)),
-            *("--listen", f"0.0.0.0:{PORT}"),
             *("--signing-address", f"{self._control_plane}:{_SIGNING_PORT}"),
             *("--renewal-address", f"{self._control_plane}:{_RENEWAL_PORT}"),
         ]
+
+    def _listening(self) -> list[str]:
+        if self._foreign is None:
+            return ["--listen", f"0.0.0.0:{PORT}"]
+        return ["--listen-fd", str(self._foreign.webhook.fileno()), "--webhook-url", self._foreign.url]
 
     @property
     def _token_file(self) -> Path:
@@ -169,7 +183,9 @@ class InjectorHost:
         while True:
             try:
                 async with ApiClient.from_kubeconfig(self._kubeconfig) as client:
-                    await client.get("MutatingWebhookConfiguration", NAME)
-                return
+                    found = await client.get("MutatingWebhookConfiguration", NAME)
+                if self._foreign is None or self._foreign.url in json.dumps(found):
+                    return
             except (ApiError, KubeconfigError, httpx.TransportError):
-                await asyncio.sleep(_RETRY)
+                pass
+            await asyncio.sleep(_RETRY)

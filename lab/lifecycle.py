@@ -1,6 +1,8 @@
 """Starting and ending a lab from another process, also after everything of it was killed. Blocking calls."""
 
+import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -8,15 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address
+from pathlib import Path
 
+import httpx
+
+from control_plane.client import ApiClient, ApiError
+from control_plane.kubeconfig import KubeconfigError
+from lab import foreign
 from lab.destruction import destroy_lab
-from lab.lab_file import LabPlan
+from lab.injector_host import injector_objects, injector_pod
+from lab.lab_file import LabFileError, LabPlan
 from lab.netns import NetworkError
 from lab.paths import LABS, LabPaths
-from lab.plan_file import write_plan
+from lab.plan_file import read_plan, write_plan
 from lab.process import ProcessId, end, running_with
 from lab.sandbox import SOURCE_ROOT, runtime_samples, unreadable_by_others
 from lab.state import LabOptions, LabState, read_state
+from lab.system_object import system_objects
 
 _TOOLS = {
     "ip": "iproute2",
@@ -31,8 +42,13 @@ _NET_ADMIN, _SYS_ADMIN = 1 << 12, 1 << 21
 _STOP_GRACE = 30.0
 """Seconds the supervisor may take to end its processes in order."""
 _KILL_GRACE = 5.0
+_LEAVE_TIMEOUT = 15.0
+"""Seconds for taking the lab's objects off an API server that is not its own."""
 _POLL = 0.05
 SHOWN_LOG_LINES = 20
+
+
+_log = logging.getLogger(__name__)
 
 
 class LabError(Exception):
@@ -142,6 +158,8 @@ def stop(paths: LabPaths) -> bool:
     for process in (*recorded, *running_with(MODULES, str(paths.root))):
         if not end(process, signal.SIGKILL, _KILL_GRACE):
             raise LabError(f"process {process.pid} of lab {paths.name} survives SIGKILL")
+    if state is not None and state.options.kubeconfig:
+        _leave(paths, Path(state.options.kubeconfig))
     try:
         destroy_lab(paths.root)
     except (NetworkError, OSError) as error:
@@ -149,3 +167,24 @@ def stop(paths: LabPaths) -> bool:
     with contextlib.suppress(OSError):
         LABS.rmdir()  # only when no other lab is left
     return found
+
+
+def _leave(paths: LabPaths, kubeconfig: Path) -> None:
+    """Take the lab's objects off an API server that is not its own; one that is away keeps them."""
+    try:
+        asyncio.run(asyncio.wait_for(_removed(paths, kubeconfig), _LEAVE_TIMEOUT))
+    except (ApiError, KubeconfigError, LabFileError, OSError, httpx.TransportError) as error:
+        _log.warning(
+            "%s: Nodes and webhooks of lab %s may still be there: %s",
+            kubeconfig,
+            paths.name,
+            error or type(error).__name__,
+        )
+
+
+async def _removed(paths: LabPaths, kubeconfig: Path) -> None:
+    nodes = [node.name for node in read_plan(paths).nodes]
+    nobody = IPv4Address(0)
+    made = [*system_objects(str(nobody)), *injector_objects(nobody), injector_pod()]
+    async with ApiClient.from_kubeconfig(kubeconfig) as client:
+        await foreign.remove(client, nodes, made)

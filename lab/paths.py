@@ -35,6 +35,11 @@ class LabPaths:
         return self.root / "kubeconfig"
 
     @property
+    def relayed_kubeconfig(self) -> Path:
+        """Of an API server that is not the lab's own, for the namespaces to which it is relayed."""
+        return self.root / "relayed-kubeconfig"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

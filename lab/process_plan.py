@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lab.addressing import SERVICE_NETWORK, SERVICE_NETWORK_6, Network
+from lab.foreign import INJECTOR_NAME
 from lab.lab_file import LabPlan
 from lab.paths import LabPaths
 from lab.state import LabOptions
@@ -22,17 +23,28 @@ def service_networks(plan: LabPlan) -> tuple[Network, ...]:
 
 
 def control_plane_command(
-    paths: LabPaths, network: Path, rest_fd: int, options: LabOptions, plan: LabPlan
+    paths: LabPaths, network: Path, api: int | Path, options: LabOptions, plan: LabPlan
 ) -> list[str]:
-    """The control plane, in its own network namespace."""
+    """The control plane, in its own network namespace. `api`: the socket on which it serves REST, or the
+    kubeconfig of the API server that does."""
     return [
         *("nsenter", f"--net={network}", "--"),
         *_python("control_plane"),
         *("--data-dir", str(paths.control_plane)),
-        *("--rest-fd", str(rest_fd)),
         *("--mtls-mode", options.mtls_mode),
         *("--outbound-traffic-policy", options.outbound_traffic_policy),
         *("--leaf-ttl", str(options.leaf_ttl)),
+        *(_served(paths, api, plan) if isinstance(api, int) else _attached(api)),
+    ]
+
+
+def _attached(kubeconfig: Path) -> list[str]:
+    return ["--kubeconfig", str(kubeconfig), "--injector-name", INJECTOR_NAME]
+
+
+def _served(paths: LabPaths, rest_fd: int, plan: LabPlan) -> list[str]:
+    return [
+        *("--rest-fd", str(rest_fd)),
         *("--service-cluster-ip-range", ",".join(map(str, service_networks(plan)))),
         *("--kubelet-certificate-authority", str(paths.kubelet / "ca.crt")),
         *("--kubelet-client-certificate", str(paths.kubelet / "apiserver.crt")),

@@ -5,8 +5,9 @@ control plane runs in a namespace of its own, at 10.244.0.2 on the first node, w
 socket is opened here, on the host's loopback, and handed over; it stays open between restarts, so that the
 URL stays. All processes die with the supervisor.
 
-With `--kubeconfig` there is no control plane of ours: nodes and controllers work for the API server the file
-names. Nothing is written there but what kubelets and controllers write.
+With `--kubeconfig` the control plane serves no REST, but works for the API server the file names, as does
+the rest of the lab (`foreign.py`): it and the injector are given a relay to it, and the injector the socket,
+on the host's loopback too, where that API server calls it.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from typing import Any
 import httpx
 
 from control_plane.client import ApiClient, ApiError
-from control_plane.kubeconfig import KubeconfigError, read_kubeconfig
+from control_plane.kubeconfig import KubeconfigError, read_kubeconfig, write_kubeconfig
+from lab import foreign
 from lab.container import ContainerLog, RestartBackoff
 from lab.fabric import join_nodes
 from lab.injector_host import INJECTOR, InjectorHost
@@ -50,17 +52,18 @@ _LOG_CHECK_PERIOD = 30.0
 _PACKAGES = ("meshproxy", "control_plane", "certs")
 
 
-class _Hosted:
-    """What a control plane of the lab's own needs: its place on a node, and the socket of its REST API."""
+class _Places:
+    """Where control plane and injector are, and on which socket of the host the API server's requests come:
+    those to the control plane's REST API, or, when that is not the API server, those to the injector."""
 
     def __init__(self, node: Node) -> None:
         self.network = node.add_pod(CONTROL_PLANE, node.control_plane_address)
         self.injector = node.add_pod(INJECTOR)
-        self.rest = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
 
     @property
     def url(self) -> str:
-        host, port = self.rest.getsockname()
+        host, port = self.socket.getsockname()
         return f"https://{host}:{port}"
 
 
@@ -74,7 +77,10 @@ class Supervisor:
         first, *_ = [Node(paths.root, self._plan, node.name) for node in self._plan.nodes]
         join_nodes(paths.root, self._plan)
         KubeletAuthority(paths).api_server()  # before the API server and the kubelets look for it
-        self._hosted = None if options.kubeconfig else _Hosted(first)
+        self._places = _Places(first)
+        self._foreign = read_kubeconfig(Path(options.kubeconfig)) if options.kubeconfig else None
+        if self._foreign is not None:
+            write_kubeconfig(paths.relayed_kubeconfig, foreign.relayed(self._foreign))
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._processes: dict[str, ProcessId] = {}
         self._is_ready = False
@@ -95,17 +101,18 @@ class Supervisor:
             await self._stop()
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
-        work = [self._start_agents(), self._bound_logs()]
-        if self._hosted is not None:
-            command = functools.partial(self._control_plane_command, self._hosted)
-            work.append(self._keep(CONTROL_PLANE, command, self._hosted.rest.fileno(), self._forget_ports))
+        rest = None if self._foreign else self._places.socket.fileno()
+        keep = self._keep(CONTROL_PLANE, self._control_plane_command, rest, self._forget_ports)
+        work = [self._start_agents(), self._bound_logs(), keep]
+        if self._foreign is not None:
+            listener = foreign.listen(self._places.network.namespace)
+            work.append(Relay(listener, foreign.address_of(self._foreign)).run())
         return work
 
-    def _control_plane_command(self, hosted: _Hosted) -> list[str]:
-        network = hosted.network
-        command = control_plane_command(
-            self._paths, network.namespace, hosted.rest.fileno(), self._options, self._plan
-        )
+    def _control_plane_command(self) -> list[str]:
+        network = self._places.network
+        api = self._paths.relayed_kubeconfig if self._foreign else self._places.socket.fileno()
+        command = control_plane_command(self._paths, network.namespace, api, self._options, self._plan)
         return [*command, "--extra-san", str(network.address)]
 
     def _forget_ports(self) -> None:
@@ -146,34 +153,48 @@ class Supervisor:
 
     async def _start_agents(self) -> None:
         """The nodes' agents need the API and the lab's own objects."""
-        if self._hosted is None:
+        if self._foreign is not None:
             await self._reach()
-        else:
-            await self._register(str(self._hosted.network.address))
+        await self._has_control_plane()
+        if self._foreign is None:
+            await self._register(str(self._places.network.address))
         async with asyncio.TaskGroup() as group:
             for name, command in self._agents().items():
                 group.create_task(self._keep(name, functools.partial(list, command)))
-            if self._hosted is not None:
-                await self._start_injector(group, self._hosted)
+            await self._start_injector(group)
             self._is_ready = True
             self._note(None, None)
 
-    async def _start_injector(self, group: asyncio.TaskGroup, hosted: _Hosted) -> None:
+    async def _start_injector(self, group: asyncio.TaskGroup) -> None:
         """Returns when no pod can be made any more of which it is not told."""
-        kubeconfig = self._paths.control_plane / "kubeconfig"
-        host = InjectorHost(self._paths.root / INJECTOR, hosted.injector, kubeconfig, hosted.network.address)
-        api = hosted.rest.getsockname()
-        group.create_task(Relay(host.listen_for_api(api[1]), api).run())
-        group.create_task(self._keep(INJECTOR, host.command, prepare=host.prepare))
+        host, relay, webhook = self._injector()
+        group.create_task(relay.run())
+        group.create_task(self._keep(INJECTOR, host.command, webhook, prepare=host.prepare))
         await host.wait_until_registered()
+
+    def _injector(self) -> tuple[InjectorHost, Relay, int | None]:
+        """With its way to the API server, and the socket on which that calls it."""
+        places, directory = self._places, self._paths.root / INJECTOR
+        if self._foreign is None:
+            kubeconfig = self._paths.control_plane / "kubeconfig"
+            host = InjectorHost(directory, places.injector, kubeconfig, places.network.address)
+            api = places.socket.getsockname()
+            return host, Relay(host.listen_for_api(api[1]), api), None
+        access = foreign.ForeignAccess(self._paths.relayed_kubeconfig, places.socket)
+        kubeconfig = self._paths.kubeconfig
+        host = InjectorHost(directory, places.injector, kubeconfig, places.network.address, access)
+        relay = Relay(foreign.listen(places.injector.namespace), foreign.address_of(self._foreign))
+        return host, relay, places.socket.fileno()
+
+    async def _has_control_plane(self) -> None:
+        while not (self._paths.control_plane / "ports.json").exists():  # noqa: ASYNC110 — another process's file
+            await asyncio.sleep(_POLL)
 
     def _agents(self) -> dict[str, list[str]]:
         return agent_commands(self._paths, self._plan, self._options)
 
     async def _register(self, control_plane_address: str) -> None:
         kubeconfig = self._paths.control_plane / "kubeconfig"
-        while not (self._paths.control_plane / "ports.json").exists():  # noqa: ASYNC110 — another process's file
-            await asyncio.sleep(_POLL)
         self._link_kubeconfig(kubeconfig)
         while True:
             try:
@@ -186,12 +207,14 @@ class Supervisor:
                 await asyncio.sleep(_POLL * 10)
 
     async def _reach(self) -> None:
-        """Until an API server that is not ours lets us see its nodes."""
+        """Until an API server that is not ours has taken the lab's own objects. Raises ForeignApiError."""
         self._link_kubeconfig(Path(self._options.kubeconfig))
+        nodes = [node.name for node in self._plan.nodes]
+        objects = system_objects(str(self._places.network.address))
         while True:
             try:
                 async with ApiClient.from_kubeconfig(self._paths.kubeconfig) as client:
-                    await client.list("Node")
+                    await foreign.prepare(client, nodes, objects)
                 return
             except (ApiError, KubeconfigError, httpx.TransportError) as error:
                 _log.warning("%s: the API server does not serve us: %s", self._options.kubeconfig, error)
@@ -214,7 +237,7 @@ class Supervisor:
                 self._processes[name] = ProcessId.of(pid or _own_pid())
             except ProcessLookupError:
                 self._processes.pop(name, None)  # ended already
-        url = self._hosted.url if self._hosted else read_kubeconfig(Path(self._options.kubeconfig)).server
+        url = self._foreign.server if self._foreign else self._places.url
         write_state(self._paths.state, LabState(self._options, url, self._is_ready, dict(self._processes)))
 
     async def _stop(self) -> None:
@@ -275,7 +298,11 @@ def main() -> None:
         not given.without_controllers,
         given.dns_upstream,
     )
-    asyncio.run(_serve(LabPaths(given.root), options))
+    try:
+        asyncio.run(_serve(LabPaths(given.root), options))
+    except (foreign.ForeignApiError, KubeconfigError) as error:
+        _log.critical("%s", error)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

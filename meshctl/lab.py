@@ -77,7 +77,7 @@ def lab() -> None:
 @click.option(
     "--kubeconfig",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
-    help="Run nodes for the API server of this file, without a control plane.",
+    help="Run the mesh and its nodes for the API server of this file.",
 )
 @click.option(
     "--dns-upstream", default="", help="DNS server that is asked, from this machine, about names outside."

@@ -39,6 +39,7 @@ from control_plane.store.api import (
     EventType,
     HistoryGone,
     Listing,
+    NamespaceTerminating,
     ObjectExists,
     ObjectNotFound,
     StoreClosed,
@@ -53,6 +54,7 @@ _BACKLOG = 1024
 """Changes read ahead of who follows them; beyond it the server's own flow control holds the rest."""
 MISSING_KIND_PERIOD = 15.0
 """Seconds between looks whether a kind is served by now."""
+_TERMINATING = "NamespaceTerminating"
 _ALWAYS_THERE = "Namespace"
 """Whose listing tells the server's version when the kind asked for is unknown to it."""
 
@@ -98,13 +100,17 @@ class ClusterStore:
         return Listing(items, int(found.resource_version))
 
     async def create(self, manifest: Manifest) -> Manifest:
-        """Raises ObjectExists, and ObjectNotFound for a missing Namespace."""
+        """Raises ObjectExists, NamespaceTerminating, and ObjectNotFound for a missing Namespace."""
         try:
             return await self._until_answered(lambda: self._client.create(manifest), "create")
         except Conflict:
             raise ObjectExists(key_of(manifest)) from None
         except NotFound:
             raise ObjectNotFound(ObjectKey("Namespace", "", namespace_of(manifest))) from None
+        except ApiError as error:
+            if _TERMINATING not in error.causes:
+                raise
+            raise NamespaceTerminating(key_of(manifest)) from None
 
     async def update(self, manifest: Manifest) -> Manifest:
         """Raises ObjectNotFound, VersionConflict."""

@@ -26,6 +26,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["kubeconfig"]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        Kubeconfig("https://127.0.0.1:1", "CA", "", token_file=Path("/var/token")),
+        Kubeconfig("https://127.0.0.1:1", "CA", "", client_certificate_pem="C", client_key_pem="K"),
+        Kubeconfig("https://127.0.0.1:1", "CA", "t", tls_server_name="api.example"),
+    ],
+)
+def test_every_login_is_read_as_it_was_written(tmp_path: Path, config: Kubeconfig) -> None:
+    write_kubeconfig(tmp_path / "kubeconfig", config)
+    assert read_kubeconfig(tmp_path / "kubeconfig") == config
+
+
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "kubeconfig"
     write_kubeconfig(path, CONFIG)

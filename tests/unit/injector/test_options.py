@@ -6,6 +6,7 @@ import pytest
 
 from certs.spiffe_id import TrustDomain
 from injector.options import parse_options
+from injector.registration import DNS_NAMES
 from injector.template import InjectorSettings
 
 REQUIRED = ["--kubeconfig", "/k", "--token-file", "/t", "--state-dir", "/s"]
@@ -79,3 +80,17 @@ def test_wrong_values_are_refused(flags, message, capsys):
 def test_the_files_are_required():
     with pytest.raises(SystemExit):
         parse_options([])
+
+
+def test_the_name_of_a_url_stands_in_the_certificate():
+    assert parse_options(REQUIRED).dns_names == DNS_NAMES
+    options = parse_options([*REQUIRED, "--webhook-url", "https://localhost:7", "--listen-fd", "5"])
+    assert (options.webhook_url, options.listen_fd) == ("https://localhost:7", 5)
+    assert options.dns_names == (*DNS_NAMES, "localhost")
+
+
+@pytest.mark.parametrize("url", ["http://localhost:7", "https://", "https://a/b", "a"])
+def test_a_url_with_more_than_a_place_is_refused(url: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parse_options([*REQUIRED, "--webhook-url", url])
+    assert "--webhook-url" in capsys.readouterr().err

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from control_plane.apiserver.json_patch import apply_patch
-from control_plane.resources.manifest import Manifest, section
+from control_plane.resources.manifest import Manifest, objects, section
 from control_plane.resources.webhook_configuration import MutatingWebhookConfiguration
 from injector.patch import inject
-from injector.registration import has_ca_bundle, registration, with_ca_bundle
+from injector.registration import ENABLED_PATH, OTHER_PATH, registration, with_address, with_ca_bundle
 from injector.template import InjectorSettings
 from injector.webhook import BadReview, respond
 
@@ -153,6 +153,16 @@ def test_exactly_one_webhook_is_asked_about_a_pod_or_none(namespace, of_pod, ask
 
 def test_a_bundle_is_put_into_every_webhook():
     configuration = registration("YQ==")
-    assert has_ca_bundle(configuration, "YQ==")
-    assert not has_ca_bundle(configuration, "Yg==")
-    assert has_ca_bundle(with_ca_bundle(configuration, "Yg=="), "Yg==")
+    assert bundles(configuration) == {"YQ=="}
+    assert bundles(with_ca_bundle(configuration, "Yg==")) == {"Yg=="}
+
+
+def test_an_api_server_that_cannot_reach_the_service_calls_a_url():
+    configuration = registration("", "https://localhost:7")
+    urls = [each.client_config.url for each in MutatingWebhookConfiguration.parse(configuration).webhooks]
+    assert urls == [f"https://localhost:7{path}" for path in (ENABLED_PATH, OTHER_PATH, OTHER_PATH)]
+    assert with_address(registration("", "https://localhost:6"), configuration) == configuration
+
+
+def bundles(configuration: Manifest) -> set[object]:
+    return {section(each, "clientConfig")["caBundle"] for each in objects(configuration, "webhooks")}
