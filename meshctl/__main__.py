@@ -5,6 +5,7 @@ import click
 from meshctl.control_plane import control_plane
 from meshctl.crds import crds
 from meshctl.demo.command import demo
+from meshctl.diagnose.command import diagnose
 from meshctl.edges import edges
 from meshctl.envoy_bootstrap import envoy_bootstrap
 from meshctl.injection import inject, uninject
@@ -29,6 +30,7 @@ for command in (
     inject,
     uninject,
     delete,
+    diagnose,
     proxy_status,
     proxy_config,
     edges,

@@ -39,12 +39,15 @@ def network_of(pod: PodRecord) -> Path:
     raise PodUnreachable(f"no container of pod {pod.namespace}/{pod.name} runs")
 
 
-def read_page(pod: PodRecord, path: str, port: int = ADMIN_PORT) -> str:
-    """The body of a page served on the pod's loopback address. Raises PodUnreachable."""
+def fetch(pod: PodRecord, path: str, port: int = ADMIN_PORT, *, timeout: float = _TIMEOUT) -> tuple[int, str]:
+    """Status and body of a page served on the pod's loopback address; `timeout` in seconds, for each step.
+
+    Raises PodUnreachable.
+    """
     connection = http.client.HTTPConnection(_LOOPBACK, port)
     try:
         connection.sock = netns.inside(
-            network_of(pod), lambda: socket.create_connection((_LOOPBACK, port), _TIMEOUT)
+            network_of(pod), lambda: socket.create_connection((_LOOPBACK, port), timeout)
         )
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -54,8 +57,14 @@ def read_page(pod: PodRecord, path: str, port: int = ADMIN_PORT) -> str:
         raise PodUnreachable(f"pod {pod.namespace}/{pod.name}, port {port}, {path}: {cause}") from error
     finally:
         connection.close()
-    if answer.status != http.client.OK:
-        raise PodUnreachable(f"pod {pod.namespace}/{pod.name}, port {port}, {path}: {answer.status} {body}")
+    return answer.status, body
+
+
+def read_page(pod: PodRecord, path: str, port: int = ADMIN_PORT) -> str:
+    """The page's body. Raises PodUnreachable, also for any other answer than 200."""
+    status, body = fetch(pod, path, port)
+    if status != http.client.OK:
+        raise PodUnreachable(f"pod {pod.namespace}/{pod.name}, port {port}, {path}: {status} {body}")
     return body
 
 
