@@ -21,6 +21,7 @@ from control_plane.discovery.route_index import key_of
 from control_plane.policy.attachment import POLICY_KINDS, PolicyName, PolicyResource, policy_of
 from control_plane.resources.base import Resource
 from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.grpc_route import GrpcRoute
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.manifest import Manifest, ObjectKey
 from control_plane.resources.node import Node
@@ -33,7 +34,7 @@ from control_plane.resources.service_entry import ServiceEntry
 from control_plane.resources.tcp_route import TcpRoute
 from control_plane.resources.tls_route import TlsRoute
 
-ROUTE_KINDS = ("HTTPRoute", "TLSRoute", "TCPRoute")
+ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute")
 ENTRY_KIND = ServiceEntry.KIND
 PEER_KIND = PeerAuthenticationResource.KIND
 INGRESS_KINDS = ("IngressClass", "Ingress")
@@ -105,6 +106,8 @@ class Index:
                 return _of_everyone(self.registry.put_node(node.name, parse.locality(node.labels)))
             case "HTTPRoute":
                 return self._put_route(parse_route.http_route(HttpRoute.read(manifest)))
+            case "GRPCRoute":
+                return self._put_route(parse_route.grpc_route(GrpcRoute.read(manifest)))
             case "TCPRoute":
                 return self._put_route(parse_route.stream_route(TcpRoute.read(manifest)))
             case "TLSRoute":
@@ -134,7 +137,7 @@ class Index:
                 return self._delete_pod(key)
             case "Node":
                 return _of_everyone(self.registry.remove_node(name))
-            case "HTTPRoute" | "TCPRoute" | "TLSRoute":
+            case kind if kind in ROUTE_KINDS:
                 return self._delete_route(ObjectKey(kind, namespace, name))
             case "ReferenceGrant":
                 self.registry.routes.remove_grant(key)

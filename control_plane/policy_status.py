@@ -14,7 +14,6 @@ from control_plane.policy.attachment import PolicyResource, policy_of
 from control_plane.policy.conditions import TargetRoute, ancestors
 from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
 from control_plane.resources.registry import parse
-from control_plane.resources.target_ref import HTTP_ROUTE
 from control_plane.resources.timestamp import rfc3339
 from control_plane.status_write import write_back
 from control_plane.store.api import ObjectStore
@@ -34,8 +33,8 @@ class KnownTargets:
     def entry(self, key: ObjectName) -> ServiceEntry | None:
         return self.registry.entry(key)
 
-    def target_route(self, key: ObjectName) -> TargetRoute | None:
-        route = self.registry.routes.get(ObjectKey(HTTP_ROUTE, key.namespace, key.name))
+    def target_route(self, kind: str, key: ObjectName) -> TargetRoute | None:
+        route = self.registry.routes.get(ObjectKey(kind, key.namespace, key.name))
         if not isinstance(route, HttpRoute):
             return None
         names = tuple(rule.name for rule in route.rules)

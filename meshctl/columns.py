@@ -67,7 +67,7 @@ def _pairs(labels: dict[str, str]) -> str:
 
 
 def _pod(item: Manifest) -> Sequence[str]:
-    pod = Pod.parse(item)
+    pod = Pod.read(item)
     status = pod.status
     ready = sum(container.ready for container in status.container_statuses)
     restarts = sum(c.restart_count for c in (*status.container_statuses, *status.init_container_statuses))
@@ -81,26 +81,26 @@ def _pod(item: Manifest) -> Sequence[str]:
 
 
 def _service(item: Manifest) -> Sequence[str]:
-    spec = Service.parse(item).spec
+    spec = Service.read(item).spec
     ports = _some(f"{port.port}/{port.protocol}" for port in spec.ports)
     return [spec.type, spec.cluster_ip or "<none>", ports, _pairs(spec.selector)]
 
 
 def _deployment(item: Manifest) -> Sequence[str]:
-    deployment = Deployment.parse(item)
+    deployment = Deployment.read(item)
     status = deployment.status
     ready = f"{status.ready_replicas}/{deployment.spec.replicas}"
     return [ready, str(status.updated_replicas), str(status.available_replicas)]
 
 
 def _slice(item: Manifest) -> Sequence[str]:
-    found = EndpointSlice.parse(item)
+    found = EndpointSlice.read(item)
     ports = _some(str(port.port) for port in found.ports)
     return [found.address_type, ports, _some(a for endpoint in found.endpoints for a in endpoint.addresses)]
 
 
 def _route(item: Manifest) -> Sequence[str]:
-    route = HttpRoute.parse(item)
+    route = HttpRoute.read(item)
     backends = _some(f"{ref.name}:{ref.weight}" for rule in route.spec.rules for ref in rule.backend_refs)
     conditions = [condition for parent in route.status.parents for condition in parent.conditions]
     verdicts: dict[str, str] = {}
@@ -119,11 +119,12 @@ def _route(item: Manifest) -> Sequence[str]:
 
 _NONE = Columns((), lambda item: ())
 _COLUMNS = {
-    "ConfigMap": Columns(("DATA",), lambda item: [str(len(ConfigMap.parse(item).data))]),
+    "ConfigMap": Columns(("DATA",), lambda item: [str(len(ConfigMap.read(item).data))]),
     "Pod": Columns(("READY", "STATUS", "RESTARTS", "IP", "NODE"), _pod, wide=2),
     "Service": Columns(("TYPE", "CLUSTER-IP", "PORT(S)", "SELECTOR"), _service, wide=1),
     "Deployment": Columns(("READY", "UP-TO-DATE", "AVAILABLE"), _deployment),
     "EndpointSlice": Columns(("ADDRESSTYPE", "PORTS", "ENDPOINTS"), _slice),
     "HTTPRoute": Columns(("PARENTS", "BACKENDS", "ACCEPTED", "RESOLVED", "PROBLEM"), _route, wide=1),
+    "GRPCRoute": Columns(("PARENTS", "BACKENDS", "ACCEPTED", "RESOLVED", "PROBLEM"), _route, wide=1),
 }
 """By kind; others show their name and age."""

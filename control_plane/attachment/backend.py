@@ -6,7 +6,14 @@ from typing import Protocol
 from control_plane.attachment.grant import is_granted
 from control_plane.attachment.support import Problem
 from control_plane.discovery.model import ObjectName, PortProtocol, Service, ServicePort
-from control_plane.discovery.route import GATEWAY_GROUP, ObjectRef, ReferenceGrant, Route
+from control_plane.discovery.route import (
+    GATEWAY_GROUP,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    ObjectRef,
+    ReferenceGrant,
+    Route,
+)
 
 
 class KnownObjects(Protocol):
@@ -28,7 +35,16 @@ def backend_port(ref: ObjectRef, known: KnownObjects) -> ServicePort | None:
 def is_resolved(ref: ObjectRef, kind: str, known: KnownObjects) -> bool:
     """Whether a mesh client's route of `kind` can send to the backend."""
     port = backend_port(ref, known)
-    return port is not None and (kind == "HTTPRoute" or port.protocol is not PortProtocol.HTTP)
+    return port is not None and not _wrong_protocol(port, kind)
+
+
+def _wrong_protocol(port: ServicePort, kind: str) -> str:
+    """Why a route of `kind` cannot send to what the port declares; empty when it can."""
+    if kind == GRPC_ROUTE and port.protocol is not PortProtocol.HTTP2:
+        return "is not declared HTTP/2: name it grpc, or give it appProtocol kubernetes.io/h2c"
+    if kind not in (GRPC_ROUTE, HTTP_ROUTE) and port.protocol.is_http:
+        return f"is declared HTTP, which a {kind} cannot send to"
+    return ""
 
 
 def backend_problem(
@@ -54,10 +70,8 @@ def backend_problem(
     if port is None:
         problem = f"Service {ref.key} has no port {ref.port}; it has {port_numbers(service.ports)}"
         return Problem("BackendNotFound", f"{field}.port: {problem}")
-    if not is_resolved(ref, route.kind, known):
-        problem = (
-            f"port {ref.port} of Service {ref.key} is declared HTTP, which a {route.kind} cannot send to"
-        )
+    if text := _wrong_protocol(port, route.kind):
+        problem = f"port {ref.port} of Service {ref.key} {text}"
         return Problem("UnsupportedProtocol", f"{field}.port: {problem}")
     return None
 

@@ -16,8 +16,16 @@ from control_plane.attachment.service_parent import (
     selected_ports,
 )
 from control_plane.attachment.support import Problem, rule_problem
-from control_plane.discovery.model import ObjectName, PortProtocol, Service, ServicePort
-from control_plane.discovery.route import HttpRoute, ObjectRef, Route, StreamRoute
+from control_plane.discovery.model import ObjectName, Service, ServicePort
+from control_plane.discovery.route import (
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    REQUEST_ROUTES,
+    HttpRoute,
+    ObjectRef,
+    Route,
+    StreamRoute,
+)
 
 
 class KnownRoutes(KnownObjects, Protocol):
@@ -86,7 +94,9 @@ def _missing_port(field: str, ref: ObjectRef, service: Service) -> str:
 
 def _wrong_protocol(field: str, ref: ObjectRef, route: Route, ports: tuple[ServicePort, ...]) -> str:
     where = f"{field}: port {port_numbers(ports)} of Service {ref.key}"
-    if route.kind == "HTTPRoute":
+    if route.kind == GRPC_ROUTE:
+        return f"{where} is not declared HTTP/2: name it grpc, or give it appProtocol kubernetes.io/h2c"
+    if route.kind == HTTP_ROUTE:
         return (
             f"{where} is opaque by its appProtocol, name or number: its requests are not looked at; "
             "declare it http"
@@ -96,9 +106,9 @@ def _wrong_protocol(field: str, ref: ObjectRef, route: Route, ports: tuple[Servi
 
 def _headless_problem(field: str, ref: ObjectRef, route: Route, ports: tuple[ServicePort, ...]) -> str:
     """Without an address of its own a Service is told by Host only, on ports that declare HTTP."""
-    if route.kind == "HTTPRoute" and any(port.protocol is PortProtocol.HTTP for port in ports):
+    if route.kind in REQUEST_ROUTES and any(port.protocol.is_http for port in ports):
         return ""
-    if route.kind == "HTTPRoute":
+    if route.kind in REQUEST_ROUTES:
         return (
             f"{field}: Service {ref.key} is headless and its port {port_numbers(ports)} undeclared: its "
             "requests are not looked at; declare it http"
@@ -110,13 +120,14 @@ def _conflict(
     field: str, route: Route, service: Service, ports: list[ServicePort], known: KnownRoutes
 ) -> Problem | None:
     """A more specific kind of route, or an older route of a kind of which only one can hold, has the port."""
-    if isinstance(route, HttpRoute):
-        return None
     rivals = tuple(known.routes_attached_to(service.key))
     winners = [holder(routes_of_namespace(rivals, service, port, route.key.namespace)) for port in ports]
     if any(route in winner for winner in winners):
         return None
-    other = next(one for winner in winners for one in winner)
+    holding = (one for winner in winners for one in winner)
+    other = next((one for one in holding if route.kind not in REQUEST_ROUTES or one.kind != route.kind), None)
+    if other is None:  # nothing of it can be done: routes of requests share ports with those of their kind
+        return None
     return Problem(
         "Conflicted", f"{field}: {other.kind} {other.key} holds this port of Service {service.key}"
     )
@@ -166,7 +177,9 @@ def resolved_refs(route: Route, known: KnownObjects, *, needs_grant: bool) -> Ro
     ]
     if not problems:
         return RouteCondition("ResolvedRefs", True, "ResolvedRefs", "every backendRef names an existing port")
-    share = "requests answers 500" if isinstance(route, HttpRoute) else "connections is refused"
+    share = "connections is refused"
+    if isinstance(route, HttpRoute):
+        share = "calls answers UNAVAILABLE" if route.is_grpc else "requests answers 500"
     text = "; ".join(problem.message for problem in problems) + f"; their share of {share}"
     return RouteCondition("ResolvedRefs", False, problems[0].reason, text)
 

@@ -16,13 +16,14 @@ from control_plane.attachment.condition import (
     partially_invalid,
     resolved_refs,
 )
+from control_plane.attachment.gateway_conflict import RouteConflicts
 from control_plane.attachment.gateway_parent import KINDS_OF_PROTOCOL, attach, invalid_kinds
 from control_plane.attachment.grant import is_granted
 from control_plane.attachment.support import Problem
 from control_plane.discovery.gateway import GATEWAY_LABEL, GatewayObject, authority_problem
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
-from control_plane.discovery.route import GATEWAY_GROUP, ObjectRef, Route
+from control_plane.discovery.route import GATEWAY_GROUP, HttpRoute, ObjectRef, Route
 from control_plane.resources.gateway import CaReference, FrontendValidation
 from control_plane.resources.gateway_listener import Listener, SecretReference
 
@@ -81,27 +82,57 @@ def attachments(route: Route, number: int, registry: Registry) -> dict[str, tupl
     gateway = registry.gateways.gateways.get(ref.key)
     if gateway is None or not registry.gateways.is_ours(gateway):
         return Problem("NoMatchingParent", f"{field}.name: Gateway {ref.key} does not exist")
-    labels = registry.gateways.labels_of(route.key.namespace)
-    found = attach(route, ref, field, gateway.spec.listeners, labels)
-    if isinstance(found, Problem):
+    found = _taking(route, number, gateway, registry)
+    if isinstance(found, Problem) or not isinstance(route, HttpRoute):
         return found
-    return {one.listener: one.hostnames for one in found}
+    conflicts = _conflicts(gateway, registry)
+    holders = {name: conflicts.holder(route, name) for name in found}
+    free = {name: hosts for name, hosts in found.items() if holders[name] is None}
+    if free:
+        return free
+    others = ", ".join(sorted({f"{one.kind} {one.key}" for one in holders.values() if one is not None}))
+    return Problem("Conflicted", f"{field}: {others} is older and has a host of it; kinds are not merged")
+
+
+def _taking(
+    route: Route, number: int, gateway: GatewayObject, registry: Registry
+) -> dict[str, tuple[str, ...]] | Problem:
+    """As `attachments`, as if the route were alone."""
+    labels = registry.gateways.labels_of(route.key.namespace)
+    field = f"spec.parentRefs[{number}]"
+    found = attach(route, route.parents[number], field, gateway.spec.listeners, labels)
+    return found if isinstance(found, Problem) else {one.listener: one.hostnames for one in found}
+
+
+def _conflicts(gateway: GatewayObject, registry: Registry) -> RouteConflicts:
+    attached = registry.routes.attached_to_gateway(gateway.key)
+    routes = [route for route in attached if isinstance(route, HttpRoute)]
+    return RouteConflicts(routes, lambda route: _hosts_of(route, gateway, registry))
+
+
+def _hosts_of(route: Route, gateway: GatewayObject, registry: Registry) -> dict[str, tuple[str, ...]]:
+    """By listener; a route that names one listener twice is attached once, for the hosts of both."""
+    hosts: dict[str, tuple[str, ...]] = {}
+    for number, ref in enumerate(route.parents):
+        if not ref.is_gateway or ref.key != gateway.key:
+            continue
+        found = _taking(route, number, gateway, registry)
+        if not isinstance(found, Problem):
+            for name, names in found.items():
+                hosts[name] = tuple(dict.fromkeys((*hosts.get(name, ()), *names)))
+    return hosts
 
 
 def _attached(gateway: GatewayObject, registry: Registry) -> dict[str, list[tuple[Route, tuple[str, ...]]]]:
-    """By listener; a route that names one listener twice is attached once, for the hosts of both."""
+    """By listener."""
+    if not registry.gateways.is_ours(gateway):
+        return {}
     result: dict[str, list[tuple[Route, tuple[str, ...]]]] = {}
+    conflicts = _conflicts(gateway, registry)
     for route in registry.routes.attached_to_gateway(gateway.key):
-        hosts: dict[str, tuple[str, ...]] = {}
-        for number, ref in enumerate(route.parents):
-            if not ref.is_gateway or ref.key != gateway.key:
-                continue
-            found = attachments(route, number, registry)
-            if not isinstance(found, Problem):
-                for name, names in found.items():
-                    hosts[name] = tuple(dict.fromkeys((*hosts.get(name, ()), *names)))
-        for name, names in hosts.items():
-            result.setdefault(name, []).append((route, names))
+        for name, names in _hosts_of(route, gateway, registry).items():
+            if not isinstance(route, HttpRoute) or conflicts.holder(route, name) is None:
+                result.setdefault(name, []).append((route, names))
     return result
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from control_plane.attachment.hostname import intersections
 from control_plane.attachment.support import Problem
-from control_plane.discovery.route import GATEWAY_GROUP, ObjectRef, Route
+from control_plane.discovery.route import GATEWAY_GROUP, GRPC_ROUTE, HTTP_ROUTE, ObjectRef, Route
 from control_plane.resources.gateway_listener import Listener
 
 KINDS_OF_PROTOCOL: Mapping[str, tuple[str, ...]] = {
-    "HTTP": ("HTTPRoute",),
-    "HTTPS": ("HTTPRoute",),
+    "HTTP": (HTTP_ROUTE, GRPC_ROUTE),
+    "HTTPS": (HTTP_ROUTE, GRPC_ROUTE),
     "TLS": ("TLSRoute", "TCPRoute"),
     "TCP": ("TCPRoute",),
 }

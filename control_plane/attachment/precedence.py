@@ -3,6 +3,9 @@
 Exact paths, then prefixes, longest first; then a method, more headers, more query parameters; then the older
 route, namespace/name, and the order of rules and matches in the route. Regular expressions, which the
 standard leaves open, stand after every prefix but `/`, longest first: behind `/` none would be reached.
+
+Of GRPCRoutes: longer services, then longer methods, then more headers; then as above. Regular expressions
+stand after exact names, and both before "every one". The two kinds are never merged.
 """
 
 from collections.abc import Iterable
@@ -10,11 +13,19 @@ from typing import NamedTuple
 
 from control_plane.attachment.support import rule_problem
 from control_plane.discovery.model import ObjectName
-from control_plane.discovery.route import HttpRoute, PathMatch, PathMatchKind, RequestMatch, RouteRule
+from control_plane.discovery.route import (
+    CallMatch,
+    HttpRoute,
+    PathMatch,
+    PathMatchKind,
+    RequestMatch,
+    RouteRule,
+)
 
 _EXACT, _PREFIX, _REGEX, _EVERYTHING = range(4)
 
-Key = tuple[int, int, bool, int, int, str, ObjectName, int, int]
+_Rank = tuple[int, int, int, int, int]
+Key = tuple[int, int, int, int, int, str, ObjectName, int, int]
 
 
 class Entry(NamedTuple):
@@ -28,6 +39,11 @@ class Entry(NamedTuple):
     @property
     def rule(self) -> RouteRule:
         return self.route.rules[self.rule_index]
+
+    @property
+    def rule_name(self) -> str:
+        """Among all rules of routes of its kind."""
+        return f"{self.route.key}/{self.rule_index}"
 
 
 def ordered_entries(routes: Iterable[HttpRoute]) -> list[Entry]:
@@ -46,18 +62,35 @@ def ordered_entries(routes: Iterable[HttpRoute]) -> list[Entry]:
 def precedence(entry: Entry) -> Key:
     """Smaller is tried earlier. No two entries of different routes have the same."""
     match, route = entry.match, entry.route
-    path_class, length = _path_rank(match.path)
     return (
-        path_class,
-        -length,
-        not match.method,
-        -len(match.headers),
-        -len(match.query),
+        *(_request_rank(match) if match.call is None else _call_rank(match.call, len(match.headers))),
         route.created_at,
         route.key,
         entry.rule_index,
         entry.match_index,
     )
+
+
+def _request_rank(match: RequestMatch) -> _Rank:
+    path_class, length = _path_rank(match.path)
+    return path_class, -length, not match.method, -len(match.headers), -len(match.query)
+
+
+def _call_rank(call: CallMatch, headers: int) -> _Rank:
+    service, method = call.service, call.method
+    return (
+        _name_class(service, is_regex=call.is_regex),
+        -len(service),
+        _name_class(method, is_regex=call.is_regex),
+        -len(method),
+        -headers,
+    )
+
+
+def _name_class(name: str, *, is_regex: bool) -> int:
+    if not name:
+        return _EVERYTHING
+    return _REGEX if is_regex else _EXACT
 
 
 def _path_rank(path: PathMatch) -> tuple[int, int]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from control_plane.attachment.support import rule_problem
 from control_plane.discovery.model import PortProtocol, Service, ServicePort
-from control_plane.discovery.route import HttpRoute, ObjectRef, Route
+from control_plane.discovery.route import GRPC_ROUTE, HTTP_ROUTE, HttpRoute, ObjectRef, Route
 
-KINDS_BY_SPECIFICITY = ("HTTPRoute", "TLSRoute", "TCPRoute")
+KINDS_BY_SPECIFICITY = (GRPC_ROUTE, HTTP_ROUTE, "TLSRoute", "TCPRoute")
 
 
 def is_routed(port: ServicePort) -> bool:
@@ -19,8 +19,11 @@ def is_routed(port: ServicePort) -> bool:
 
 
 def carries(port: ServicePort, kind: str) -> bool:
-    """Whether routes of a kind can apply to what the port declares."""
-    return is_routed(port) if kind == "HTTPRoute" else port.protocol is not PortProtocol.HTTP
+    """Whether routes of a kind can apply to what the port declares. Calls are HTTP/2, and where nothing is
+    declared that is opaque."""
+    if kind == GRPC_ROUTE:
+        return port.protocol.is_http
+    return is_routed(port) if kind == HTTP_ROUTE else not port.protocol.is_http
 
 
 def selected_ports(ref: ObjectRef, service: Service) -> tuple[ServicePort, ...]:
@@ -41,8 +44,11 @@ def attaches(route: Route, service: Service, port: ServicePort) -> bool:
 
 
 def is_executable(route: Route) -> bool:
-    """Whether any of the route can be acted on; if not, it is not accepted and changes nothing."""
-    return not isinstance(route, HttpRoute) or any(rule_problem(rule) is None for rule in route.rules)
+    """Whether any of the route can be acted on; if not, it is not accepted and changes nothing. One without
+    rules, which GRPCRoutes may be, matches nothing."""
+    if not isinstance(route, HttpRoute) or not route.rules:
+        return True
+    return any(rule_problem(rule) is None for rule in route.rules)
 
 
 def routes_of_namespace(

@@ -1,11 +1,14 @@
 """Stored routes and grants to the mesh's values (pure)."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.route import (
     EVERY_PATH,
+    GRPC_ROUTE,
     Backend,
+    CallMatch,
     Cors,
     Filters,
     GrantSource,
@@ -29,6 +32,7 @@ from control_plane.discovery.route import (
     UrlRewrite,
     ValueMatch,
 )
+from control_plane.resources import grpc_route as grpc
 from control_plane.resources import http_route as resource
 from control_plane.resources.base import ObjectMeta
 from control_plane.resources.gateway_field import milliseconds
@@ -55,6 +59,9 @@ def parse_route(manifest: Manifest) -> tuple[Route, tuple[ParentReference, ...]]
     if kind == TcpRoute.KIND or kind == TlsRoute.KIND:
         stream = (TcpRoute if kind == TcpRoute.KIND else TlsRoute).parse(manifest)
         return stream_route(stream), stream.spec.parent_refs
+    if kind == grpc.GrpcRoute.KIND:
+        calls = grpc.GrpcRoute.read(manifest)
+        return grpc_route(calls), calls.spec.parent_refs
     http = resource.HttpRoute.read(manifest)
     return http_route(http), http.spec.parent_refs
 
@@ -68,6 +75,20 @@ def http_route(wanted: resource.HttpRoute) -> HttpRoute:
         parents=parents(spec.parent_refs, metadata.namespace),
         rules=tuple(_rule(rule, metadata.namespace) for rule in spec.rules),
         hostnames=spec.hostnames,
+    )
+
+
+def grpc_route(wanted: grpc.GrpcRoute) -> HttpRoute:
+    """Calls are requests: `/service/method` is their path."""
+    metadata, spec = wanted.metadata, wanted.spec
+    return HttpRoute(
+        key=_key(metadata),
+        created_at=metadata.creation_timestamp,
+        generation=metadata.generation,
+        parents=parents(spec.parent_refs, metadata.namespace),
+        rules=tuple(_grpc_rule(rule, metadata.namespace) for rule in spec.rules),
+        hostnames=spec.hostnames,
+        kind=GRPC_ROUTE,
     )
 
 
@@ -148,6 +169,45 @@ def _match(match: HttpRouteMatch) -> RequestMatch:
     )
 
 
+def _grpc_rule(rule: grpc.GrpcRouteRule, namespace: str) -> RouteRule:
+    backends = (
+        Backend(_reference(ref, namespace), ref.weight, _grpc_filters(ref.filters, namespace))
+        for ref in rule.backend_refs
+    )
+    return RouteRule(
+        matches=tuple(map(_grpc_match, rule.matches)) or (RequestMatch(call=CallMatch()),),
+        backends=tuple(backends),
+        name=rule.name or "",
+        filters=_grpc_filters(rule.filters, namespace),
+        session=None if rule.session_persistence is None else _session(rule.session_persistence),
+    )
+
+
+def _grpc_match(match: grpc.GrpcRouteMatch) -> RequestMatch:
+    wanted = match.method
+    call = CallMatch()
+    if wanted is not None:
+        call = CallMatch(wanted.service or "", wanted.method or "", wanted.type == "RegularExpression")
+    return RequestMatch(path=_call_path(call), headers=_first_of_each(match.headers, lower=True), call=call)
+
+
+def _call_path(call: CallMatch) -> PathMatch:
+    if not call.service and not call.method:
+        return EVERY_PATH
+    if call.is_regex or not call.service:
+        parts = (_call_part(one, is_regex=call.is_regex) for one in (call.service, call.method))
+        return PathMatch(PathMatchKind.REGEX, "".join(f"/{part}" for part in parts))
+    if not call.method:
+        return PathMatch(PathMatchKind.PREFIX, f"/{call.service}")
+    return PathMatch(PathMatchKind.EXACT, f"/{call.service}/{call.method}")
+
+
+def _call_part(value: str, *, is_regex: bool) -> str:
+    if not value:
+        return "[^/]+"
+    return f"(?:{value})" if is_regex else re.escape(value)
+
+
 def _first_of_each(
     matches: Sequence[HttpHeaderMatch | HttpQueryParamMatch], *, lower: bool
 ) -> tuple[ValueMatch, ...]:
@@ -200,6 +260,18 @@ def _filters(filters: Sequence[HttpRouteFilter], namespace: str) -> Filters:
             _mirror(one.request_mirror, namespace) for one in filters if one.request_mirror is not None
         ),
         cors=_cors(cors.cors if cors else None),
+    )
+
+
+def _grpc_filters(filters: Sequence[grpc.GrpcRouteFilter], namespace: str) -> Filters:
+    by_type = {one.type: one for one in filters}
+    request, response = by_type.get("RequestHeaderModifier"), by_type.get("ResponseHeaderModifier")
+    return Filters(
+        request_headers=_headers(request.request_header_modifier if request else None),
+        response_headers=_headers(response.response_header_modifier if response else None),
+        mirrors=tuple(
+            _mirror(one.request_mirror, namespace) for one in filters if one.request_mirror is not None
+        ),
     )
 
 

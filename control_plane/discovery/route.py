@@ -12,6 +12,10 @@ from enum import Enum
 from control_plane.discovery.model import ObjectName
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
+HTTP_ROUTE = "HTTPRoute"
+GRPC_ROUTE = "GRPCRoute"
+REQUEST_ROUTES = (GRPC_ROUTE, HTTP_ROUTE)
+"""Kinds of routes that look at requests; the others take whole connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,26 @@ class ValueMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class CallMatch:
+    """`GRPCMethodMatch`; empty is every one."""
+
+    service: str = ""
+    method: str = ""
+    is_regex: bool = False
+    """RE2, over the whole service and the whole method."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestMatch:
-    """`HTTPRouteMatch`: all of it must hold."""
+    """`HTTPRouteMatch` or `GRPCRouteMatch`: all of it must hold."""
 
     path: PathMatch = EVERY_PATH
     headers: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
     method: str = ""
     """Empty: every method."""
+    call: CallMatch | None = None
+    """Of GRPCRoutes: what `path` was made of; it decides their precedence."""
 
 
 # --- what is done to them -----------------------------------------------------------------------------------
@@ -197,7 +213,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class RouteRule:
-    """One entry of `HTTPRoute.spec.rules`."""
+    """One entry of `spec.rules` of an HTTPRoute or GRPCRoute."""
 
     matches: tuple[RequestMatch, ...]
     backends: tuple[Backend, ...]
@@ -210,10 +226,8 @@ class RouteRule:
 
 @dataclass(frozen=True, slots=True)
 class HttpRoute:
-    """An HTTPRoute as far as it routes. `parents` keeps refs of kinds that we do not serve, for the
-    status."""
-
-    KIND = "HTTPRoute"
+    """An HTTPRoute or GRPCRoute as far as it routes. `parents` keeps refs of kinds that we do not serve, for
+    the status."""
 
     key: ObjectName
     created_at: str
@@ -223,10 +237,16 @@ class HttpRoute:
     parents: tuple[ObjectRef, ...]
     rules: tuple[RouteRule, ...]
     hostnames: tuple[str, ...] = ()
+    kind: str = HTTP_ROUTE
 
     @property
-    def kind(self) -> str:
-        return self.KIND
+    def is_grpc(self) -> bool:
+        return self.kind == GRPC_ROUTE
+
+    @property
+    def age(self) -> tuple[str, ObjectName]:
+        """The lowest is the oldest; then the names decide."""
+        return self.created_at, self.key
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,14 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TypeVar
 
 from control_plane.discovery.model import ObjectName
-from control_plane.discovery.route import HttpRoute, ObjectRef, ReferenceGrant, Route, StreamRoute
+from control_plane.discovery.route import (
+    REQUEST_ROUTES,
+    HttpRoute,
+    ObjectRef,
+    ReferenceGrant,
+    Route,
+    StreamRoute,
+)
 from control_plane.resources.manifest import ObjectKey
 
 K = TypeVar("K", bound=Hashable)
@@ -44,9 +51,11 @@ class RouteIndex:
 
     def rivals_of(self, route: Route) -> frozenset[ObjectKey]:
         """`route` and the routes that it may displace, or that may come back without it: TLSRoutes and
-        TCPRoutes of the same parents. HTTPRoutes yield to nobody."""
-        shared = [key for parent in _parent_keys(route) for key in self._by_parent.get(parent, ())]
-        return frozenset({key_of(route), *(key for key in shared if key.kind != HttpRoute.KIND)})
+        TCPRoutes of the same parents, and where HTTPRoutes meet GRPCRoutes, these too."""
+        own = key_of(route)
+        shared = {own, *(key for parent in _parent_keys(route) for key in self._by_parent.get(parent, ()))}
+        is_mixed = {key.kind for key in shared}.issuperset(REQUEST_ROUTES)
+        return frozenset(key for key in shared if is_mixed or key == own or key.kind not in REQUEST_ROUTES)
 
     def put(self, route: Route) -> None:
         self._unlink(key_of(route))

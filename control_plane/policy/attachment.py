@@ -28,7 +28,7 @@ class Target:
     """A section of an object that a policy names."""
 
     kind: str
-    """`Service`, `HTTPRoute` or `ServiceEntry`."""
+    """`Service`, `HTTPRoute`, `GRPCRoute` or `ServiceEntry`."""
     key: ObjectName
     section: str = ""
     """Name of a port or of a rule; empty is the whole object."""

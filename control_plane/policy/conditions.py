@@ -10,7 +10,7 @@ from control_plane.policy.attachment import Policy, PolicySet, Target
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.rate_limit_policy import RateLimitPolicySpec
 from control_plane.resources.status_condition import dated, undated
-from control_plane.resources.target_ref import HTTP_ROUTE, SERVICE, SERVICE_ENTRY, TargetReference
+from control_plane.resources.target_ref import GRPC_ROUTE, HTTP_ROUTE, SERVICE, SERVICE_ENTRY, TargetReference
 from control_plane.resources.traffic_policy import TrafficPolicySpec
 
 
@@ -26,7 +26,7 @@ class PolicyCondition:
 
 @dataclass(frozen=True, slots=True)
 class TargetRoute:
-    """What of an HTTPRoute matters to policies."""
+    """What of an HTTPRoute or GRPCRoute matters to policies."""
 
     rules: tuple[str, ...]
     """Their names; empty for those without."""
@@ -39,7 +39,7 @@ class Targets(Protocol):
 
     def service(self, key: ObjectName) -> Service | None: ...
 
-    def target_route(self, key: ObjectName) -> TargetRoute | None: ...
+    def target_route(self, kind: str, key: ObjectName) -> TargetRoute | None: ...
 
     def entry(self, key: ObjectName) -> ServiceEntry | None: ...
 
@@ -100,12 +100,12 @@ def _http_blocks(policy: Policy) -> str:
 
 
 def _route_problem(field: str, policy: Policy, target: Target, targets: Targets) -> PolicyCondition | None:
-    route = targets.target_route(target.key)
+    route = targets.target_route(target.kind, target.key)
     if route is None:
-        return _not_found(f"{field}.name: HTTPRoute {target.key} does not exist")
+        return _not_found(f"{field}.name: {target.kind} {target.key} does not exist")
     if target.section and target.section not in route.rules:
         names = ", ".join(filter(None, route.rules)) or "none with a name"
-        return _not_found(f"{field}.sectionName: HTTPRoute {target.key} has no such rule; it has {names}")
+        return _not_found(f"{field}.sectionName: {target.kind} {target.key} has no such rule; it has {names}")
     if isinstance(policy.spec, RateLimitPolicySpec) and not route.at_gateway:
         text = f"{field}: limits are kept where requests arrive, which knows no routes; target the Service"
         return PolicyCondition(False, "Invalid", text)
@@ -152,7 +152,12 @@ _OF_ENDPOINTS = {
     "circuit_breaker": "circuitBreaker",
     "health_check": "healthCheck",
 }
-_JUDGES = {SERVICE: _service_problem, HTTP_ROUTE: _route_problem, SERVICE_ENTRY: _entry_problem}
+_JUDGES = {
+    SERVICE: _service_problem,
+    HTTP_ROUTE: _route_problem,
+    GRPC_ROUTE: _route_problem,
+    SERVICE_ENTRY: _entry_problem,
+}
 
 
 def ancestors(

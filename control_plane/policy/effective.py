@@ -27,9 +27,11 @@ def for_entry(policies: PolicySet, kind: str, entry: ObjectName, port: str) -> t
     return _holding(policies, kind, SERVICE_ENTRY, entry, port)
 
 
-def for_rule(policies: PolicySet, kind: str, route: ObjectName, rule: str) -> tuple[Policy, ...]:
+def for_rule(
+    policies: PolicySet, kind: str, route: ObjectName, rule: str, route_kind: str = HTTP_ROUTE
+) -> tuple[Policy, ...]:
     """Policies of `kind` that hold for a rule (empty: it has no name), most specific first."""
-    return _holding(policies, kind, HTTP_ROUTE, route, rule)
+    return _holding(policies, kind, route_kind, route, rule)
 
 
 def _holding(

@@ -72,7 +72,7 @@ class HttpQueryParamMatch(_ValueMatch):
 M = TypeVar("M", bound=_ValueMatch)
 
 
-def _distinct_names(matches: tuple[M, ...]) -> tuple[M, ...]:
+def distinct_names(matches: tuple[M, ...]) -> tuple[M, ...]:
     """The schema's list-map key; names that differ in case only are left to precedence (first one counts)."""
     for number, match in enumerate(matches):
         if any(other.name == match.name for other in matches[:number]):
@@ -85,9 +85,9 @@ class HttpRouteMatch(Model):
 
     path: HttpPathMatch = HttpPathMatch()
     headers: Annotated[
-        Items[HttpHeaderMatch], Field(max_length=_MAX_CONDITIONS), AfterValidator(_distinct_names)
+        Items[HttpHeaderMatch], Field(max_length=_MAX_CONDITIONS), AfterValidator(distinct_names)
     ] = ()
     query_params: Annotated[
-        Items[HttpQueryParamMatch], Field(max_length=_MAX_CONDITIONS), AfterValidator(_distinct_names)
+        Items[HttpQueryParamMatch], Field(max_length=_MAX_CONDITIONS), AfterValidator(distinct_names)
     ] = ()
     method: HttpMethod | None = None

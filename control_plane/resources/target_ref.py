@@ -12,19 +12,21 @@ MAX_TARGETS = 16
 """Also the most ancestors a status may hold, so that each target has its entry."""
 SERVICE = "Service"
 HTTP_ROUTE = "HTTPRoute"
+GRPC_ROUTE = "GRPCRoute"
 SERVICE_ENTRY = "ServiceEntry"
 GATEWAY_GROUP = "gateway.networking.k8s.io"
-_GROUPS = {SERVICE: "", HTTP_ROUTE: GATEWAY_GROUP, SERVICE_ENTRY: "meshproxy.io"}
+_GROUPS = {SERVICE: "", HTTP_ROUTE: GATEWAY_GROUP, GRPC_ROUTE: GATEWAY_GROUP, SERVICE_ENTRY: "meshproxy.io"}
+_ROUTES = (HTTP_ROUTE, GRPC_ROUTE)
 
 
 class TargetReference(Model):
     """An object of the policy's own namespace."""
 
     group: Literal["", "gateway.networking.k8s.io", "meshproxy.io"]
-    kind: Literal["Service", "HTTPRoute", "ServiceEntry"]
+    kind: Literal["Service", "HTTPRoute", "GRPCRoute", "ServiceEntry"]
     name: SubdomainName
     section_name: SubdomainName | None = None
-    """A port's name of a Service or ServiceEntry, a rule's name of an HTTPRoute; None is the whole object."""
+    """A port's name of a Service or ServiceEntry, a rule's name of a route; None is the whole object."""
 
     @field_validator("kind")
     @classmethod
@@ -79,9 +81,9 @@ class TargetedSpec(Model):
 
     @property
     def targets_a_route(self) -> bool:
-        return any(ref.kind == HTTP_ROUTE for ref in self.target_refs)
+        return any(ref.kind in _ROUTES for ref in self.target_refs)
 
 
 def targets_a_route(info: ValidationInfo) -> bool:
     """For validators of other fields of the spec, which come after `targetRefs`."""
-    return any(ref.kind == HTTP_ROUTE for ref in info.data.get("target_refs", ()))
+    return any(ref.kind in _ROUTES for ref in info.data.get("target_refs", ()))

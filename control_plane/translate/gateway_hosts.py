@@ -100,7 +100,9 @@ def _with_policies(
     alone = components.VirtualHost(routes=[route])
     apply_to_rules(alone, holding, [entry], registry, client)
     made = alone.routes[0]
-    of_rule = effective.for_rule(registry.policies, effective.RATE_LIMIT, entry.route.key, entry.rule.name)
+    of_rule = effective.for_rule(
+        registry.policies, effective.RATE_LIMIT, entry.route.key, entry.rule.name, entry.route.kind
+    )
     limit = effective.rate_limit(of_rule)
     if limit is not None:
         made.typed_per_filter_config[RATE_LIMIT_FILTER].CopyFrom(rate_limit_config(limit))
@@ -108,10 +110,9 @@ def _with_policies(
 
 
 def _route(entry: Entry, port: int, registry: Registry, client: Client) -> components.Route:
-    rule_name = f"{entry.route.key}/{entry.rule_index}"
-    route = components.Route(name=f"{rule_name}/{entry.match_index}", match=route_match(entry.match))
-    known = Permitted(registry, HttpRoute.KIND, entry.route.key.namespace)
+    route = components.Route(name=f"{entry.rule_name}/{entry.match_index}", match=route_match(entry.match))
+    known = Permitted(registry, entry.route.kind, entry.route.key.namespace)
     # No Service has an empty name: a rule without backends has nobody to send to here.
     nobody = (ObjectName(entry.route.key.namespace, ""), port)
-    fill_route(route, entry.rule, entry.match, rule_name, nobody, known, client)
+    fill_route(route, entry, nobody, known, client)
     return route

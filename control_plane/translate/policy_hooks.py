@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from control_plane.api.envoy.config.route.v3 import route_components_pb2 as components
 from control_plane.discovery.model import ObjectName, Service, ServicePort
+from control_plane.discovery.route import HttpRoute
 from control_plane.policy import effective
 from control_plane.policy.attachment import Policy, PolicySet
 from control_plane.resources.traffic_policy import TrafficPolicySpec
@@ -24,11 +25,11 @@ def port_policies(policies: PolicySet, service: ObjectName, port: ServicePort) -
     )
 
 
-def rule_policies(policies: PolicySet, route: ObjectName, rule: str) -> tuple[Policy, ...]:
-    """What `apply_to_route` reads of a rule (empty: it has no name)."""
+def rule_policies(policies: PolicySet, route: HttpRoute, rule: str) -> tuple[Policy, ...]:
+    """What `apply_to_route` reads of a rule of a route (empty: it has no name)."""
     return (
-        *effective.for_rule(policies, effective.TRAFFIC, route, rule),
-        *effective.for_rule(policies, effective.FAULT, route, rule),
+        *effective.for_rule(policies, effective.TRAFFIC, route.key, rule, route.kind),
+        *effective.for_rule(policies, effective.FAULT, route.key, rule, route.kind),
     )
 
 

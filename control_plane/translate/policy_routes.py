@@ -30,7 +30,7 @@ def routed_policies(registry: Registry, routes: Iterable[HttpRoute]) -> tuple[Po
     found: dict[int, Policy] = {}
     for route in routes:
         for rule in route.rules:
-            of_rule = rule_policies(registry.policies, route.key, rule.name)
+            of_rule = rule_policies(registry.policies, route, rule.name)
             for policy in (*of_rule, *_backend_policies(rule, registry)):
                 found[id(policy)] = policy
     return tuple(found.values())
@@ -65,7 +65,7 @@ def apply_to_rules(
         return
     count_attempts(host, holding)
     for route, entry in zip(host.routes, entries, strict=True):
-        of_rule = rule_policies(registry.policies, entry.route.key, entry.rule.name)
+        of_rule = rule_policies(registry.policies, entry.route, entry.rule.name)
         apply_to_route(route, (*of_rule, *holding), said_by(entry.rule), is_envoy=client.is_envoy)
         backends = backends_of(entry.rule, registry)
         if route.HasField("route"):

@@ -1,4 +1,4 @@
-"""What a rule of an HTTPRoute does with the requests it matches: clusters, timeouts, retries (pure)."""
+"""What a rule of a route does with the requests it matches: clusters, timeouts, retries (pure)."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,15 +11,16 @@ from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_ho
     PreviousHostsPredicate,
 )
 from control_plane.attachment.backend import KnownObjects, is_resolved
+from control_plane.attachment.precedence import Entry
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.route import (
+    GRPC_ROUTE,
+    HTTP_ROUTE,
     NO_FILTERS,
     Backend,
     Filters,
-    HttpRoute,
     ObjectRef,
     PathMatchKind,
-    RequestMatch,
     Retry,
     RouteRule,
     Timeouts,
@@ -51,6 +52,11 @@ RETRY_ON_CODES = "retriable-status-codes"
 RETRY_ON_ENVOY = "connect-failure,refused-stream,reset-before-request"
 """Envoy's `reset` would send a POST twice that the first endpoint may have processed."""
 
+_NOT_FOUND = {
+    HTTP_ROUTE: components.RouteAction.INTERNAL_SERVER_ERROR,
+    GRPC_ROUTE: components.RouteAction.SERVICE_UNAVAILABLE,
+}
+"""What the share of a missing backend answers; 503 becomes the status UNAVAILABLE."""
 _NO_TIMEOUT = Duration(seconds=0)
 
 
@@ -80,45 +86,49 @@ def backends_of(rule: RouteRule, parent: ObjectName, port: int) -> tuple[Backend
 
 def fill_route(
     route: components.Route,
-    rule: RouteRule,
-    match: RequestMatch,
-    rule_name: str,
+    entry: Entry,
     parent: tuple[ObjectName, int],
     known: KnownObjects,
     client: Client,
 ) -> None:
     """Set what `route` does. `parent`: the Service and port that requests are sent to."""
+    rule, path, kind = entry.rule, entry.match.path, entry.route.kind
     filters = effective_filters(rule)
-    matched = match.path.value if match.path.kind is PathMatchKind.PREFIX else ""
+    matched = path.value if path.kind is PathMatchKind.PREFIX else ""
     backends = backends_of(rule, *parent)
-    has_target = any(one.weight and is_resolved(one.ref, HttpRoute.KIND, known) for one in backends)
+    has_target = any(one.weight and is_resolved(one.ref, kind, known) for one in backends)
     if filters.redirect is not None and (has_target or not backends):
         route.redirect.CopyFrom(redirect_action(filters.redirect, matched, parent[1]))
     elif has_target:
-        route.route.CopyFrom(_forward(backends, filters, matched, known, client))
+        route.route.CopyFrom(_forward(backends, filters, matched, kind, known, client))
         add_defaults(route.route, client)
         add_rule_settings(route.route, rule.timeouts, rule.retry, client)
     else:
-        route.direct_response.status = 500
+        route.direct_response.status = 503 if kind == GRPC_ROUTE else 500
     add_header_changes(route, filters.request_headers, filters.response_headers)
     if filters.cors is not None:
         settings = cors_policy(filters.cors, is_envoy=client.is_envoy)
         route.typed_per_filter_config[http_filters.CORS].CopyFrom(packed(settings))
     if rule.session is not None:
         route.typed_per_filter_config[http_filters.STATEFUL_SESSION].CopyFrom(
-            packed(session_settings(rule.session, rule_name))
+            packed(session_settings(rule.session, entry.rule_name))
         )
 
 
 def _forward(
-    backends: Iterable[Backend], filters: Filters, matched: str, known: KnownObjects, client: Client
+    backends: Iterable[Backend],
+    filters: Filters,
+    matched: str,
+    kind: str,
+    known: KnownObjects,
+    client: Client,
 ) -> components.RouteAction:
     """A split in which the share of a missing backend goes to a cluster that is never defined."""
     action = components.RouteAction(
         weighted_clusters=components.WeightedCluster(
-            clusters=[_share(backend, known, client) for backend in backends]
+            clusters=[_share(backend, kind, known, client) for backend in backends]
         ),
-        cluster_not_found_response_code=components.RouteAction.INTERNAL_SERVER_ERROR,
+        cluster_not_found_response_code=_NOT_FOUND[kind],
     )
     rewrite = filters.rewrite
     if rewrite is not None and rewrite.path is not None:
@@ -128,7 +138,7 @@ def _forward(
     action.request_mirror_policies.extend(
         mirror_policy(mirror, cluster_of(mirror.target))
         for mirror in filters.mirrors
-        if mirror.numerator and is_resolved(mirror.target, HttpRoute.KIND, known)
+        if mirror.numerator and is_resolved(mirror.target, kind, known)
     )
     return action
 
@@ -139,8 +149,10 @@ def cluster_of(ref: ObjectRef) -> str:
     return names.outbound_cluster(ref.key, ref.port)
 
 
-def _share(backend: Backend, known: KnownObjects, client: Client) -> components.WeightedCluster.ClusterWeight:
-    resolved = is_resolved(backend.ref, HttpRoute.KIND, known)
+def _share(
+    backend: Backend, kind: str, known: KnownObjects, client: Client
+) -> components.WeightedCluster.ClusterWeight:
+    resolved = is_resolved(backend.ref, kind, known)
     share = components.WeightedCluster.ClusterWeight(
         name=cluster_of(backend.ref)
         if resolved

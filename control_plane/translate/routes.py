@@ -1,9 +1,10 @@
-"""RouteConfigurations of outbound HTTP ports (pure): HTTPRoutes in Gateway API's order, or the Service
+"""RouteConfigurations of outbound HTTP ports (pure): routes in Gateway API's order, or the Service
 itself.
 
 - A Service with attached routes answers 404 to what none of them matches; without any, everything goes to it.
 - Which routes hold for a client: `attachment/service_parent.py`; in which order: `attachment/precedence.py`.
 - A backend that does not exist keeps its share, which answers 500; so does a rule with nothing to send to.
+  Of a GRPCRoute it is 503, which gRPC calls UNAVAILABLE.
   hostnames play no part: a mesh client has already named the Service.
 """
 
@@ -116,7 +117,6 @@ def default_route(cluster: str, client: Client) -> components.Route:
 def _rule_route(
     entry: Entry, service: Service, port: ServicePort, known: KnownObjects, client: Client
 ) -> components.Route:
-    rule_name = f"{entry.route.key}/{entry.rule_index}"
-    route = components.Route(name=f"{rule_name}/{entry.match_index}", match=route_match(entry.match))
-    fill_route(route, entry.rule, entry.match, rule_name, (service.key, port.number), known, client)
+    route = components.Route(name=f"{entry.rule_name}/{entry.match_index}", match=route_match(entry.match))
+    fill_route(route, entry, (service.key, port.number), known, client)
     return route

@@ -67,7 +67,9 @@ def test_a_gateway_whose_listeners_are_served_by_a_pod() -> None:
     listed = found["listeners"]
     assert isinstance(listed, list)
     assert [one["attachedRoutes"] for one in listed] == [1, 0]
-    assert listed[0]["supportedKinds"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}]
+    assert listed[0]["supportedKinds"] == [
+        {"group": "gateway.networking.k8s.io", "kind": kind} for kind in ("HTTPRoute", "GRPCRoute")
+    ]
 
 
 @pytest.mark.parametrize(

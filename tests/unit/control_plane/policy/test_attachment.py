@@ -42,7 +42,8 @@ class Known:
     def service(self, key: ObjectName) -> Service | None:
         return SERVICE if key == CATALOG else None
 
-    def target_route(self, key: ObjectName) -> TargetRoute | None:
+    def target_route(self, kind: str, key: ObjectName) -> TargetRoute | None:
+        assert kind == "HTTPRoute"
         return {
             SPLIT: TargetRoute(("first", ""), at_gateway=False),
             ObjectName("shop", "ingress"): TargetRoute((), at_gateway=True),
