@@ -116,7 +116,7 @@ def _own_files(container: Container, pod_directory: Path) -> list[Mount]:
 def sub_path(mount: VolumeMount, variables: Mapping[str, str]) -> str:
     """The part of the volume that is mounted, below its root. Raises PodStartError for one outside of it."""
     found = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
-    if found.startswith("/") or ".." in found.split("/"):
+    if found.startswith("/") or ".." in found.split("/") or "\0" in found:
         raise PodStartError(f"subPathExpr of {mount.mount_path} gives {found!r}, not below the volume")
     return found
 
@@ -127,9 +127,10 @@ def _volume_mounts(
     writable = {volume.name for volume in pod.spec.volumes if volume.empty_dir is not None}
     mounts = []
     for mount in container.volume_mounts:
-        source = pod_directory / "volumes" / mount.name / sub_path(mount, variables)
+        source = str(pod_directory / "volumes" / mount.name)
         read_only = mount.read_only or mount.name not in writable
-        mounts.append(Mount(mount.mount_path, str(source), read_only=read_only))
+        below = sub_path(mount, variables)
+        mounts.append(Mount(mount.mount_path, source, read_only=read_only, below=below))
     return sorted(mounts, key=lambda mount: mount.path)
 
 
@@ -150,30 +151,3 @@ def pod_names(pod: Pod) -> tuple[str, list[str]]:
         return short, [short]
     full = f"{short}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.cluster.local"
     return (full[:63] if pod.spec.set_hostname_as_fqdn else short), [full, short]
-
-
-def enter_command(
-    pid: int,
-    uid: int,
-    gid: int,
-    cwd: str,
-    variables: Mapping[str, str],
-    command: Sequence[str],
-    groups: Sequence[int] = (),
-) -> list[str]:
-    """A command line that runs `command` beside the container whose process is `pid`, with its rights."""
-    return [
-        "nsenter",
-        f"--target={pid}",
-        *("--mount", "--uts", "--ipc", "--net", "--pid"),
-        "--",
-        "setpriv",
-        *(f"--reuid={uid}", f"--regid={gid}"),
-        f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups",
-        *("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
-        "--",
-        "env",
-        *("--ignore-environment", f"--chdir={cwd}"),
-        *(f"{name}={value}" for name, value in variables.items()),
-        *command,
-    ]

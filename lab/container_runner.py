@@ -17,7 +17,7 @@ from control_plane.resources.container_probe import Probe
 from control_plane.resources.timestamp import rfc3339
 from lab.container import ContainerProcess, ContainerRecord
 from lab.container_log import ContainerLogs, LogFile
-from lab.container_plan import enter_command
+from lab.entrance import EnteringCommand, entering
 from lab.environment import PodStartError
 from lab.event_recorder import NORMAL, WARNING
 from lab.hook import run_hook
@@ -216,14 +216,15 @@ class ContainerRunner:
         if entered is None:
             return Ended(_TIMED_OUT, "the container does not run")
         child = await asyncio.create_subprocess_exec(
-            *entered,
+            *entered.line,
+            env=entered.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            output, _ = await asyncio.wait_for(child.communicate(), limit)
-            return Ended(child.returncode or 0, output[:_LONGEST_OUTPUT].decode(errors="replace"))
+            output = await asyncio.wait_for(_output(child), limit)
+            return Ended(child.returncode or 0, output.decode(errors="replace"))
         except TimeoutError:
             return Ended(_TIMED_OUT, f"command timed out after {limit:g} s")
         finally:
@@ -231,14 +232,12 @@ class ContainerRunner:
                 child.kill()
                 await child.wait()
 
-    def enter(self, command: list[str]) -> list[str] | None:
-        """The command line that runs `command` beside the container, with its rights; None while it does not
-        run.
-        """
+    def enter(self, command: list[str]) -> EnteringCommand | None:
+        """What runs `command` beside the container, with its rights; None while it does not run."""
         plan, pid = self._plan, self.record.pid
         if plan is None or not pid:
             return None
-        return enter_command(pid, plan.uid, plan.gid, plan.cwd, plan.env, command, plan.groups)
+        return entering(pid, plan.uid, plan.gid, plan.cwd, plan.env, command, plan.groups)
 
     # The end
 
@@ -267,6 +266,16 @@ class ContainerRunner:
         failure = await run_hook(hook, record.spec, around.probe_network, around.pod_ip, self._execute, grace)
         if failure:
             around.tell(record, WARNING, "FailedPreStopHook", f"PreStopHook failed: {failure}")
+
+
+async def _output(child: asyncio.subprocess.Process) -> bytes:
+    """The beginning of what it writes until it ends; the rest is read and let go."""
+    assert child.stdout is not None  # asked for
+    beginning = b""
+    while chunk := await child.stdout.read(_LONGEST_OUTPUT):
+        beginning = (beginning + chunk)[:_LONGEST_OUTPUT] if len(beginning) < _LONGEST_OUTPUT else beginning
+    await child.wait()
+    return beginning
 
 
 async def _closed(descriptor: int) -> None:

@@ -18,6 +18,8 @@ from typing import IO
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from lab.entrance import EnteringCommand
+
 _STDIN, _STDOUT, _STDERR, _OUTCOME, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
 _CHUNK = 32 * 1024
 
@@ -64,7 +66,7 @@ def refusal(message: str) -> dict[str, object]:
     return {"metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500}
 
 
-async def serve_exec(websocket: WebSocket, request: ExecRequest, command: list[str] | None) -> None:
+async def serve_exec(websocket: WebSocket, request: ExecRequest, command: EnteringCommand | None) -> None:
     """Run the command line until it ends or the client leaves; None: the container does not run."""
     if command is None:
         await _tell(websocket, refusal("container not found: it does not run"))
@@ -72,7 +74,7 @@ async def serve_exec(websocket: WebSocket, request: ExecRequest, command: list[s
     session = _Session(websocket, request)
     try:
         status = await session.run(command)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a null byte in the command is a ValueError
         await _tell(websocket, refusal(str(error)))
         return
     if status is not None:
@@ -92,7 +94,7 @@ class _Session:
         self._terminal: int | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def run(self, command: list[str]) -> int | None:
+    async def run(self, command: EnteringCommand) -> int | None:
         """The exit code; None when the client left, and the command was ended."""
         child, outputs = await (self._on_terminal(command) if self._request.tty else self._on_pipes(command))
         reading = asyncio.ensure_future(self._receive())
@@ -111,11 +113,15 @@ class _Session:
                 os.close(self._terminal)
 
     async def _on_pipes(
-        self, command: list[str]
+        self, command: EnteringCommand
     ) -> tuple[asyncio.subprocess.Process, list["asyncio.Task[None]"]]:
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe if self._request.stdin else none, stdout=pipe, stderr=pipe
+            *command.line,
+            env=command.environment,
+            stdin=pipe if self._request.stdin else none,
+            stdout=pipe,
+            stderr=pipe,
         )
         self._writer = child.stdin
         assert child.stdout is not None  # both were asked for
@@ -124,14 +130,18 @@ class _Session:
         return child, [asyncio.ensure_future(self._forward(*stream)) for stream in streams]
 
     async def _on_terminal(
-        self, command: list[str]
+        self, command: EnteringCommand
     ) -> tuple[asyncio.subprocess.Process, list["asyncio.Task[None]"]]:
         ours, theirs = pty.openpty()
         self._terminal = ours
         try:
             # A session of its own whose terminal this is; setsid(1) sets it.
             child = await asyncio.create_subprocess_exec(
-                *("setsid", "--ctty", "--wait", *command), stdin=theirs, stdout=theirs, stderr=theirs
+                *("setsid", "--ctty", "--wait", *command.line),
+                env=command.environment,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
             )
         finally:
             os.close(theirs)

@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket
 from control_plane.resources.timestamp import rfc3339, seconds_of
 from lab import netns
 from lab.container_log import ContainerLogs
+from lab.entrance import EnteringCommand
 from lab.exec_session import ExecRequest, serve_exec
 from lab.kubelet_certificates import KubeletTls
 from lab.log_line import LogQuery
@@ -40,8 +41,8 @@ class ServedContainer:
     """A container as the endpoint sees it."""
 
     logs: ContainerLogs
-    enter: Callable[[list[str]], list[str] | None]
-    """The command line that runs a command beside it; None while it does not run."""
+    enter: Callable[[list[str]], EnteringCommand | None]
+    """What runs a command beside it; None while it does not run."""
     is_running: Callable[[], bool]
     waits_for: Callable[[], str]
     """Why it does not run, as a reason such as `ContainerCreating`."""

@@ -41,6 +41,8 @@ class Mount:
     """For binds; a tmpfs is always writable."""
     mode: int = 0o755
     """Of a tmpfs."""
+    below: str = ""
+    """Of a bind: the part of `source` that is shown. Containers write there: links do not lead out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +88,18 @@ class RootBuilder:
     def build(self, mounts: list[Mount]) -> None:
         """Leaves the finished tree at the root; the caller pivots into it."""
         # Sources are opened first: the mounts below hide some of them, a descriptor still reaches them.
-        bound = [mount.source for mount in mounts if mount.source is not None]
-        sources = {source: os.open(source, os.O_PATH) for source in bound}
+        sources = [_opened(mount) for mount in mounts]
         options = "mode=755,size=1m"
         syscalls.mount("tmpfs", self._root, filesystem="tmpfs", flags=syscalls.MS_NOSUID, options=options)
         self._bind_host()
         self._make_devices()
         self._make_proc()
-        for mount in mounts:
-            if mount.source is None:
+        for mount, descriptor in zip(mounts, sources, strict=True):
+            if descriptor is None:
                 self._tmpfs(mount.path.lstrip("/"), mount.mode)
             else:
-                self._bind(f"/proc/self/fd/{sources[mount.source]}", mount.path.lstrip("/"), mount.read_only)
-        for descriptor in sources.values():
-            os.close(descriptor)
+                self._bind(f"/proc/self/fd/{descriptor}", mount.path.lstrip("/"), mount.read_only)
+                os.close(descriptor)
 
     def _bind_host(self) -> None:
         for entry in sorted(os.listdir("/")):
@@ -192,6 +192,19 @@ class RootBuilder:
         for entry in entries:
             self._copy_entry(f"/proc/self/fd/{original}/{entry}", f"{relative}/{entry}")
         os.close(original)
+
+
+def _opened(mount: Mount) -> int | None:
+    """What is to be bound; None for a tmpfs."""
+    if mount.source is None:
+        return None
+    source = os.open(mount.source, os.O_PATH)
+    if not mount.below:
+        return source
+    try:
+        return syscalls.open_beneath(source, mount.below)
+    finally:
+        os.close(source)
 
 
 def _resolve(root: str, relative: str) -> str:

@@ -25,6 +25,7 @@ from lab.resolv_conf import ResolverSettings, parse_resolv_conf, pod_resolver
 from lab.volume import (
     make_empty_dir,
     make_message_file,
+    make_sub_path,
     mount_memory,
     secret_owner,
     token_projections,
@@ -93,10 +94,9 @@ class PodFiles:
         await self.write_volumes({mount.name for mount in container.volume_mounts}, facts, sources, owners)
         variables = container_environment(container, facts, sources, {})
         for mount in container.volume_mounts:
-            below = sub_path(mount, variables)
-            source = self.directory / "volumes" / mount.name / below
-            if below and not source.exists():
-                make_empty_dir(source, facts.pod.spec.security_context.fs_group)
+            below, root = sub_path(mount, variables), self.directory / "volumes" / mount.name
+            if below:
+                make_sub_path(root, below, facts.pod.spec.security_context.fs_group)
         return sources
 
     def end_message(self, container: Container, exit_code: int) -> str:
@@ -119,11 +119,11 @@ class PodFiles:
         for name in needed.config_maps:
             with contextlib.suppress(NotFound):
                 found = await self._client.get("ConfigMap", name, namespace)
-                maps[name] = config_map_data(ConfigMap.parse(found))
+                maps[name] = config_map_data(ConfigMap.read(found))
         for name in needed.secrets:
             with contextlib.suppress(NotFound):
                 found = await self._client.get("Secret", name, namespace)
-                secrets[name] = Secret.parse(found).decoded()
+                secrets[name] = Secret.read(found).decoded()
         return PodSources(maps, secrets)
 
     async def write_volumes(

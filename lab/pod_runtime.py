@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from lab.container import ContainerProcess, ContainerRecord, RestartBackoff, should_restart
 from lab.container_runner import ContainerRunner, PodSurroundings
+from lab.entrance import EnteringCommand
 from lab.event_recorder import WARNING
 
 _log = logging.getLogger(__name__)
@@ -143,8 +144,8 @@ class PodRuntime:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
 
-    def enter(self, container: str, command: list[str]) -> list[str] | None:
-        """The command line that runs a command beside a container; None while that does not run."""
+    def enter(self, container: str, command: list[str]) -> EnteringCommand | None:
+        """What runs a command beside a container; None while that does not run."""
         return self._runners[container].enter(command)
 
     async def stop(self, grace: float) -> None:

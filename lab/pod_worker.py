@@ -21,6 +21,7 @@ from lab.addressing import DNS_ADDRESS
 from lab.container import ContainerRecord, RestartBackoff, should_restart
 from lab.container_plan import container_user, launch_plan, pod_names
 from lab.container_runner import PodSurroundings
+from lab.entrance import EnteringCommand
 from lab.environment import PodFacts, PodStartError
 from lab.event_recorder import NORMAL, WARNING, EventRecorder
 from lab.ignored import IGNORED_REASON, ignored_fields, ignored_message
@@ -72,7 +73,7 @@ class PodWorker:
 
     def __init__(self, manifest: Manifest, services: NodeServices) -> None:
         self.manifest = manifest
-        self._pod = Pod.parse(manifest)
+        self._pod = Pod.read(manifest)
         self._services = services
         meta = self._pod.metadata
         self.name = f"{meta.namespace}_{meta.name}_{meta.uid[:8]}"
@@ -103,7 +104,7 @@ class PodWorker:
     def on_modified(self, manifest: Manifest) -> None:
         """Labels and annotations may have changed; they are written into volumes at the next refresh."""
         self.manifest = manifest
-        self._pod = Pod.parse(manifest)
+        self._pod = Pod.read(manifest)
         if self._pod.spec.readiness_gates:
             self._dirty.set()  # somebody may have opened one
 
@@ -152,7 +153,7 @@ class PodWorker:
             waits_for=lambda: record.waiting_reason or "ContainerCreating",
         )
 
-    def _enter(self, record: ContainerRecord, command: list[str]) -> list[str] | None:
+    def _enter(self, record: ContainerRecord, command: list[str]) -> EnteringCommand | None:
         return None if self._runtime is None else self._runtime.enter(record.spec.name, command)
 
     # Events

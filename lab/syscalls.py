@@ -4,6 +4,7 @@ Each function raises `OSError` naming what was attempted. Nothing here decides a
 """
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -32,9 +33,14 @@ _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
 _SYS_MOUNT_SETATTR = 442  # the same number on every architecture (Linux 5.12)
+_SYS_OPENAT2 = 437  # likewise (Linux 5.6)
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
+_BENEATH_TRIES = 16
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218}
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -89,6 +95,19 @@ def make_read_only(target: str) -> None:
     _check(result, f"mount_setattr read-only {target} (needs Linux 5.12)")
 
 
+def open_beneath(directory: int, path: str, flags: int = os.O_PATH) -> int:
+    """Open `path` (empty: the directory itself) below an open directory, also while others change what is
+    there: neither `..` nor a symbolic link leads out of it. Raises OSError (EXDEV for what would).
+    """
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    for _ in range(_BENEATH_TRIES):
+        arguments = (directory, os.fsencode(path or "."), how, ctypes.c_size_t(len(how)))
+        opened = _libc.syscall(_SYS_OPENAT2, *arguments)
+        if opened >= 0 or ctypes.get_errno() != errno.EAGAIN:  # EAGAIN: something was renamed meanwhile
+            break
+    return _check(opened, f"open {path!r} in a volume")
+
+
 def pivot_root_here() -> None:
     """Make the working directory, a mount, the root; the old root is detached."""
     number = _SYS_PIVOT_ROOT.get(platform.machine())
@@ -114,7 +133,11 @@ def die_with_parent(signal_number: int) -> None:
 def drop_privileges(uid: int, gid: int, capabilities: frozenset[int], groups: Sequence[int] = ()) -> None:
     """Become `uid`:`gid` with no other groups than `groups`, keeping only `capabilities` (effective only for
     uid 0); irrevocable.
+
+    Until its next exec nobody else may look into the process: `/proc/<pid>/exe` of one that others of its
+    user can see would be the host's file, to be written by a container's root (CVE-2019-5736).
     """
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl DUMPABLE")
     capability = 0
     while _libc.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
         if capability not in capabilities:

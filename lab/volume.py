@@ -5,6 +5,7 @@ of one.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,6 +171,7 @@ def write_volume(
     `owner` (uid, gid) gets the secret ones; `fs_group` may read all.
     """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    files = {os.path.normpath(path): file for path, file in files.items()}
     for path, file in files.items():
         target = directory / path
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -204,6 +206,44 @@ def make_empty_dir(directory: Path, fs_group: int | None = None) -> None:
     if fs_group is not None:
         os.chown(directory, -1, fs_group)
     directory.chmod(0o777 if fs_group is None else 0o2777)
+
+
+def make_sub_path(root: Path, below: str, fs_group: int | None = None) -> None:
+    """Directories of a volume that are missing on the way to `below`, as `make_empty_dir` makes them.
+
+    The volume is the containers' own: what they linked to somewhere else is not followed out of it. Raises
+    PodStartError for that, OSError.
+    """
+    volume = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    try:
+        parts = [part for part in below.split("/") if part not in ("", ".")]
+        for depth in range(len(parts)):
+            _make_beneath(volume, "/".join(parts[:depth]), parts[depth], fs_group)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.ELOOP):
+            raise
+        raise PodStartError(f"subPath {below!r} leads out of volume {root.name!r}") from error
+    finally:
+        os.close(volume)
+
+
+def _make_beneath(volume: int, parent: str, name: str, fs_group: int | None) -> None:
+    path = f"{parent}/{name}" if parent else name
+    with contextlib.suppress(FileNotFoundError):
+        os.close(syscalls.open_beneath(volume, path))
+        return
+    holder = syscalls.open_beneath(volume, parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.mkdir(name, 0o755, dir_fd=holder)
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=holder)
+    finally:
+        os.close(holder)
+    try:
+        if fs_group is not None:
+            os.fchown(made, -1, fs_group)
+        os.fchmod(made, 0o777 if fs_group is None else 0o2777)
+    finally:
+        os.close(made)
 
 
 def make_message_file(path: Path) -> None:

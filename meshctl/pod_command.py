@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from lab.container_plan import enter_command
+from lab.entrance import enter_line
 from lab.pod_record import ContainerPlace
 
 
@@ -13,7 +12,5 @@ def command_beside(place: ContainerPlace, command: Sequence[str]) -> list[str]:
 
     Raises OSError when the container has ended.
     """
-    words = Path(f"/proc/{place.pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    variables = dict(word.split("=", 1) for word in words if "=" in word)
     cwd = os.readlink(f"/proc/{place.pid}/cwd")
-    return enter_command(place.pid, place.uid, place.gid, cwd, variables, command)
+    return enter_line(place.pid, place.uid, place.gid, cwd, command)

@@ -25,7 +25,8 @@ Mode = Annotated[int, Field(ge=0, le=0o777)]
 
 
 def _relative(value: str) -> bool:
-    return bool(value) and not value.startswith("/") and ".." not in value.split("/")
+    is_below = not value.startswith("/") and ".." not in value.split("/") and "\0" not in value
+    return is_below and any(part not in ("", ".") for part in value.split("/"))
 
 
 class _Path(Model):

@@ -10,7 +10,6 @@ from lab.container_plan import (
     container_capabilities,
     container_groups,
     container_user,
-    enter_command,
     hosts_file,
     launch_plan,
     pod_names,
@@ -90,7 +89,7 @@ def test_a_plan_holds_command_user_variables_and_mounts() -> None:
         Mount("/etc/hosts", str(ROOT / "hosts")),
         Mount("/dev/termination-log", str(ROOT / "termination/app"), read_only=False),
         Mount("/conf", str(ROOT / "volumes/conf")),
-        Mount("/data", str(ROOT / "volumes/data/x"), read_only=False),
+        Mount("/data", str(ROOT / "volumes/data"), read_only=False, below="x"),
         Mount("/shown", str(ROOT / "volumes/data")),
     ]
 
@@ -135,12 +134,3 @@ def test_a_part_of_a_volume_may_be_named_by_variables_but_not_lie_outside() -> N
     assert sub_path(mount, {"N": "x"}) == "a/x"
     with pytest.raises(PodStartError, match="not below the volume"):
         sub_path(mount, {"N": "../.."})
-
-
-def test_a_command_beside_a_container_has_its_rights_and_variables() -> None:
-    line = enter_command(7, 500, 600, "/src", {"A": "1"}, ["ls", "-l"])
-    assert line[:2] == ["nsenter", "--target=7"]
-    assert {"--reuid=500", "--regid=600", "--bounding-set=-all", "--no-new-privs"} <= set(line)
-    assert line[-5:] == ["--ignore-environment", "--chdir=/src", "A=1", "ls", "-l"]
-    assert "--clear-groups" in line
-    assert "--groups=7,8" in enter_command(7, 500, 600, "/src", {}, ["ls"], [7, 8])

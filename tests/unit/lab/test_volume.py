@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.volume import Volume
 from lab.environment import PodFacts, PodStartError
@@ -124,6 +125,17 @@ def test_writing_replaces_files_and_removes_those_no_longer_wanted(tmp_path: Pat
     assert not (tmp_path / "v" / "a").exists()
     assert (tmp_path / "v" / "d" / "b").read_text() == "3"
     assert (tmp_path / "v" / "d" / "b").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_path_that_is_written_in_a_roundabout_way_stays(tmp_path: Path) -> None:
+    write_volume(tmp_path, {"d//./b": VolumeFile(b"1", 0o644)}, ME)
+    assert (tmp_path / "d" / "b").read_text() == "1"
+
+
+@pytest.mark.parametrize("path", ["..", "a/../../b", "/etc/x", ".", "./", "a\0b", ""])
+def test_a_path_that_is_none_below_the_volume_is_refused(path: str) -> None:
+    with pytest.raises(InvalidResource, match="path: must be relative"):
+        volume(configMap={"name": "c", "items": [{"key": "a", "path": path}]})
 
 
 def test_a_half_written_file_of_a_killed_writer_is_replaced(tmp_path: Path) -> None:
