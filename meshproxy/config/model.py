@@ -25,6 +25,12 @@ class Direction(Enum):
     OUTBOUND = "outbound"
 
 
+AUTO = "AUTO"
+HTTP1 = "HTTP1"
+HTTP2 = "HTTP2"
+"""Of `HttpConnectionManager.codec`."""
+
+
 # --- listeners ---
 
 
@@ -88,6 +94,8 @@ class HttpConnectionManager:
     route_table: RouteTable | None = None
     rds_name: str | None = None
     """Name of a RouteConfiguration delivered by RDS over ADS."""
+    codec: str = "AUTO"
+    """`codec_type`: `AUTO` (HTTP/1.1 or, by its preface, HTTP/2), `HTTP1` or `HTTP2`."""
     forward_client_cert: bool = False
     """True is SANITIZE_SET (a fresh `x-forwarded-client-cert` from the verified peer); False is SANITIZE."""
     client_cert_details: tuple[str, ...] = ("uri",)
@@ -315,6 +323,8 @@ class Cluster:
     """In place of `max_retries`."""
     circuit_breaker: CircuitBreakerSettings | None = None
     """One for each endpoint; metadata `meshproxy.io.circuit_breaker`."""
+    http2: bool = False
+    """Its endpoints speak HTTP/2 (`HttpProtocolOptions.explicit_http_config.http2_protocol_options`)."""
     max_requests_per_connection: int = 0
     """After so many a connection is not used again; 0 is no limit, Envoy's default."""
     idle_timeout: float | None = None

@@ -9,9 +9,13 @@ import asyncio
 import math
 from typing import Final, cast
 
+from meshproxy.config.model import AUTO
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import END, Event, Request, RequestHead, Trailers
 from meshproxy.http.h1_writer import local_response
+from meshproxy.http.h2.frame import PREFACE
+from meshproxy.proxy.client_side import ClientSide
+from meshproxy.proxy.h2_connection import H2ServerConnection
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.services import PAUSED_BY_BODY, PAUSED_BY_PIPELINE, ConnectionFacts
@@ -27,13 +31,15 @@ _LINGER_SECONDS: Final = 1.0
 section 9.6). Envoy's `delayed_close_timeout`."""
 
 
-class HttpServerConnection:
+class HttpServerConnection(ClientSide):
     """An asyncio.Protocol over a plain or TLS transport, in all but name: a class with a base that is not
     compiled could not be compiled either."""
 
     __slots__ = (
         "_closing",
+        "_early",
         "_head_began_at",
+        "_is_fresh",
         "_last_progress",
         "_manager",
         "_moved",
@@ -44,16 +50,12 @@ class HttpServerConnection:
         "_services",
         "_stream",
         "_transport",
-        "facts",
-        "forwarded_client_cert",
-        "is_write_paused",
     )
 
     def __init__(self, manager: HttpManager, facts: ConnectionFacts) -> None:
+        super().__init__(facts, manager.forwarded_client_cert(facts))
         self._manager = manager
         self._services = manager.services
-        self.facts = facts
-        self.forwarded_client_cert = manager.forwarded_client_cert(facts)
         self._reader = manager.request_reader()
         self._transport: asyncio.Transport | None = None
         self._stream: HttpStream | None = None
@@ -65,7 +67,9 @@ class HttpServerConnection:
         self._requests_left = manager.config.max_requests_per_connection
         """Counts down; without a limit it starts at 0, and is never 0 when it is looked at."""
         self._moved = 0
-        self.is_write_paused = False
+        self._is_fresh = manager.config.codec == AUTO
+        """Nothing was read yet, and it may turn out to be HTTP/2."""
+        self._early = b""
 
     # --- asyncio.Protocol ---
 
@@ -78,6 +82,10 @@ class HttpServerConnection:
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return  # lingering: read and dropped
+        if self._is_fresh:
+            data = self._settle(data)
+            if not data:
+                return
         if len(data) > MAX_READ and self._transport is not None:
             bound_reads(self._transport, cast("asyncio.Protocol", self))
         try:
@@ -89,6 +97,26 @@ class HttpServerConnection:
             self._handle(events)
         elif self._reader.buffered > _MAX_PIPELINED and self._reader.is_complete:
             self.pause_reading(PAUSED_BY_PIPELINE)
+
+    def _settle(self, data: bytes) -> bytes:
+        """The first bytes say which HTTP it is. Returns what is to be read here: nothing while they may still
+        become the preface of HTTP/2 (RFC 9113 section 3.4), or when they were."""
+        data = self._early + data
+        if not data.startswith(PREFACE[: len(data)]):
+            self._is_fresh = False
+            return data
+        if len(data) < len(PREFACE):
+            self._early = data
+            return b""
+        transport = self._transport
+        assert transport is not None
+        self._manager.connections.discard(self)
+        self._closing = True
+        successor = H2ServerConnection(self._manager, self.facts)
+        transport.set_protocol(cast("asyncio.Protocol", successor))
+        successor.connection_made(transport)
+        successor.data_received(data)
+        return b""
 
     def eof_received(self) -> bool:
         """The client is gone. A half-close looks the same, but one that leaves is the common case: as Envoy,
@@ -197,20 +225,17 @@ class HttpServerConnection:
         self._transport.write(data)
 
     def switch(self) -> bytes:
-        """From now on all bytes are the exchange's, as they come; returns those that came already."""
         early = self._reader.switch()
         if self._paused & PAUSED_BY_PIPELINE:
             self.unpause_reading(PAUSED_BY_PIPELINE)
         return early
 
     def write_eof(self) -> None:
-        """FIN, behind what was written; reading goes on."""
         assert self._transport is not None
         if not self._transport.is_closing():
             self._transport.write_eof()
 
     def close(self) -> None:
-        """Both sides have said all they had to say: what is buffered is sent, and it is over."""
         self._closing = True
         transport = self._transport
         assert transport is not None
@@ -219,7 +244,6 @@ class HttpServerConnection:
             transport.close()
 
     def must_close(self, head: RequestHead) -> bool:
-        """Whether the response has to say `connection: close`."""
         return (
             not head.keep_alive or self._is_drained() or self._manager.is_retired or not self._requests_left
         )
@@ -231,7 +255,6 @@ class HttpServerConnection:
         return drain is not None and drain.closes(services.clock.monotonic(), services.rng.random())
 
     def on_stream_done(self, now: float, *, close: bool) -> None:
-        """The exchange is complete on our side."""
         self._stream = None
         if self._paused & PAUSED_BY_BODY:
             self.unpause_reading(PAUSED_BY_BODY)
@@ -275,7 +298,6 @@ class HttpServerConnection:
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, transport.close)
 
     def abort(self) -> None:
-        """End it so that the client cannot mistake what it got for the whole."""
         self._closing = True
         if self._transport is not None:
             socket_option.reset(self._transport)

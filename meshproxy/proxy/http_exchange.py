@@ -8,13 +8,24 @@ connection; `_response`: a response has begun, nothing can be retried; `is_done`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from meshproxy.filters.message_field import with_field
-from meshproxy.http.events import END, Event, Framing, Headers, Request, Response, Trailers
+from meshproxy.http.events import (
+    END,
+    Event,
+    Framing,
+    Headers,
+    Request,
+    RequestHead,
+    Response,
+    ResponseHead,
+    Trailers,
+)
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy import unserved
+from meshproxy.proxy.client_side import ClientSide
 from meshproxy.proxy.counted_retry import CountedRetry
 from meshproxy.proxy.filter_run import FilterRun
 from meshproxy.proxy.http_manager import HttpManager
@@ -28,14 +39,13 @@ from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.endpoint import EndpointRuntime
 from meshproxy.upstream.lane import Lane
 
-if TYPE_CHECKING:
-    from meshproxy.proxy.http_connection import HttpServerConnection
-
 _HTTP_11: Final = (1, 1)
 _LENGTH: Final = Framing.LENGTH
 _CHUNKED: Final = Framing.CHUNKED
 _UNTIL_CLOSE: Final = Framing.UNTIL_CLOSE
+_NONE: Final = Framing.NONE
 CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
+_EMPTY_LINE: Final = b"content-length: 0\r\n"
 _CLOSE_LINE: Final = b"connection: close\r\n"
 _KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
 _ATTEMPT_COUNT: Final = b"x-envoy-attempt-count"
@@ -77,9 +87,7 @@ class HttpExchange:
         "response_bytes",
     )
 
-    def __init__(
-        self, connection: HttpServerConnection, manager: HttpManager, request: Request, now: float
-    ) -> None:
+    def __init__(self, connection: ClientSide, manager: HttpManager, request: Request, now: float) -> None:
         self._connection = connection
         self._manager = manager
         self._services = manager.services
@@ -224,11 +232,17 @@ class HttpExchange:
                 lines += CHUNKED_LINE
             else:
                 close = True  # HTTP/1.0 knows no chunks: the end of the connection delimits the body
+        elif framing is _NONE and head.content_length < 0 and _may_have_body(request, head):
+            lines += _EMPTY_LINE  # over HTTP/2 the end of the stream said it
         if close:
             lines += _CLOSE_LINE
             self._will_close = True
         elif request.version < _HTTP_11:
             lines += _KEEP_ALIVE_LINE
+        return b"%b%b\r\n" % (self._shown(head), lines)
+
+    def _shown(self, head: ResponseHead) -> bytes:
+        """The answer's own lines, as the route and the filters want the client to see them."""
         target = self._target
         forward = head.forward
         if target is not None and target.response_edit is not None:
@@ -238,7 +252,7 @@ class HttpExchange:
         if self._filters is not None and self._endpoint is not None:
             address = address_of(self._endpoint.endpoint)
             forward = self._filters.show(head.status, forward, address, is_local=False)
-        return b"%b%b\r\n" % (forward, lines)
+        return forward
 
     def _finish(self) -> None:
         """The response is complete. Give the connection back and the exchange up."""
@@ -366,6 +380,11 @@ class HttpExchange:
     def on_downstream_write_resumed(self) -> None:
         if self._upstream is not None:
             self._upstream.resume_reading()
+
+
+def _may_have_body(request: RequestHead, head: ResponseHead) -> bool:
+    """HTTP/1.1 would wait for one (RFC 9112 section 6.3)."""
+    return request.method != b"HEAD" and head.status not in {204, 304}
 
 
 def with_attempt_count(forward: bytes, attempts: int) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshproxy.config.model import HttpConnectionManager
 from meshproxy.http.events import RequestHead
+from meshproxy.http.h2.settings import H2Limits
 from meshproxy.http.limits import HeadLimits
 from meshproxy.proxy.edge import EdgeRules
 from meshproxy.proxy.route_parts import RouteParts
@@ -14,6 +15,7 @@ from meshproxy.proxy.services import ConnectionFacts, ProxyServices
 from meshproxy.routing.table import CompiledRouteTable
 
 if TYPE_CHECKING:
+    from meshproxy.proxy.h2_connection import H2ServerConnection
     from meshproxy.proxy.http_connection import HttpServerConnection
 
 
@@ -28,10 +30,13 @@ class HttpManager:
         )
         self.request_reader = services.codec(limits).request_reader
         """Makes the reader of one connection."""
+        self.messages = services.messages(limits)
+        """Reads and writes heads over HTTP/2."""
+        self.h2_limits = H2Limits(max_head_bytes=limits.max_head_bytes)
         self.edge = EdgeRules(config.edge) if config.edge is not None else None
         self.is_retired = False
         """It is no longer in the configuration: every response ends its connection."""
-        self.connections: set[HttpServerConnection] = set()
+        self.connections: set[HttpServerConnection | H2ServerConnection] = set()
         self._upgrades = frozenset(name.encode() for name in config.upgrade_types)
         self._own_table = CompiledRouteTable(config.route_table) if config.route_table is not None else None
         self._table = self._own_table

@@ -31,6 +31,7 @@ from meshproxy.transport.tls import TlsFailure
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
+from meshproxy.upstream.h2_connection import StreamRefused
 from meshproxy.upstream.lane import Lane
 
 _REFUSED_RETRY_FLAGS: Final = {RetryVerdict.LIMIT_REACHED: ",URX", RetryVerdict.OVERFLOW: ",UO"}
@@ -324,6 +325,8 @@ class HttpStream(HttpExchange):
         elif isinstance(error, RemoteProtocolError):
             self._count_failure()
             self.reply(Outcome.UPSTREAM_PROTOCOL_ERROR)
+        elif isinstance(error, StreamRefused):
+            self._fail_attempt(AttemptFailure.REFUSED, Outcome.UPSTREAM_RESET)
         elif isinstance(error, TlsFailure) and upstream is not None and upstream.requests == 1:
             # The first read brought the alert that rejects our handshake: nobody saw the request.
             self._fail_attempt(AttemptFailure.CONNECT_FAILURE, Outcome.CONNECT_FAILURE)

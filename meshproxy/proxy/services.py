@@ -12,6 +12,8 @@ from meshproxy.config.model import Direction
 from meshproxy.config.route import FilterConfigs
 from meshproxy.filters.api import HttpFilter
 from meshproxy.http.codec import CodecMaker
+from meshproxy.http.h2.message import Messages
+from meshproxy.http.limits import HeadLimits
 from meshproxy.policy.timeout_wheel import TimeoutWheel
 from meshproxy.proxy.drain import DrainSchedule
 from meshproxy.proxy.reporter import Reporter
@@ -80,6 +82,8 @@ class ProxyServices:
     rng: random.Random
     codec: CodecMaker
     """Of the connections that clients open."""
+    messages: Callable[[HeadLimits], Messages]
+    """The same for HTTP/2."""
     clusters: Callable[[str], ClusterRuntime | None]
     route_table: Callable[[str], CompiledRouteTable | None]
     """RDS tables by name; None while one has not arrived."""

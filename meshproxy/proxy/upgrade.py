@@ -9,17 +9,14 @@ its end, with status 101 and the bytes of both directions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import Event, Request, Response, ResponseHead
+from meshproxy.proxy.client_side import ClientSide
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.outcome import RULES, Outcome
-from meshproxy.upstream.balancer.api import address_of
-
-if TYPE_CHECKING:
-    from meshproxy.proxy.http_connection import HttpServerConnection
 
 _SWITCHING: Final = 101
 
@@ -29,9 +26,7 @@ class UpgradeStream(HttpStream):
 
     __slots__ = ("_downstream_ended", "_is_switched", "_lines", "_upstream_ended")
 
-    def __init__(
-        self, connection: HttpServerConnection, manager: HttpManager, request: Request, now: float
-    ) -> None:
+    def __init__(self, connection: ClientSide, manager: HttpManager, request: Request, now: float) -> None:
         head = request.head.copy()  # the original is shared, and does not pass the two fields on
         self._lines = b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade.lower()
         head.forward += self._lines
@@ -50,7 +45,7 @@ class UpgradeStream(HttpStream):
         self._tell_of_switch(head)
         self._response = response
         self._is_switched = True
-        return self._shown(head.forward) + self._answer_lines + self._lines + b"\r\n"
+        return self._shown(head) + self._answer_lines + self._lines + b"\r\n"
 
     def _tell_of_switch(self, head: ResponseHead) -> None:
         """To the endpoint's policies the 101 is an answer like any other, and the attempt ends with it:
@@ -64,16 +59,6 @@ class UpgradeStream(HttpStream):
             self._retry.end()
         if self._attempt_timer is not None:
             self._stop_attempt_timer()
-
-    def _shown(self, forward: bytes) -> bytes:
-        """The 101 is an answer like any other to routes and filters: a session may begin with it."""
-        edit = self._target.response_edit if self._target is not None else None
-        if edit is not None:
-            forward = edit.apply(forward)
-        if self._filters is not None and self._endpoint is not None:
-            address = address_of(self._endpoint.endpoint)
-            forward = self._filters.show(_SWITCHING, forward, address, is_local=False)
-        return forward
 
     def _switch(self) -> None:
         if self._timer is not None:

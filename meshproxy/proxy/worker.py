@@ -17,6 +17,7 @@ from typing import cast
 from weakref import WeakSet
 
 from meshproxy.config.model import (
+    HTTP2,
     Cluster,
     ClusterType,
     Endpoint,
@@ -29,6 +30,7 @@ from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.config.tls import EdgeTls, TlsCertificate
 from meshproxy.memory import keep_out_of_collections
 from meshproxy.proxy.drain import REST, DrainSchedule
+from meshproxy.proxy.h2_connection import H2ServerConnection
 from meshproxy.proxy.http_connection import HttpServerConnection
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.services import ConnectionFacts, ProxyServices
@@ -263,7 +265,11 @@ class Worker:
         if isinstance(network, HttpConnectionManager):
             _, manager = self._managers.get(id(network)) or (network, self._new_manager(network))
             # not known: it was replaced while this connection was inspected or shook hands
-            connection = HttpServerConnection(manager, facts)
+            connection: HttpServerConnection | H2ServerConnection
+            if network.codec == HTTP2:
+                connection = H2ServerConnection(manager, facts)
+            else:
+                connection = HttpServerConnection(manager, facts)
             if self._services.drain is not None:
                 self._end_when_idle(connection, self._services.drain)
             return cast("asyncio.Protocol", connection)
@@ -317,12 +323,14 @@ class Worker:
             for connection in list(manager.connections):
                 self._end_when_idle(connection, drain)
 
-    def _end_when_idle(self, connection: HttpServerConnection, drain: DrainSchedule) -> None:
+    def _end_when_idle(
+        self, connection: HttpServerConnection | H2ServerConnection, drain: DrainSchedule
+    ) -> None:
         services = self._services
         ends_at = drain.idle_ends_at(services.rng.random())
         services.timers.schedule(ends_at, partial(self._end_idle, connection))
 
-    def _end_idle(self, connection: HttpServerConnection) -> None:
+    def _end_idle(self, connection: HttpServerConnection | H2ServerConnection) -> None:
         """End it now if it has rested, else look again later. One that is lost is kept until it is looked at:
         classes that may be compiled are not referred to weakly."""
         now = self._services.clock.monotonic()

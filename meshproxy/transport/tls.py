@@ -207,6 +207,14 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if on_failed is not None:
             on_failed(error)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """From now on another protocol hears what comes."""
+        self._protocol = cast("asyncio.Protocol", protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        assert self._protocol is not None
+        return self._protocol
+
     def attach(self, protocol: asyncio.Protocol) -> None:
         """Give the established connection to the protocol above it, with what arrived meanwhile."""
         self._protocol = protocol

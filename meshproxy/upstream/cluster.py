@@ -14,6 +14,7 @@ from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
 from meshproxy.config.tls import OriginTls
 from meshproxy.http.events import ResponseHead
+from meshproxy.http.h2.settings import H2Limits
 from meshproxy.policy.health_state import CheckResult
 from meshproxy.policy.outlier import FailureKind, OutlierEvent
 from meshproxy.policy.retry_budget import RetryBudget
@@ -23,12 +24,17 @@ from meshproxy.upstream.cluster_health import ClusterHealth, next_probe_at
 from meshproxy.upstream.connector import ConnectFailed, DialTarget
 from meshproxy.upstream.dns_names import DnsNames
 from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
+from meshproxy.upstream.h2_connection import H2UpstreamConnection
 from meshproxy.upstream.health_check import HealthChecker
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.services import UpstreamServices
 
 _log = logging.getLogger(__name__)
 
+_H2_LIMITS = H2Limits()
+_STREAMS_EXPECTED = 100
+"""Exchanges that wait for one HTTP/2 connection being dialled: RFC 9113 section 6.5.2 recommends that no peer
+allows fewer streams."""
 _MAX_ORIGINAL_DST_ENDPOINTS = 1024
 """Addresses remembered by one ORIGINAL_DST cluster; an idle one makes room when a new one comes."""
 
@@ -362,7 +368,8 @@ class ClusterRuntime:
     def _dial_for_waiters(self, runtime: EndpointRuntime) -> bool:
         """A dial for everybody who waits, within the limit; one connection every endpoint may have. False:
         the limit forbids a dial."""
-        while len(runtime.waiters) > runtime.connecting:
+        shared = _STREAMS_EXPECTED if self.cluster.http2 else 1
+        while len(runtime.waiters) > runtime.connecting * shared:
             has_one = runtime.connections or runtime.connecting
             if self.connections >= self.cluster.max_connections and has_one:
                 return False
@@ -381,9 +388,7 @@ class ClusterRuntime:
 
     async def _dial(self, runtime: EndpointRuntime) -> None:
         services = self._services
-        connection = HttpUpstreamConnection(
-            services.codec.response_reader(), partial(self._free, runtime), partial(self._forget, runtime)
-        )
+        connection = self._connection(runtime)
         runtime.connections += 1
         try:
             await services.connector.connect(runtime.target, cast("asyncio.Protocol", connection))
@@ -403,7 +408,34 @@ class ClusterRuntime:
             self._abandon(runtime, connection)
             raise
         runtime.connecting -= 1
-        self._free(runtime, connection)
+        if isinstance(connection, H2UpstreamConnection):
+            runtime.multiplexed.append(connection)
+            self._serve(runtime, connection)
+            if runtime.is_removed:
+                connection.retire()
+        else:
+            self._free(runtime, connection)
+
+    def _connection(self, runtime: EndpointRuntime) -> HttpUpstreamConnection | H2UpstreamConnection:
+        """What the cluster's endpoints speak, not connected yet."""
+        services = self._services
+        if self.cluster.http2:
+            return H2UpstreamConnection(
+                services.messages, _H2_LIMITS, partial(self._serve, runtime), partial(self._forget, runtime)
+            )
+        return HttpUpstreamConnection(
+            services.codec.response_reader(), partial(self._free, runtime), partial(self._forget, runtime)
+        )
+
+    def _serve(self, runtime: EndpointRuntime, connection: H2UpstreamConnection) -> None:
+        """An HTTP/2 connection may have room: for those who wait longest."""
+        limit = self.cluster.max_requests_per_connection
+        while runtime.waiters and connection.has_room and connection in runtime.multiplexed:
+            self.pending_requests -= 1
+            runtime.waiters.popleft().on_connection(connection.lane())
+        if limit and connection.requests >= limit:
+            connection.retire()
+        connection.idle_since = self._services.clock.monotonic()
 
     def _fail_waiter(self, runtime: EndpointRuntime, error: ConnectFailed) -> None:
         """A dial came to nothing: so does the exchange that waits longest, unless every one that waits has a
@@ -416,15 +448,22 @@ class ClusterRuntime:
             self.pending_requests -= 1
             runtime.waiters.popleft().on_connect_failed(error)
 
-    def _forget(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
+    def _forget(
+        self, runtime: EndpointRuntime, connection: HttpUpstreamConnection | H2UpstreamConnection
+    ) -> None:
         """A connection is lost."""
         self.connections -= 1
         runtime.connections -= 1
-        runtime.idle.discard(connection)
+        if isinstance(connection, HttpUpstreamConnection):
+            runtime.idle.discard(connection)
+        elif connection in runtime.multiplexed:
+            runtime.multiplexed.remove(connection)
         if runtime.waiters:
             self._dial_for_waiters(runtime)
 
-    def _abandon(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
+    def _abandon(
+        self, runtime: EndpointRuntime, connection: HttpUpstreamConnection | H2UpstreamConnection
+    ) -> None:
         if connection.is_connected:
             connection.abort()  # its `on_gone` gives the counters back
         else:
@@ -451,3 +490,6 @@ class ClusterRuntime:
         for runtime in self.endpoints:
             for connection in runtime.idle.expire(now):
                 connection.close()
+            for multiplexed in list(runtime.multiplexed):
+                if not multiplexed.streams and now - multiplexed.idle_since > self._pool.idle_timeout:
+                    multiplexed.close()

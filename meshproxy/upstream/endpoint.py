@@ -13,6 +13,7 @@ from meshproxy.policy.outlier import EndpointHealth
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
 from meshproxy.upstream.balancer.api import Fitness
 from meshproxy.upstream.connector import ConnectFailed, DialTarget, Security
+from meshproxy.upstream.h2_connection import H2UpstreamConnection
 from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.lane import Lane
 from meshproxy.upstream.pool import IdlePool, PoolSettings
@@ -44,6 +45,7 @@ class EndpointRuntime:
         "is_removed",
         "is_watched",
         "latency",
+        "multiplexed",
         "prober",
         "requests",
         "series",
@@ -58,6 +60,8 @@ class EndpointRuntime:
         self.endpoint = endpoint
         self.target = target
         self.idle: IdlePool[HttpUpstreamConnection] = IdlePool(pool)
+        self.multiplexed: list[H2UpstreamConnection] = []
+        """Open HTTP/2 connections, busy or not."""
         self.waiters: deque[ConnectionWaiter] = deque()
         self.connecting = 0
         self.connections = 0
@@ -123,7 +127,13 @@ class EndpointRuntime:
         )
 
     def take_idle(self) -> Lane | None:
-        """The pooled connection that was used last, if one still serves; None: one has to be dialled."""
+        """The pooled connection that was used last, or a stream of one that has room; None: one has to be
+        dialled."""
+        if self.multiplexed:
+            for multiplexed in self.multiplexed:
+                if multiplexed.has_room:
+                    return multiplexed.lane()
+            return None
         connection = self.idle.take()
         while connection is not None and connection.is_lost:
             connection = self.idle.take()
@@ -134,3 +144,5 @@ class EndpointRuntime:
         self.is_removed = True
         for connection in self.idle.clear():
             connection.close()
+        for multiplexed in list(self.multiplexed):
+            multiplexed.retire()

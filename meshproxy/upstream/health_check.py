@@ -116,6 +116,7 @@ class HealthChecker:
 def _probe(check: HealthCheck, endpoint: EndpointRuntime, services: UpstreamServices) -> Probe:
     if isinstance(check.asks, HttpCheck):
         return HttpProbe(check.asks, endpoint, services)
+    assert isinstance(check.asks, TcpCheck)  # of the others `xds/not_yet.py` lets none through
     return TcpProbe(check.asks, endpoint, services.connector)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from meshproxy.clock import Clock
 from meshproxy.http.codec import Codec
+from meshproxy.http.h2.message import Messages
 from meshproxy.policy.outlier import OutlierEvent
 from meshproxy.tasks import TaskGroupRegistry
 from meshproxy.upstream.connector import ConnectFailed, Connector
@@ -29,6 +30,8 @@ class UpstreamServices:
     tasks: TaskGroupRegistry
     codec: Codec
     """Reads what upstreams answer."""
+    messages: Messages
+    """The same for HTTP/2."""
     rng: random.Random
     pool: PoolSettings
     on_connect_failed: Callable[[str, ConnectFailed], None]

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import cast
 
@@ -16,6 +17,7 @@ from meshproxy.config.model import DownstreamTls, WorkloadIdentity
 from meshproxy.config.tls import EdgeTls, TlsCertificate
 from meshproxy.filters.factory import FilterFactory
 from meshproxy.http.codec import codec_maker, scan_codec
+from meshproxy.http.h2.message import messages_of
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.identity import contexts
@@ -79,6 +81,7 @@ def assemble(
         clock=clock,
         tasks=tasks,
         codec=scan_codec(memory, HeadLimits()),
+        messages=messages_of(memory, HeadLimits()),
         rng=rng,
         pool=PoolSettings(),
         on_connect_failed=reporter.connect_failed,
@@ -92,6 +95,7 @@ def assemble(
         clock=clock,
         rng=rng,
         codec=codec_maker(downstream_codec, memory),
+        messages=partial(messages_of, memory),
         clusters=lambda name: live.clusters.get(name),  # noqa: PLW0108  as above
         route_table=lambda name: live.tables.get(name),  # noqa: PLW0108  as above
         timers=TimeoutWheel(clock.monotonic()),

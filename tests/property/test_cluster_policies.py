@@ -12,6 +12,7 @@ from meshproxy.config.model import Cluster, ClusterType, Endpoint, OutlierDetect
 from meshproxy.config.resilience import CircuitBreakerSettings, RetryBudgetSettings
 from meshproxy.http.codec import scan_codec
 from meshproxy.http.events import ResponseHead
+from meshproxy.http.h2.message import Messages
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.policy.outlier import FailureKind
@@ -45,6 +46,7 @@ def _cluster(size: int, algorithm: Algorithm, clock: Clock, *, has_breaker: bool
         clock,
         TaskGroupRegistry(),
         scan_codec(HeadMemory(), HeadLimits()),
+        Messages(HeadMemory().requests(HeadLimits()), HeadMemory().responses(HeadLimits())),
         random.Random(1),
         PoolSettings(),
         lambda name, error: None,

@@ -137,6 +137,11 @@ class Session(Inflow):
         self._next_id += 2
         return stream
 
+    @property
+    def is_in_head(self) -> bool:
+        """The preface or a header block is unfinished, or a frame is."""
+        return bool(self._block_stream or self._buffer or self._needs_preface)
+
     def announce_end(self) -> None:
         """Graceful shutdown, first step: no new streams please, but those under way are served."""
         self.out.append(frames.goaway(MAX_STREAM_ID, NO_ERROR))

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from meshproxy.clock import Clock, SystemClock
 from meshproxy.config.model import (
@@ -30,6 +31,7 @@ from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.config.tls import EdgeTls
 from meshproxy.filters.factory import FilterFactory
 from meshproxy.http.codec import codec_maker, scan_codec
+from meshproxy.http.h2.message import messages_of
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.identity import contexts
@@ -223,6 +225,7 @@ async def running(
         clock,
         tasks,
         scan_codec(memory, HeadLimits()),
+        messages_of(memory, HeadLimits()),
         rng,
         PoolSettings(),
         reporter.connect_failed,
@@ -237,6 +240,7 @@ async def running(
         clock=clock,
         rng=rng,
         codec=codec_maker(codec, memory),
+        messages=partial(messages_of, memory),
         clusters=lambda name: live.clusters.get(name),
         route_table=lambda name: live.tables.get(name),
         timers=TimeoutWheel(clock.monotonic(), 0.01),

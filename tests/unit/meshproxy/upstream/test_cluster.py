@@ -10,6 +10,7 @@ import pytest
 from meshproxy.clock import SystemClock
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, OutlierDetection
 from meshproxy.http.codec import scan_codec
+from meshproxy.http.h2.message import Messages
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.policy.outlier import OutlierEvent
@@ -108,6 +109,7 @@ class Services:
             SystemClock(),
             TaskGroupRegistry(),
             scan_codec(HeadMemory(), HeadLimits()),
+            Messages(HeadMemory().requests(HeadLimits()), HeadMemory().responses(HeadLimits())),
             random.Random(1),
             PoolSettings(),
             lambda name, error: failures.append(error.reason),

@@ -2,7 +2,7 @@
 
 from meshproxy.http.h2.error import StreamFault
 from meshproxy.http.h2.frame import PREFACE, settings
-from meshproxy.http.h2.hpack import Fields
+from meshproxy.http.h2.hpack import Block, Fields
 from meshproxy.http.h2.session import Session
 from meshproxy.http.h2.settings import H2Limits
 from meshproxy.http.h2.stream import Stream
@@ -17,7 +17,8 @@ class Recording(Session):
         self.refuse: int | None = None
         """Code to refuse every head with."""
 
-    def on_head(self, stream: Stream, fields: Fields, *, end: bool) -> None:
+    def on_head(self, stream: Stream, block: Block, request_id: bytes, *, end: bool) -> None:
+        fields = block.fields + (((b"x-request-id", request_id),) if request_id else ())
         if self.refuse is not None:
             raise StreamFault(self.refuse, "refused by the test")
         self.told.append(("head", stream.id, fields, end))

@@ -1,0 +1,47 @@
+"""gRPC over HTTP/2: how this proxy answers a call, and what an answer says of it (pure). [3]
+
+Source: gRPC's "PROTOCOL-HTTP2" and "HTTP to gRPC Status Code Mapping".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshproxy.http.events import Headers, RequestHead
+
+_CONTENT_TYPE: Final = b"content-type"
+_GRPC: Final = b"application/grpc"
+_GRPC_WEB: Final = b"application/grpc-web"
+UNKNOWN: Final = 2
+_STATUSES: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+_MAX_MESSAGE: Final = 1024
+_PLAIN: Final = frozenset(range(0x20, 0x7F)) - {0x25}
+
+
+def is_grpc(head: RequestHead) -> bool:
+    """By its content-type: `application/grpc`, also with `+proto` and the like; gRPC-Web is HTTP/1.1's."""
+    for name, value in head.headers:
+        if name == _CONTENT_TYPE:
+            return value.startswith(_GRPC) and not value.startswith(_GRPC_WEB)
+    return False
+
+
+def status_of(http_status: int) -> int:
+    """The gRPC status of an answer that knows only HTTP's."""
+    return _STATUSES.get(http_status, UNKNOWN)
+
+
+def encoded_message(text: bytes) -> bytes:
+    """`grpc-message`: percent-encoded (PROTOCOL-HTTP2, "Responses")."""
+    text = text[:_MAX_MESSAGE]
+    if all(byte in _PLAIN for byte in text):
+        return text
+    return b"".join([bytes((byte,)) if byte in _PLAIN else b"%%%02X" % byte for byte in text])
+
+
+def trailers_only(status: int, message: bytes, extra: Headers) -> Headers:
+    """The fields of an answer that is nothing but its status; `:status` is 200."""
+    fields = [(_CONTENT_TYPE, _GRPC), (b"grpc-status", b"%d" % status)]
+    if message:
+        fields.append((b"grpc-message", encoded_message(message)))
+    return (*fields, *extra)

@@ -1,0 +1,280 @@
+"""Messages of HTTP/2 to and from the neutral vocabulary (RFC 9113 section 8, RFC 9110) (pure). [3]
+
+A head that came over HTTP/2 is written as HTTP/1.1 would write it, and read by the same parsers: routes,
+filters and the next hop see one kind of head, and whatever HTTP/1.1 refuses (line breaks in values, blanks in
+paths, two lengths) is refused here. On the way out the lines of a head become a block. Both ways are
+remembered: what a block means with the block, what lines become in a bounded table.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshproxy.errors import RemoteProtocolError
+from meshproxy.http.bounded_memory import ParsedMemory
+from meshproxy.http.events import Framing, Headers, Request, RequestHead, Response
+from meshproxy.http.field_line import parse_trailer_field
+from meshproxy.http.h1_writer import REASONS
+from meshproxy.http.h2.error import PROTOCOL_ERROR, StreamFault
+from meshproxy.http.h2.hpack import ID_PREFIX, Block, Fields, field_bytes
+from meshproxy.http.head_memory import HeadMemory
+from meshproxy.http.limits import HeadLimits
+from meshproxy.http.request_head import RequestHeads
+from meshproxy.http.response_head import KnownResponse, ResponseHeads
+
+_ID_LINE: Final = b"\r\nx-request-id: "
+_ID_LENGTH: Final = 36
+_CONNECTION_FIELDS: Final = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
+"""RFC 9113 section 8.2.2."""
+_NOT_SENT: Final = _CONNECTION_FIELDS | {b"host", b"te", b"http2-settings"}
+_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_UPPER: Final = bytes(range(0x41, 0x5B))
+_GRPC: Final = b"application/grpc"
+_NO_BODY: Final = frozenset({204, 304})
+_MAX_ENTRIES: Final = 1024
+_MAX_BYTES: Final = 262_144
+_MAX_KEY: Final = 8192
+
+
+def malformed(message: str) -> StreamFault:
+    """RFC 9113 section 8.1.1: a malformed message is an error of its stream."""
+    return StreamFault(PROTOCOL_ERROR, message)
+
+
+class Messages:
+    """Both directions under one set of limits. Shared by all connections of a worker."""
+
+    __slots__ = ("_request_blocks", "_requests", "_response_blocks", "_responses")
+
+    def __init__(self, requests: RequestHeads, responses: ResponseHeads) -> None:
+        self._requests = requests
+        self._responses = responses
+        self._request_blocks = _memory(request_block)
+        self._response_blocks = _memory(response_block)
+
+    # --- in ---
+
+    def request(self, block: Block, request_id: bytes, *, end: bool) -> Request:
+        """A request's head. `end`: no body follows. Raises StreamFault; RemoteProtocolError with the status
+        to answer for one that is too large."""
+        known = block.closing if end else block.opening
+        if known is not None:
+            assert type(known) is RequestHead
+            return Request(known, request_id)
+        text = _request_text(block.fields, end=end)
+        try:
+            head, inner_id, _ = self._requests.resolve(text, len(text) - 4, remember=True)
+        except RemoteProtocolError as error:
+            if error.status == 400:  # anything else tells the client what to do about it
+                raise malformed(str(error)) from error
+            raise
+        if not inner_id:
+            if end:
+                block.closing = head
+            else:
+                block.opening = head
+        return Request(head, request_id or inner_id)
+
+    def response(self, block: Block, *, end: bool, is_head: bool) -> Response:
+        """A response's head, also an interim one. `is_head`: it answers HEAD. Raises StreamFault."""
+        known = block.closing if end else block.opening
+        if known is None:
+            known = self._read_response(block.fields, end=end)
+            if end:
+                block.closing = known
+            else:
+                block.opening = known
+        assert type(known) is tuple
+        head, framing, _ = known
+        if end or is_head:
+            return Response(head, Framing.NONE, True)
+        return Response(head, framing, head.status < 200)
+
+    def _read_response(self, fields: Fields, *, end: bool) -> KnownResponse:
+        text = _response_text(fields, end=end)
+        try:
+            return self._responses.resolve(text, len(text) - 4, remember=True)[0]
+        except RemoteProtocolError as error:
+            raise malformed(str(error)) from error
+
+    # --- out ---
+
+    def request_out(self, head: bytes) -> bytes:
+        """A head as HTTP/1.1 sends it, the empty line included -> its block."""
+        cut = head.rfind(_ID_LINE)
+        identity = head[cut + len(_ID_LINE) : -4]
+        if cut < 0 or b"\r\n" in identity:
+            return request_block(head[:-2])
+        start = self._request_blocks[head[: cut + 2]]
+        if len(identity) == _ID_LENGTH:
+            return start + ID_PREFIX + identity
+        return start + field_bytes(b"x-request-id", identity)
+
+    def response_out(self, head: bytes) -> bytes:
+        """Status line and field lines, each with its CRLF, without the empty line -> the block."""
+        return self._response_blocks[head]
+
+
+def messages_of(memory: HeadMemory, limits: HeadLimits) -> Messages:
+    """With what the worker remembers of heads already."""
+    return Messages(memory.requests(limits), memory.responses(limits))
+
+
+def _memory(make: object) -> ParsedMemory[bytes]:
+    return ParsedMemory(make, max_entries=_MAX_ENTRIES, max_bytes=_MAX_BYTES, max_key=_MAX_KEY)  # type: ignore[arg-type]
+
+
+# --- blocks as text ---
+
+
+def _request_text(fields: Fields, *, end: bool) -> bytes:
+    """The head as HTTP/1.1 writes it. Raises StreamFault for what RFC 9113 section 8.3 forbids."""
+    pseudo: dict[bytes, bytes] = {}
+    lines: list[bytes] = []
+    cookies: list[bytes] = []
+    host: bytes | None = None
+    has_length = False
+    for name, value in fields:
+        if name[:1] == b":":
+            if lines or cookies or host is not None or name not in _PSEUDO or name in pseudo:
+                raise malformed("a pseudo-field that is unknown, repeated or behind a field")
+            pseudo[name] = value
+            continue
+        _check_field(name, value)
+        if name == b"cookie":
+            cookies.append(value)
+        elif name == b"host":
+            if host is not None:
+                raise malformed("more than one host field")
+            host = value
+        else:
+            has_length = has_length or name == b"content-length"
+            lines.append(b"%b: %b" % (name, value))
+    if cookies:
+        lines.append(b"cookie: " + b"; ".join(cookies))  # RFC 9113 section 8.2.3
+    start = _request_start(pseudo, host)
+    if not end and not has_length:
+        start.append(b"transfer-encoding: chunked")
+    return b"\r\n".join([*start, *lines, b"", b""])
+
+
+def _request_start(pseudo: dict[bytes, bytes], host: bytes | None) -> list[bytes]:
+    """Request line and Host."""
+    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    authority = pseudo.get(b":authority")
+    if method == b"CONNECT":
+        if b":scheme" in pseudo or b":path" in pseudo or not authority:
+            raise malformed("CONNECT has :authority, and neither :scheme nor :path")
+        path = authority
+    elif not method or not path or not pseudo.get(b":scheme"):
+        raise malformed("a request has :method, :scheme and :path")
+    elif path[:1] != b"/" and path != b"*":
+        raise malformed(":path begins with /")
+    if authority is not None and host is not None and authority != host:
+        raise malformed(":authority and host differ")
+    if authority is None and host is None:
+        raise malformed("a request names its :authority")
+    named = authority if authority is not None else host
+    assert named is not None
+    if b"@" in named:
+        raise malformed(":authority holds user information")
+    return [b"%b %b HTTP/1.1" % (method, path), b"host: " + named]
+
+
+def _response_text(fields: Fields, *, end: bool) -> bytes:
+    status = b""
+    lines: list[bytes] = []
+    has_length = False
+    for name, value in fields:
+        if name[:1] == b":":
+            if lines or name != b":status" or status:
+                raise malformed("a pseudo-field that is unknown, repeated or behind a field")
+            status = value
+            continue
+        _check_field(name, value)
+        has_length = has_length or name == b"content-length"
+        lines.append(b"%b: %b" % (name, value))
+    if len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
+        raise malformed(":status is no status of HTTP/2")
+    code = int(status)
+    if code >= 200 and code not in _NO_BODY and not has_length and not end:
+        lines.append(b"transfer-encoding: chunked")
+    return b"\r\n".join([b"HTTP/1.1 %b %b" % (status, REASONS.get(code, b"")), *lines, b"", b""])
+
+
+def _check_field(name: bytes, value: bytes) -> None:
+    """RFC 9113 section 8.2; the character rules are the line parser's."""
+    if not name or name.translate(None, _UPPER) != name:
+        raise malformed("a field name with upper-case letters, or none")
+    if name in _CONNECTION_FIELDS:
+        raise malformed("a field that speaks of an HTTP/1.1 connection")
+    if name == b"te" and value != b"trailers":
+        raise malformed("te is not `trailers`")
+    if value and (value[0] in b" \t" or value[-1] in b" \t"):
+        raise malformed("a field value with blanks around it")
+    if b"\r" in value or b"\n" in value or b"\0" in value:
+        raise malformed("a control character in a field value")
+
+
+def read_trailers(fields: Fields) -> Headers:
+    """Trailers in the neutral vocabulary, without the mesh's own fields. Raises StreamFault."""
+    found = []
+    for name, value in fields:
+        if name[:1] == b":":
+            raise malformed("a pseudo-field among trailers")
+        _check_field(name, value)
+        try:
+            pair = parse_trailer_field(b"%b: %b" % (name, value))
+        except RemoteProtocolError as error:
+            raise malformed(str(error)) from error
+        if pair is not None:
+            found.append(pair)
+    return tuple(found)
+
+
+# --- text as blocks ---
+
+
+def request_block(head: bytes) -> bytes:
+    """Request line and field lines, each with its CRLF -> a block."""
+    first, *lines = head.split(b"\r\n")
+    method, target, _ = first.split(b" ")
+    fields, authority, is_grpc = _fields_of(lines)
+    start = [field_bytes(b":method", method), field_bytes(b":scheme", b"http")]
+    start.append(field_bytes(b":authority", authority))
+    start.append(field_bytes(b":path", target))
+    if is_grpc:
+        fields.append(field_bytes(b"te", b"trailers"))
+    return b"".join([*start, *fields])
+
+
+def response_block(head: bytes) -> bytes:
+    """Status line and field lines, each with its CRLF -> a block."""
+    first, *lines = head.split(b"\r\n")
+    fields, _, _ = _fields_of(lines)
+    return b"".join([field_bytes(b":status", first[9:12]), *fields])
+
+
+def trailer_block(trailers: Headers) -> bytes:
+    return b"".join([field_bytes(name, value) for name, value in trailers])
+
+
+def _fields_of(lines: list[bytes]) -> tuple[list[bytes], bytes, bool]:
+    """(fields to send, the Host, whether this is gRPC)."""
+    fields: list[bytes] = []
+    authority = b""
+    is_grpc = False
+    for line in lines:
+        if not line:
+            continue
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if name == b"host":
+            authority = value
+        elif name not in _NOT_SENT:
+            fields.append(field_bytes(name, value))
+            if name == b"content-type" and value.startswith(_GRPC):
+                is_grpc = True
+    return fields, authority, is_grpc

@@ -1,0 +1,78 @@
+"""One exchange on a stream of HTTP/2: the same decisions, other bytes for the client. [5, 6, 7]"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from meshproxy.http import grpc
+from meshproxy.http.events import END, Event, Headers, Request, Response, Trailers
+from meshproxy.http.h1_writer import local_response
+from meshproxy.proxy.http_manager import HttpManager
+from meshproxy.proxy.http_stream import HttpStream
+
+if TYPE_CHECKING:
+    from meshproxy.proxy.h2_connection import H2ServerStream
+
+_HEAD_END: Final = b"\r\n\r\n"
+_INTERIM: Final = 200
+"""Statuses below it."""
+
+
+class H2Exchange(HttpStream):
+    """What differs from HTTP/1.1: nothing is framed, an answer may come before the request is whole, and the
+    connection does not end with it."""
+
+    __slots__ = ("_side", "is_grpc")
+
+    def __init__(self, side: H2ServerStream, manager: HttpManager, request: Request, now: float) -> None:
+        super().__init__(side, manager, request, now)
+        self._side = side
+        self.is_grpc = grpc.is_grpc(request.head)
+
+    def on_response(self, events: list[Event]) -> None:
+        side = self._side
+        trailers: Headers = ()
+        for index, event in enumerate(events):
+            if type(event) is bytes:
+                self.response_bytes += len(event)
+                ends = index + 1 < len(events) and events[index + 1] is END
+                side.send_data(event, end=ends)
+                if ends:
+                    self._finish()
+                    return
+            elif type(event) is Response:
+                head = self._take_head(event, events)
+                if head is None:
+                    return  # it is tried again, or was answered here
+                ends = event.end_stream and event.head.status >= _INTERIM
+                side.send_head(head.removesuffix(b"\r\n") if event.head.status < _INTERIM else head, end=ends)
+                if ends:
+                    self._finish()
+                    return
+            elif type(event) is Trailers:
+                trailers = event.headers
+            else:  # END
+                side.send_end(trailers)
+                self._finish()
+                return
+
+    def _accept(self, response: Response) -> bytes:
+        self._response = response
+        return self._shown(response.head) + self._answer_lines
+
+    def _reply(self, status: int, body: bytes, flag: str, close: bool, headers: Headers = ()) -> None:
+        is_head = self._head.method == b"HEAD"
+        if self.is_grpc:
+            fields = grpc.trailers_only(grpc.status_of(status), body, headers)
+            data = b"HTTP/1.1 200 OK\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in fields])
+        else:
+            data = local_response(status, body, headers, close=False, head_request=is_head)
+        if self._route is not None:
+            data = self._edited_reply(status, data)
+        end = data.index(_HEAD_END)
+        answer = data[end + len(_HEAD_END) :]
+        self._side.send_head(data[: end + 2], end=not answer)
+        if answer:
+            self._side.send_data(answer, end=True)
+            self.response_bytes += len(answer)
+        self._complete(status, flag, close=False)
