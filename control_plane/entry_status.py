@@ -29,7 +29,7 @@ async def write_entry_status(
 def entry_with_status(stored: Manifest, registry: Registry, now: Callable[[], float]) -> Manifest | None:
     """The object with its new status; None when it says the same already, or when the registry knows another
     version, which will come here too."""
-    entry = service_entry(Resource.parse(stored))
+    entry = service_entry(Resource.read(stored))
     if registry.entry(entry.key) != entry:
         return None
     vips = (view.service.vip for view in registry.views.values())

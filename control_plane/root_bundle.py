@@ -21,6 +21,7 @@ from control_plane.store.api import (
     StoreClosed,
     StoreEvent,
     VersionConflict,
+    WriteRefused,
 )
 
 CONFIG_MAP: Final = "meshproxy-root-bundle"
@@ -70,6 +71,8 @@ class RootBundlePublisher:
                 await self._store.update(wanted)
         except ObjectNotFound:
             await self._create(wanted)
+        except WriteRefused as exc:
+            _log.error("root bundle: %s", exc)
         except VersionConflict:  # somebody else writes too: their event brings us back
             _log.debug("root bundle of %s changed meanwhile", namespace)
 
@@ -78,6 +81,8 @@ class RootBundlePublisher:
             await self._store.create(wanted)
         except (ObjectExists, ObjectNotFound, NamespaceTerminating) as exc:
             _log.debug("root bundle: %s", exc)  # raced with another writer, or the namespace goes
+        except WriteRefused as exc:
+            _log.error("root bundle: %s", exc)
 
     async def _follow(self, since: int) -> None:
         stream = self._store.events(since, {"Namespace", "ConfigMap"})

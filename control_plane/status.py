@@ -15,6 +15,7 @@ from control_plane.entry_status import write_entry_status
 from control_plane.peer_authentication_status import write_peer_authentication_status
 from control_plane.policy.attachment import POLICY_KINDS
 from control_plane.policy_status import CONTROLLER_NAME, write_policy_status
+from control_plane.refusal import Refusal, write_refusal
 from control_plane.resources.manifest import Manifest, ObjectKey, objects, section
 from control_plane.resources.peer_authentication import PeerAuthentication
 from control_plane.resources.route_reference import MAX_PARENTS, ParentReference
@@ -65,6 +66,11 @@ class StatusWriter:
     async def write(self, routes: Collection[ObjectKey], registry: Registry) -> frozenset[ObjectKey]:
         """Update the status of `routes`; returns those that changed meanwhile and must be tried again."""
         return frozenset({key for key in sorted(routes) if not await self._write_one(key, registry)})
+
+    async def refuse(self, refusals: Collection[Refusal], registry: Registry) -> frozenset[ObjectKey]:
+        """Tell those whose objects were not understood; returns what `write` does."""
+        told = {one.key: await write_refusal(one, registry, self._store, self._now) for one in refusals}
+        return frozenset(key for key, is_done in told.items() if not is_done)
 
     async def _write_one(self, key: ObjectKey, registry: Registry) -> bool:
         """False when it must be tried again."""

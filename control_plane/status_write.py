@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey
-from control_plane.store.api import ObjectNotFound, ObjectStore, VersionConflict
+from control_plane.store.api import ObjectNotFound, ObjectStore, VersionConflict, WriteRefused
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +23,6 @@ async def write_back(
         return False
     except ObjectNotFound:
         _log.debug("status: %s is gone", key)
-    except InvalidResource as error:
+    except (InvalidResource, WriteRefused) as error:
         _log.error("status: %s", error)
     return True

@@ -45,7 +45,7 @@ class ServiceProxy:
         self._services.pop(key, None)
         if event.type != "DELETED":
             try:
-                self._services[key] = Service.parse(event.object)
+                self._services[key] = Service.read(event.object)
             except InvalidResource as error:
                 _log.warning("%s is not served by this node: %s", key, error)
         self._dirty.set()
@@ -56,7 +56,7 @@ class ServiceProxy:
         self._slices.pop(key, None)
         if event.type != "DELETED":
             try:
-                self._slices[key] = EndpointSlice.parse(event.object)
+                self._slices[key] = EndpointSlice.read(event.object)
             except InvalidResource as error:
                 _log.warning("%s is not used by this node: %s", key, error)
         self._dirty.set()

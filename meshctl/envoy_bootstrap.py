@@ -108,10 +108,10 @@ def envoy_bootstrap(
 
 
 async def _look_up(client: ApiClient, name: str, namespace: str) -> _Workload:
-    pod = Pod.parse(await client.get("Pod", name, namespace))
+    pod = Pod.read(await client.get("Pod", name, namespace))
     if not pod.status.pod_ip:
         raise click.ClickException(f"pod {namespace}/{name} has no address yet")
-    bundle = ConfigMap.parse(await client.get("ConfigMap", _ROOT_BUNDLE, namespace))
+    bundle = ConfigMap.read(await client.get("ConfigMap", _ROOT_BUNDLE, namespace))
     token = await client.create_token(
         namespace,
         pod.spec.service_account_name,

@@ -167,8 +167,8 @@ async def _wait(client: ApiClient, paths: LabPaths, keys: Sequence[ObjectKey], g
     told: set[str] = {str(key) for key in keys}
     ready_since = math.inf
     while True:
-        deployments = [Deployment.parse(item) for item in (await client.list("Deployment")).items]
-        pods = [Pod.parse(item) for item in (await client.list("Pod")).items]
+        deployments = [Deployment.read(item) for item in (await client.list("Deployment")).items]
+        pods = [Pod.read(item) for item in (await client.list("Pod")).items]
         waiting = waiting_for(keys, deployments, pods)
         late = {entry.what for entry in waiting}
         for key in keys:
@@ -250,7 +250,7 @@ def status(name: str) -> None:
 async def _list_pods(paths: LabPaths) -> list[Pod]:
     try:
         async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
-            return [Pod.parse(item) for item in (await client.list("Pod")).items]
+            return [Pod.read(item) for item in (await client.list("Pod")).items]
     except (ApiError, KubeconfigError, httpx.TransportError) as error:
         raise click.ClickException(f"the control plane does not answer: {error}") from error
 

@@ -50,6 +50,14 @@ class NamespaceTerminating(StoreError):
         self.key = key
 
 
+class WriteRefused(StoreError):
+    """Somebody else's API server does not let us write that, and will not by itself. `why` is its text."""
+
+    def __init__(self, key: ObjectKey, why: str) -> None:
+        super().__init__(f"{key} cannot be written: {why}")
+        self.key = key
+
+
 class VersionConflict(StoreError):
     """The object has changed since the caller read it: read again and retry. `what` is Kubernetes' text."""
 

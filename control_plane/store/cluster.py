@@ -45,6 +45,7 @@ from control_plane.store.api import (
     StoreClosed,
     StoreEvent,
     VersionConflict,
+    WriteRefused,
 )
 
 _log = logging.getLogger(__name__)
@@ -100,7 +101,8 @@ class ClusterStore:
         return Listing(items, int(found.resource_version))
 
     async def create(self, manifest: Manifest) -> Manifest:
-        """Raises ObjectExists, NamespaceTerminating, and ObjectNotFound for a missing Namespace."""
+        """Raises ObjectExists, NamespaceTerminating, WriteRefused, and ObjectNotFound for a missing
+        Namespace."""
         try:
             return await self._until_answered(lambda: self._client.create(manifest), "create")
         except Conflict:
@@ -108,16 +110,16 @@ class ClusterStore:
         except NotFound:
             raise ObjectNotFound(ObjectKey("Namespace", "", namespace_of(manifest))) from None
         except ApiError as error:
-            if _TERMINATING not in error.causes:
-                raise
-            raise NamespaceTerminating(key_of(manifest)) from None
+            if _TERMINATING in error.causes:
+                raise NamespaceTerminating(key_of(manifest)) from None
+            raise WriteRefused(key_of(manifest), error.message) from error
 
     async def update(self, manifest: Manifest) -> Manifest:
-        """Raises ObjectNotFound, VersionConflict."""
+        """Raises ObjectNotFound, VersionConflict, WriteRefused."""
         return await self._write(manifest, lambda: self._client.update(manifest))
 
     async def update_status(self, manifest: Manifest) -> Manifest:
-        """Raises ObjectNotFound, VersionConflict."""
+        """Raises ObjectNotFound, VersionConflict, WriteRefused."""
         return await self._write(manifest, lambda: self._client.update_status(manifest))
 
     async def _write(self, manifest: Manifest, call: Callable[[], Awaitable[Manifest]]) -> Manifest:
@@ -128,6 +130,8 @@ class ClusterStore:
             raise ObjectNotFound(key) from None
         except Conflict as error:
             raise VersionConflict(key, error.message) from None
+        except ApiError as error:
+            raise WriteRefused(key, error.message) from error
 
     async def _until_answered(self, call: Callable[[], Awaitable[Answer]], what: str) -> Answer:
         """What the server says, however long it is away. Raises ApiError when it refuses, StoreClosed."""

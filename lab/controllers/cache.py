@@ -124,7 +124,7 @@ class ObjectCache:
         if manifest is None:
             return None
         try:
-            return model.parse(manifest)
+            return model.read(manifest)
         except InvalidResource as error:
             _log.warning("%s is left alone: %s", key, error)
             return None

@@ -53,8 +53,8 @@ class DemoMesh:
 
         async def is_ready() -> bool:
             nonlocal waiting
-            deployments = [Deployment.parse(item) for item in (await self.client.list("Deployment")).items]
-            pods = [Pod.parse(item) for item in (await self.client.list("Pod")).items]
+            deployments = [Deployment.read(item) for item in (await self.client.list("Deployment")).items]
+            pods = [Pod.read(item) for item in (await self.client.list("Pod")).items]
             late = waiting_for(keys, deployments, pods)
             waiting = "; ".join(f"{entry.what}: {entry.why}" for entry in late)
             return not late

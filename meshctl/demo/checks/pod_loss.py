@@ -83,4 +83,4 @@ def _kill(mesh: DemoMesh) -> int:
 
 async def _is_ready(mesh: DemoMesh, wanted: bool) -> bool:
     listing = await mesh.client.list("Pod", SHOP, "app=catalog,version=v1")
-    return all(Pod.parse(item).status.is_ready == wanted for item in listing.items)
+    return all(Pod.read(item).status.is_ready == wanted for item in listing.items)
