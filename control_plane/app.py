@@ -195,7 +195,7 @@ class _Assembly:
 
     async def _start_grpc(self) -> dict[str, int]:
         options = self._options
-        granted = webhook_names(options.mesh.trust_domain)
+        granted = webhook_names(options.mesh.trust_domain, options.injector_names)
         by_token = CertificateService(
             self._authority,
             TokenAuthenticator(self._home.tokens, options.mesh.trust_domain, WorkloadCheck(self._store)),

@@ -19,7 +19,9 @@ from control_plane.cache import SnapshotCache
 from control_plane.debounce import Debounce, DebounceSettings
 from control_plane.discovery.model import EVERYONE, NOBODY, Affected, Locality
 from control_plane.discovery.registry import Registry
-from control_plane.index import NO_CHANGE, WATCHED_KINDS, Change, Index
+from control_plane.index import WATCHED_KINDS, Change, Index
+from control_plane.refusal import KINDS as REFUSABLE
+from control_plane.refusal import Refusal, refusal_of
 from control_plane.resources.invalid import InvalidResource
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.snapshot import InconsistentSnapshot
@@ -88,6 +90,8 @@ class SnapshotPublisher:
         self._changed = asyncio.Event()
         self._dirty_routes: set[ObjectKey] = set()
         self._has_dirty_routes = asyncio.Event()
+        self._refused: dict[ObjectKey, Refusal] = {}
+        """Of objects whose latest version is not understood."""
         cache.on_node_connected = self.on_node_connected
         cache.on_node_gone = self.on_node_gone
 
@@ -113,12 +117,13 @@ class SnapshotPublisher:
     async def _read_all(self) -> Mapping[str, int]:
         """A fresh index of all objects; returns the version at which each kind was read."""
         index = Index()
+        self._refused.clear()
         versions = {}
         for kind in WATCHED_KINDS:
             listing = await self._store.list(kind)
             versions[kind] = listing.resource_version
             for manifest in listing.items:
-                change = _apply(index, manifest)
+                change = self._apply(index, manifest)
                 self._dirty_routes |= change.routes
         self._index = index
         self._translator = Translator(index.registry, self._settings)
@@ -137,8 +142,22 @@ class SnapshotPublisher:
 
     def _take_in(self, event: StoreEvent) -> Change:
         if event.type is EventType.DELETED:
+            self._refused.pop(event.key, None)
             return self._index.delete(*event.key)
-        return _apply(self._index, event.resource)
+        return self._apply(self._index, event.resource)
+
+    def _apply(self, index: Index, manifest: Manifest) -> Change:
+        """What cannot be read leaves the object as it was last understood, and is told so."""
+        key = key_of(manifest)
+        try:
+            change = index.apply(manifest)
+        except InvalidResource as error:
+            _log.error("discovery ignores %s: %s", key, error)
+            self._refused[key] = refusal_of(manifest, error)
+            return Change(routes=frozenset({key}))
+        if self._refused.pop(key, None) is None:
+            return change
+        return replace(change, routes=change.routes | {key})
 
     def _on_change(self, change: Change) -> None:
         if change.routes:
@@ -214,7 +233,11 @@ class SnapshotPublisher:
             self._has_dirty_routes.clear()
             routes, self._dirty_routes = self._dirty_routes, set()
             try:
-                again = await self._statuses.write(routes, self.registry)
+                refused = [
+                    self._refused[key] for key in routes & self._refused.keys() if key.kind in REFUSABLE
+                ]
+                again = await self._statuses.refuse(refused, self.registry)
+                again |= await self._statuses.write(routes - self._refused.keys(), self.registry)
             except StoreClosed:
                 return
             if again:
@@ -235,12 +258,3 @@ def texts(metadata: Struct) -> dict[str, str]:
     """The string fields of a node's metadata."""
     fields = metadata.fields.items()
     return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
-
-
-def _apply(index: Index, manifest: Manifest) -> Change:
-    """What cannot be read leaves the object as it was last understood."""
-    try:
-        return index.apply(manifest)
-    except InvalidResource as error:
-        _log.error("discovery ignores %s: %s", key_of(manifest), error)
-        return NO_CHANGE
