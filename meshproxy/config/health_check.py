@@ -27,8 +27,17 @@ class TcpCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class GrpcCheck:
+    """`HealthCheck.GrpcHealthCheck`: `grpc.health.v1.Health/Check`, which must answer SERVING."""
+
+    authority: str
+    service: str = ""
+    """Empty asks for the server as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
 class HealthCheck:
     """`envoy.config.core.v3.HealthCheck`."""
 
-    asks: HttpCheck | TcpCheck
+    asks: HttpCheck | TcpCheck | GrpcCheck
     settings: HealthCheckSettings = field(default_factory=HealthCheckSettings)

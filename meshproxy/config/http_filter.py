@@ -87,6 +87,8 @@ class FaultAbort:
     status: int | None
     """None: the one the request's header says."""
     percentage: Fraction = NEVER
+    grpc_status: int | None = None
+    """What a call is answered; `status` is for other requests then."""
 
 
 @dataclass(frozen=True, slots=True)

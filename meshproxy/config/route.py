@@ -103,6 +103,13 @@ class RouteAction:
     hash_policy: tuple[HashPolicy, ...] = ()
     metadata_match: tuple[tuple[str, str], ...] = ()
     """Endpoint metadata `envoy.lb` asked for; sorted."""
+    max_stream_duration: float = 0.0
+    """Seconds from the request's head to the end of the exchange; 0 disables."""
+    grpc_timeout_max: float | None = None
+    """Seconds that a call's `grpc-timeout` may be at most, as its `max_stream_duration`; 0 is no limit, None
+    does not look at it."""
+    grpc_timeout_offset: float = 0.0
+    """Seconds that are taken off it."""
 
 
 @dataclass(frozen=True, slots=True)

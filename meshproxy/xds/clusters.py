@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from google.protobuf.struct_pb2 import Struct
 
 from control_plane.api.envoy.config.cluster.v3 import cluster_pb2
@@ -27,6 +29,7 @@ from meshproxy.xds.endpoints import (
 )
 from meshproxy.xds.health_check import translate_health_checks
 from meshproxy.xds.load_balancing import translate_load_balancing
+from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.outlier import translate_outlier
 from meshproxy.xds.strict import enum_name, require, seconds, seconds_or, unpack
 from meshproxy.xds.tls import upstream_tls
@@ -51,7 +54,7 @@ _TYPES = {
 def translate_cluster(cluster: _Proto, path: str) -> Cluster:
     """`cluster` has passed the strict check. Raises ConfigError."""
     kind = _type(cluster, path)
-    max_requests, idle_timeout = _http_options(cluster, path)
+    http = _http_options(cluster, path)
     source, source_v6 = _bind_addresses(cluster.upstream_bind_config, f"{path}.upstream_bind_config")
     own = _own_metadata(cluster)
     assignment = cluster.load_assignment
@@ -77,8 +80,9 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
         max_retries=limits.max_retries,
         retry_budget=limits.retry_budget,
         circuit_breaker=_breaker(own, kind, path),
-        max_requests_per_connection=max_requests,
-        idle_timeout=idle_timeout,
+        http2=http.http2,
+        max_requests_per_connection=http.max_requests,
+        idle_timeout=http.idle_timeout,
         dns=translate_dns(cluster, endpoints, path),
         health_check=_health_check(cluster, kind, path),
         outlier_detection=_outlier(cluster, kind, path),
@@ -124,23 +128,35 @@ def _socket_match(match: _Proto.TransportSocketMatch, path: str) -> TransportSoc
     )
 
 
-def _http_options(cluster: _Proto, path: str) -> tuple[int, float | None]:
-    """(requests a connection serves, seconds it may be idle): HTTP/1.1 is what we speak upstream; the
-    extension may say so, and these two."""
-    max_requests, idle_timeout = 0, None
+class _HttpOptions(NamedTuple):
+    http2: bool = False
+    max_requests: int = 0
+    """That a connection serves."""
+    idle_timeout: float | None = None
+    """Seconds."""
+
+
+def _http_options(cluster: _Proto, path: str) -> _HttpOptions:
+    """Without the extension it is HTTP/1.1 that we speak upstream."""
+    found = _HttpOptions()
     for key, packed in cluster.typed_extension_protocol_options.items():
         where = f"{path}.typed_extension_protocol_options[{key!r}]"
         require(key == _HTTP_OPTIONS, where, f"this extension is not supported; {_HTTP_OPTIONS} is")
         options = unpack(packed, HttpProtocolOptions, where)
-        is_http1 = options.explicit_http_config.HasField("http_protocol_options")
-        require(is_http1, f"{where}.explicit_http_config", "must be http_protocol_options")
+        protocol = options.explicit_http_config.WhichOneof("protocol_config")
+        text = "http_protocol_options or http2_protocol_options is needed"
+        require(protocol is not None, f"{where}.explicit_http_config", text)
+        require_carried_out(str(protocol), f"{where}.explicit_http_config")
         common, where = options.common_http_protocol_options, f"{where}.common_http_protocol_options"
         for field, _ in common.ListFields():
             require(field.name in _COMMON_OPTIONS, f"{where}.{field.name}", "is not supported for clusters")
-        max_requests = common.max_requests_per_connection.value
-        if common.HasField("idle_timeout"):
-            idle_timeout = seconds(common.idle_timeout, f"{where}.idle_timeout")
-    return max_requests, idle_timeout
+        idle = common.HasField("idle_timeout")
+        found = _HttpOptions(
+            protocol == "http2_protocol_options",
+            common.max_requests_per_connection.value,
+            seconds(common.idle_timeout, f"{where}.idle_timeout") if idle else None,
+        )
+    return found
 
 
 def _bind_addresses(config: BindConfig, path: str) -> tuple[str, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from control_plane.api.envoy.extensions.filters.common.fault.v3 import fault_pb2 as common
 from control_plane.api.envoy.extensions.filters.http.fault.v3.fault_pb2 import FaultAbort, HTTPFault
 from meshproxy.config import http_filter as model
+from meshproxy.policy.grpc_status import HTTP_STATUSES
 from meshproxy.routing.value_match import compile_header_match
 from meshproxy.xds.filter_fraction import fraction
+from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.route_match import translate_header_match
 from meshproxy.xds.strict import require, seconds
 
@@ -39,10 +41,15 @@ def _delay(delay: common.FaultDelay, path: str) -> model.FaultDelay:
 
 def _abort(abort: FaultAbort, path: str) -> model.FaultAbort:
     kind = abort.WhichOneof("error_type")
-    require(kind is not None, path, "http_status or header_abort is needed")
+    require(kind is not None, path, "http_status, grpc_status or header_abort is needed")
     share = fraction(abort.percentage, f"{path}.percentage")
     if kind == "header_abort":
         return model.FaultAbort(None, share)
+    if kind == "grpc_status":
+        require_carried_out("grpc_status", f"{path}.grpc_status")
+        code = abort.grpc_status
+        require(code in HTTP_STATUSES, f"{path}.grpc_status", f"{code} is no status of gRPC")
+        return model.FaultAbort(HTTP_STATUSES[code], share, code)
     status = abort.http_status
     require(200 <= status <= 599, f"{path}.http_status", f"{status} is not from 200 to 599")
     return model.FaultAbort(status, share)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import RequestMethod
 from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthCheck as Proto
-from meshproxy.config.health_check import HealthCheck, HttpCheck, TcpCheck
+from meshproxy.config.health_check import GrpcCheck, HealthCheck, HttpCheck, TcpCheck
 from meshproxy.config.resilience import HealthCheckSettings
 from meshproxy.errors import ConfigError
+from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.strict import enum_name, require, seconds, seconds_or
 
 _METHODS = (RequestMethod.METHOD_UNSPECIFIED, RequestMethod.GET)
@@ -26,14 +27,18 @@ def translate_health_checks(checks: Sequence[Proto], path: str) -> HealthCheck |
 
 def _check(message: Proto, path: str) -> HealthCheck:
     kind = message.WhichOneof("health_checker")
-    require(kind is not None, path, "http_health_check or tcp_health_check is needed")
-    is_http = kind == "http_health_check"
-    asks = (
-        _http(message.http_health_check, f"{path}.http_health_check")
-        if is_http
-        else _tcp(message.tcp_health_check, f"{path}.tcp_health_check")
-    )
-    return HealthCheck(asks, _settings(message, path))
+    if kind is None:
+        raise ConfigError(f"{path}: http_health_check, grpc_health_check or tcp_health_check is needed")
+    return HealthCheck(_asks(message, kind, f"{path}.{kind}"), _settings(message, path))
+
+
+def _asks(message: Proto, kind: str, path: str) -> HttpCheck | TcpCheck | GrpcCheck:
+    if kind == "http_health_check":
+        return _http(message.http_health_check, path)
+    if kind == "tcp_health_check":
+        return _tcp(message.tcp_health_check, path)
+    require_carried_out(kind, path)
+    return _grpc(message.grpc_health_check, path)
 
 
 def _settings(message: Proto, path: str) -> HealthCheckSettings:
@@ -59,9 +64,7 @@ def _http(message: Proto.HttpHealthCheck, path: str) -> HttpCheck:
     require(method in _METHODS, f"{path}.method", f"{enum_name(message, 'method')} is not supported; use GET")
     require(message.path.startswith("/"), f"{path}.path", f"{message.path!r} does not begin with /")
     for field in ("path", "host"):
-        value = getattr(message, field)
-        is_right = value.isascii() and value.isprintable() and " " not in value and 0 < len(value) <= _LONGEST
-        require(is_right, f"{path}.{field}", "must be printable ASCII without spaces, and not empty")
+        _check_text(getattr(message, field), f"{path}.{field}")
     ranges = []
     for index, one in enumerate(message.expected_statuses):
         is_range = 100 <= one.start < one.end <= 600
@@ -69,6 +72,17 @@ def _http(message: Proto.HttpHealthCheck, path: str) -> HttpCheck:
         require(is_range, where, f"[{one.start}, {one.end}) is no range of statuses from 100 to 599")
         ranges.append((one.start, one.end))
     return HttpCheck(message.path, message.host, tuple(ranges) or _OK_ALONE)
+
+
+def _grpc(message: Proto.GrpcHealthCheck, path: str) -> GrpcCheck:
+    _check_text(message.authority, f"{path}.authority")
+    require(len(message.service_name) <= _LONGEST, f"{path}.service_name", f"is above {_LONGEST} characters")
+    return GrpcCheck(message.authority, message.service_name)
+
+
+def _check_text(value: str, path: str) -> None:
+    is_right = value.isascii() and value.isprintable() and " " not in value and 0 < len(value) <= _LONGEST
+    require(is_right, path, "must be printable ASCII without spaces, and not empty")
 
 
 def _tcp(message: Proto.TcpHealthCheck, path: str) -> TcpCheck:

@@ -8,7 +8,8 @@ from control_plane.api.envoy.config.core.v3.protocol_pb2 import HttpProtocolOpti
 from control_plane.api.envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
-from meshproxy.config.model import EdgeSettings, HttpConnectionManager
+from meshproxy.config.model import AUTO, HTTP1, HTTP2, EdgeSettings, HttpConnectionManager
+from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.route_filters import translate_http_filters
 from meshproxy.xds.routes import translate_routes
 from meshproxy.xds.strict import enum_name, number_or, require, seconds_or
@@ -19,6 +20,7 @@ _DEFAULT_IDLE_TIMEOUT = 3600.0
 _DEFAULT_MAX_HEADERS_KB = 60
 _MAX_HEADERS_KB = 8192
 _DEFAULT_MAX_HEADERS = 100
+_CODECS = (AUTO, HTTP1, HTTP2)
 _UPGRADES = frozenset({"websocket"})
 
 
@@ -32,6 +34,7 @@ def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
     options = manager.common_http_protocol_options
     return HttpConnectionManager(
         stat_prefix=manager.stat_prefix,
+        codec=_codec(manager, f"{path}.codec_type"),
         route_table=None if is_rds else translate_routes(manager.route_config, f"{path}.route_config"),
         rds_name=_rds_name(manager.rds, f"{path}.rds") if is_rds else None,
         forward_client_cert=_forward_client_cert(manager, path),
@@ -52,9 +55,6 @@ def translate_http_manager(manager: _Proto, path: str) -> HttpConnectionManager:
 
 def _check_fixed_behaviour(manager: _Proto, path: str) -> None:
     """Fields that may only say what this proxy does anyway."""
-    codec = manager.codec_type
-    is_http1 = codec in (_Proto.AUTO, _Proto.HTTP1)
-    require(is_http1, f"{path}.codec_type", f"{enum_name(manager, 'codec_type')} is not supported")
     makes_ids = not manager.HasField("generate_request_id") or manager.generate_request_id.value
     require(makes_ids, f"{path}.generate_request_id", "false is not supported")
     server = manager.server_header_transformation
@@ -64,6 +64,13 @@ def _check_fixed_behaviour(manager: _Proto, path: str) -> None:
         f"{path}.server_header_transformation",
         f"{enum_name(manager, 'server_header_transformation')} is not supported",
     )
+
+
+def _codec(manager: _Proto, path: str) -> str:
+    name = enum_name(manager, "codec_type")
+    require(name in _CODECS, path, f"{name} is not supported")
+    require_carried_out(name, path)
+    return name
 
 
 def _edge(manager: _Proto, path: str) -> EdgeSettings | None:

@@ -23,11 +23,12 @@ from meshproxy.config.tls import CERTIFICATE_SCHEME, ClientValidation, EdgeTls, 
 from meshproxy.errors import ConfigError
 from meshproxy.identity.edge_contexts import check_authorities
 from meshproxy.xds.data_source import inline
+from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.strict import enum_name, require
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 """The one file name that is understood: as "what the system trusts", wherever that lies."""
-_ALPN: Final = ("http/1.1", "http/1.0")
+_ALPN: Final = ("h2", "http/1.1", "http/1.0")
 _KINDS: Final = {
     SubjectAltNameMatcher.DNS: SanKind.DNS,
     SubjectAltNameMatcher.URI: SanKind.URI,
@@ -87,6 +88,7 @@ def origin_tls(context: UpstreamTlsContext, path: str) -> OriginTls:
 def _alpn(protocols: Iterable[str], path: str) -> tuple[str, ...]:
     for protocol in protocols:
         require(protocol in _ALPN, f"{path}.alpn_protocols", f"{protocol!r} is not supported; http/1.1 is")
+        require_carried_out(protocol, f"{path}.alpn_protocols")
     return tuple(protocols)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata
 from control_plane.api.envoy.config.route.v3 import route_components_pb2 as components
@@ -30,6 +30,7 @@ from meshproxy.xds.head_edit import (
     translate_path_rewrite,
     translate_substitution,
 )
+from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.route_filters import translate_filter_configs
 from meshproxy.xds.route_retry import translate_retry
 from meshproxy.xds.split import split
@@ -55,6 +56,7 @@ def translate_route_action(
     own_retry = action.HasField("retry_policy")
     retry = action.retry_policy if own_retry else host_retry
     rewrite = translate_path_rewrite(action, action.HasField("regex_rewrite"), path)
+    limit = _stream_limit(action, f"{path}.max_stream_duration")
     return RouteAction(
         clusters=_clusters(action, path, place),
         timeout=seconds_or(action, "timeout", _DEFAULT_TIMEOUT, path),
@@ -73,6 +75,34 @@ def translate_route_action(
             _hash(policy, f"{path}.hash_policy[{index}]") for index, policy in enumerate(action.hash_policy)
         ),
         metadata_match=subset_criteria(action.metadata_match, f"{path}.metadata_match"),
+        max_stream_duration=limit.whole,
+        grpc_timeout_max=limit.grpc_timeout_max,
+        grpc_timeout_offset=limit.grpc_timeout_offset,
+    )
+
+
+class _StreamLimit(NamedTuple):
+    """Seconds, as in `RouteAction`."""
+
+    whole: float = 0.0
+    grpc_timeout_max: float | None = None
+    grpc_timeout_offset: float = 0.0
+
+
+def _stream_limit(action: _Proto, path: str) -> _StreamLimit:
+    if not action.HasField("max_stream_duration"):
+        return _StreamLimit()
+    require_carried_out("max_stream_duration", path)
+    limit = action.max_stream_duration
+    has_grpc = limit.HasField("grpc_timeout_header_max")
+    text = "only goes with grpc_timeout_header_max"
+    is_fitting = has_grpc or not limit.HasField("grpc_timeout_header_offset")
+    require(is_fitting, f"{path}.grpc_timeout_header_offset", text)
+    longest = seconds(limit.grpc_timeout_header_max, f"{path}.grpc_timeout_header_max") if has_grpc else None
+    return _StreamLimit(
+        seconds_or(limit, "max_stream_duration", 0.0, path),
+        longest,
+        seconds_or(limit, "grpc_timeout_header_offset", 0.0, path),
     )
 
 

@@ -49,11 +49,13 @@ _TABLE: Final[Mapping[str, str]] = {
     _CORE + "HeaderValue": "key value",
     _CORE + "HeaderValueOption": "header append append_action keep_empty_value",
     _CORE + "HealthCheck": "timeout interval unhealthy_threshold healthy_threshold http_health_check"
-    " tcp_health_check no_traffic_interval interval_jitter_percent initial_jitter",
+    " tcp_health_check grpc_health_check no_traffic_interval interval_jitter_percent initial_jitter",
+    _CORE + "HealthCheck.GrpcHealthCheck": "service_name authority",
     _CORE + "HealthCheck.HttpHealthCheck": "host path expected_statuses method",
     _CORE + "HealthCheck.Payload": "text",
     _CORE + "HealthCheck.TcpHealthCheck": "send receive",
     _CORE + "Http1ProtocolOptions": "",
+    _CORE + "Http2ProtocolOptions": "",
     _CORE + "HttpProtocolOptions": "idle_timeout max_headers_count max_requests_per_connection",
     _CORE + "Metadata": "filter_metadata",
     _CORE + "Locality": "region zone sub_zone",
@@ -95,7 +97,7 @@ _TABLE: Final[Mapping[str, str]] = {
     _HTTP_FILTER
     + "cors.v3.CorsPolicy": "allow_origin_string_match allow_methods allow_headers expose_headers"
     " max_age allow_credentials filter_enabled allow_private_network_access forward_not_matching_preflights",
-    _HTTP_FILTER + "fault.v3.FaultAbort": "http_status header_abort percentage",
+    _HTTP_FILTER + "fault.v3.FaultAbort": "http_status grpc_status header_abort percentage",
     _HTTP_FILTER + "fault.v3.FaultAbort.HeaderAbort": "",
     _HTTP_FILTER + "fault.v3.HTTPFault": "delay abort headers max_active_faults",
     "envoy.extensions.filters.common.fault.v3.FaultDelay": "fixed_delay header_delay percentage",
@@ -138,7 +140,9 @@ _TABLE: Final[Mapping[str, str]] = {
     + _MUTATIONS,
     _ROUTE + "RouteAction": "cluster weighted_clusters cluster_not_found_response_code timeout retry_policy"
     " prefix_rewrite regex_rewrite host_rewrite_literal idle_timeout hash_policy request_mirror_policies"
-    " metadata_match",
+    " metadata_match max_stream_duration",
+    _ROUTE + "RouteAction.MaxStreamDuration": "max_stream_duration grpc_timeout_header_max"
+    " grpc_timeout_header_offset",
     _ROUTE + "RouteAction.HashPolicy": "header cookie connection_properties query_parameter terminal",
     _ROUTE + "RouteAction.HashPolicy.ConnectionProperties": "source_ip",
     _ROUTE + "RouteAction.HashPolicy.Cookie": "name ttl path attributes",
@@ -190,7 +194,7 @@ _TABLE: Final[Mapping[str, str]] = {
     " failure_percentage_request_volume max_ejection_time max_ejection_time_jitter"
     " successful_active_health_check_uneject_host always_eject_one_host",
     _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config common_http_protocol_options",
-    _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options",
+    _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
     # endpoints
     _ENDPOINT + "ClusterLoadAssignment": "cluster_name endpoints",
     _ENDPOINT + "Endpoint": "address",

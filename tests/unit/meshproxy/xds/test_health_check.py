@@ -131,7 +131,7 @@ def _never_again(one: Check) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_nothing, "c.health_checks[0]: http_health_check or tcp_health_check is needed"),
+        (_nothing, "c.health_checks[0]: http_health_check, grpc_health_check or tcp_health_check is needed"),
         (_no_timeout, "c.health_checks[0].timeout: is required"),
         (_no_time, "c.health_checks[0]: health check interval 0.0 s"),
         (_negative, "c.health_checks[0].interval: -1.0 s is negative"),

@@ -164,7 +164,7 @@ def _contains(made: DownstreamTlsContext) -> None:
     [
         (_two, "tls_certificate_sds_secret_configs: exactly one is supported"),
         (_not_ads, "path_config_source"),
-        (_http2, "alpn_protocols: 'h2' is not supported"),
+        (_http2, "alpn_protocols: h2 is not supported"),
         (_old, "tls_minimum_protocol_version: TLSv1_1 is not supported"),
         (_low_maximum, "tls_maximum_protocol_version: TLSv1_2 is not supported"),
         (_nobody_trusted, "require_client_certificate needs a validation_context"),

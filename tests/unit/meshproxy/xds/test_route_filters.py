@@ -364,7 +364,7 @@ def described(action: Fields) -> Fields:
         ({"cors": {"filter_enabled": {"default_value": {"numerator": 101}}}}, "is above 100 %"),
         ({"fault": {"delay": {}}}, "delay: fixed_delay or header_delay is needed"),
         ({"fault": {"delay": {"fixed_delay": "0s"}}}, "fixed_delay: must be above 0"),
-        ({"fault": {"abort": {}}}, "abort: http_status or header_abort is needed"),
+        ({"fault": {"abort": {}}}, "abort: http_status, grpc_status or header_abort is needed"),
         ({"fault": {"abort": {"http_status": 199}}}, "http_status: 199 is not from 200 to 599"),
         ({"fault": {"headers": [{"name": "a b"}]}}, "headers[0].name: 'a b' is no header name"),
         (

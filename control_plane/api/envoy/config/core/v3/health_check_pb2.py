@@ -29,21 +29,23 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9control_plane/api/envoy/config/core/v3/health_check.proto\x12\x14\x65nvoy.config.core.v3\x1a\x31\x63ontrol_plane/api/envoy/config/core/v3/base.proto\x1a+control_plane/api/envoy/type/v3/range.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xa0\x08\n\x0bHealthCheck\x12*\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x13unhealthy_threshold\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x37\n\x11healthy_threshold\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x34\n\x10reuse_connection\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12N\n\x11http_health_check\x18\x08 \x01(\x0b\x32\x31.envoy.config.core.v3.HealthCheck.HttpHealthCheckH\x00\x12L\n\x10tcp_health_check\x18\t \x01(\x0b\x32\x30.envoy.config.core.v3.HealthCheck.TcpHealthCheckH\x00\x12\x36\n\x13no_traffic_interval\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1f\n\x17interval_jitter_percent\x18\x12 \x01(\r\x12\x31\n\x0einitial_jitter\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12@\n\x1ftransport_socket_match_criteria\x18\x17 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a$\n\x07Payload\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x42\t\n\x07payload\x1a\xe1\x01\n\x0fHttpHealthCheck\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12G\n\x16request_headers_to_add\x18\x06 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\x12\x34\n\x11\x65xpected_statuses\x18\t \x03(\x0b\x32\x19.envoy.type.v3.Int64Range\x12\x33\n\x06method\x18\r \x01(\x0e\x32#.envoy.config.core.v3.RequestMethod\x1a\x85\x01\n\x0eTcpHealthCheck\x12\x37\n\x04send\x18\x01 \x01(\x0b\x32).envoy.config.core.v3.HealthCheck.Payload\x12:\n\x07receive\x18\x02 \x03(\x0b\x32).envoy.config.core.v3.HealthCheck.PayloadB\x10\n\x0ehealth_checker*`\n\x0cHealthStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07HEALTHY\x10\x01\x12\r\n\tUNHEALTHY\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x0b\n\x07TIMEOUT\x10\x04\x12\x0c\n\x08\x44\x45GRADED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9control_plane/api/envoy/config/core/v3/health_check.proto\x12\x14\x65nvoy.config.core.v3\x1a\x31\x63ontrol_plane/api/envoy/config/core/v3/base.proto\x1a+control_plane/api/envoy/type/v3/range.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xac\t\n\x0bHealthCheck\x12*\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x13unhealthy_threshold\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x37\n\x11healthy_threshold\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x34\n\x10reuse_connection\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12N\n\x11http_health_check\x18\x08 \x01(\x0b\x32\x31.envoy.config.core.v3.HealthCheck.HttpHealthCheckH\x00\x12L\n\x10tcp_health_check\x18\t \x01(\x0b\x32\x30.envoy.config.core.v3.HealthCheck.TcpHealthCheckH\x00\x12N\n\x11grpc_health_check\x18\x0b \x01(\x0b\x32\x31.envoy.config.core.v3.HealthCheck.GrpcHealthCheckH\x00\x12\x36\n\x13no_traffic_interval\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1f\n\x17interval_jitter_percent\x18\x12 \x01(\r\x12\x31\n\x0einitial_jitter\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12@\n\x1ftransport_socket_match_criteria\x18\x17 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a$\n\x07Payload\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x42\t\n\x07payload\x1a\xe1\x01\n\x0fHttpHealthCheck\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12G\n\x16request_headers_to_add\x18\x06 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\x12\x34\n\x11\x65xpected_statuses\x18\t \x03(\x0b\x32\x19.envoy.type.v3.Int64Range\x12\x33\n\x06method\x18\r \x01(\x0e\x32#.envoy.config.core.v3.RequestMethod\x1a\x85\x01\n\x0eTcpHealthCheck\x12\x37\n\x04send\x18\x01 \x01(\x0b\x32).envoy.config.core.v3.HealthCheck.Payload\x12:\n\x07receive\x18\x02 \x03(\x0b\x32).envoy.config.core.v3.HealthCheck.Payload\x1a:\n\x0fGrpcHealthCheck\x12\x14\n\x0cservice_name\x18\x01 \x01(\t\x12\x11\n\tauthority\x18\x02 \x01(\tB\x10\n\x0ehealth_checker*`\n\x0cHealthStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07HEALTHY\x10\x01\x12\r\n\tUNHEALTHY\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\x0b\n\x07TIMEOUT\x10\x04\x12\x0c\n\x08\x44\x45GRADED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.config.core.v3.health_check_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEALTHSTATUS']._serialized_start=1332
-  _globals['_HEALTHSTATUS']._serialized_end=1428
+  _globals['_HEALTHSTATUS']._serialized_start=1472
+  _globals['_HEALTHSTATUS']._serialized_end=1568
   _globals['_HEALTHCHECK']._serialized_start=274
-  _globals['_HEALTHCHECK']._serialized_end=1330
-  _globals['_HEALTHCHECK_PAYLOAD']._serialized_start=912
-  _globals['_HEALTHCHECK_PAYLOAD']._serialized_end=948
-  _globals['_HEALTHCHECK_HTTPHEALTHCHECK']._serialized_start=951
-  _globals['_HEALTHCHECK_HTTPHEALTHCHECK']._serialized_end=1176
-  _globals['_HEALTHCHECK_TCPHEALTHCHECK']._serialized_start=1179
-  _globals['_HEALTHCHECK_TCPHEALTHCHECK']._serialized_end=1312
+  _globals['_HEALTHCHECK']._serialized_end=1470
+  _globals['_HEALTHCHECK_PAYLOAD']._serialized_start=992
+  _globals['_HEALTHCHECK_PAYLOAD']._serialized_end=1028
+  _globals['_HEALTHCHECK_HTTPHEALTHCHECK']._serialized_start=1031
+  _globals['_HEALTHCHECK_HTTPHEALTHCHECK']._serialized_end=1256
+  _globals['_HEALTHCHECK_TCPHEALTHCHECK']._serialized_start=1259
+  _globals['_HEALTHCHECK_TCPHEALTHCHECK']._serialized_end=1392
+  _globals['_HEALTHCHECK_GRPCHEALTHCHECK']._serialized_start=1394
+  _globals['_HEALTHCHECK_GRPCHEALTHCHECK']._serialized_end=1452
 # @@protoc_insertion_point(module_scope)

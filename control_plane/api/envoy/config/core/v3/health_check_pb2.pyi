@@ -30,7 +30,7 @@ TIMEOUT: HealthStatus
 DEGRADED: HealthStatus
 
 class HealthCheck(_message.Message):
-    __slots__ = ("timeout", "interval", "unhealthy_threshold", "healthy_threshold", "reuse_connection", "http_health_check", "tcp_health_check", "no_traffic_interval", "interval_jitter_percent", "initial_jitter", "transport_socket_match_criteria")
+    __slots__ = ("timeout", "interval", "unhealthy_threshold", "healthy_threshold", "reuse_connection", "http_health_check", "tcp_health_check", "grpc_health_check", "no_traffic_interval", "interval_jitter_percent", "initial_jitter", "transport_socket_match_criteria")
     class Payload(_message.Message):
         __slots__ = ("text",)
         TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,13 @@ class HealthCheck(_message.Message):
         send: HealthCheck.Payload
         receive: _containers.RepeatedCompositeFieldContainer[HealthCheck.Payload]
         def __init__(self, send: _Optional[_Union[HealthCheck.Payload, _Mapping]] = ..., receive: _Optional[_Iterable[_Union[HealthCheck.Payload, _Mapping]]] = ...) -> None: ...
+    class GrpcHealthCheck(_message.Message):
+        __slots__ = ("service_name", "authority")
+        SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+        AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+        service_name: str
+        authority: str
+        def __init__(self, service_name: _Optional[str] = ..., authority: _Optional[str] = ...) -> None: ...
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_FIELD_NUMBER: _ClassVar[int]
     UNHEALTHY_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +70,7 @@ class HealthCheck(_message.Message):
     REUSE_CONNECTION_FIELD_NUMBER: _ClassVar[int]
     HTTP_HEALTH_CHECK_FIELD_NUMBER: _ClassVar[int]
     TCP_HEALTH_CHECK_FIELD_NUMBER: _ClassVar[int]
+    GRPC_HEALTH_CHECK_FIELD_NUMBER: _ClassVar[int]
     NO_TRAFFIC_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_JITTER_PERCENT_FIELD_NUMBER: _ClassVar[int]
     INITIAL_JITTER_FIELD_NUMBER: _ClassVar[int]
@@ -74,8 +82,9 @@ class HealthCheck(_message.Message):
     reuse_connection: _wrappers_pb2.BoolValue
     http_health_check: HealthCheck.HttpHealthCheck
     tcp_health_check: HealthCheck.TcpHealthCheck
+    grpc_health_check: HealthCheck.GrpcHealthCheck
     no_traffic_interval: _duration_pb2.Duration
     interval_jitter_percent: int
     initial_jitter: _duration_pb2.Duration
     transport_socket_match_criteria: _struct_pb2.Struct
-    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unhealthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., healthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., reuse_connection: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., http_health_check: _Optional[_Union[HealthCheck.HttpHealthCheck, _Mapping]] = ..., tcp_health_check: _Optional[_Union[HealthCheck.TcpHealthCheck, _Mapping]] = ..., no_traffic_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval_jitter_percent: _Optional[int] = ..., initial_jitter: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., transport_socket_match_criteria: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unhealthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., healthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., reuse_connection: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., http_health_check: _Optional[_Union[HealthCheck.HttpHealthCheck, _Mapping]] = ..., tcp_health_check: _Optional[_Union[HealthCheck.TcpHealthCheck, _Mapping]] = ..., grpc_health_check: _Optional[_Union[HealthCheck.GrpcHealthCheck, _Mapping]] = ..., no_traffic_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval_jitter_percent: _Optional[int] = ..., initial_jitter: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., transport_socket_match_criteria: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...

@@ -47,7 +47,11 @@ class Http1ProtocolOptions(_message.Message):
     def __init__(self, allow_absolute_url: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., accept_http_10: _Optional[bool] = ..., default_host_for_http_10: _Optional[str] = ..., enable_trailers: _Optional[bool] = ...) -> None: ...
 
 class Http2ProtocolOptions(_message.Message):
-    __slots__ = ("max_concurrent_streams",)
+    __slots__ = ("max_concurrent_streams", "initial_stream_window_size", "initial_connection_window_size")
     MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_STREAM_WINDOW_SIZE_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_CONNECTION_WINDOW_SIZE_FIELD_NUMBER: _ClassVar[int]
     max_concurrent_streams: _wrappers_pb2.UInt32Value
-    def __init__(self, max_concurrent_streams: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+    initial_stream_window_size: _wrappers_pb2.UInt32Value
+    initial_connection_window_size: _wrappers_pb2.UInt32Value
+    def __init__(self, max_concurrent_streams: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., initial_stream_window_size: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., initial_connection_window_size: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...

@@ -28,7 +28,7 @@ from control_plane.api.envoy.type.v3 import percent_pb2 as control__plane_dot_ap
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nDcontrol_plane/api/envoy/extensions/filters/http/fault/v3/fault.proto\x12&envoy.extensions.filters.http.fault.v3\x1a>control_plane/api/envoy/config/route/v3/route_components.proto\x1a\x46\x63ontrol_plane/api/envoy/extensions/filters/common/fault/v3/fault.proto\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xce\x01\n\nFaultAbort\x12\x15\n\x0bhttp_status\x18\x02 \x01(\rH\x00\x12V\n\x0cheader_abort\x18\x04 \x01(\x0b\x32>.envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbortH\x00\x12\x34\n\npercentage\x18\x03 \x01(\x0b\x32 .envoy.type.v3.FractionalPercent\x1a\r\n\x0bHeaderAbortB\x0c\n\nerror_type\"\x83\x02\n\tHTTPFault\x12\x43\n\x05\x64\x65lay\x18\x01 \x01(\x0b\x32\x34.envoy.extensions.filters.common.fault.v3.FaultDelay\x12\x41\n\x05\x61\x62ort\x18\x02 \x01(\x0b\x32\x32.envoy.extensions.filters.http.fault.v3.FaultAbort\x12\x35\n\x07headers\x18\x04 \x03(\x0b\x32$.envoy.config.route.v3.HeaderMatcher\x12\x37\n\x11max_active_faults\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nDcontrol_plane/api/envoy/extensions/filters/http/fault/v3/fault.proto\x12&envoy.extensions.filters.http.fault.v3\x1a>control_plane/api/envoy/config/route/v3/route_components.proto\x1a\x46\x63ontrol_plane/api/envoy/extensions/filters/common/fault/v3/fault.proto\x1a-control_plane/api/envoy/type/v3/percent.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xe5\x01\n\nFaultAbort\x12\x15\n\x0bhttp_status\x18\x02 \x01(\rH\x00\x12\x15\n\x0bgrpc_status\x18\x05 \x01(\rH\x00\x12V\n\x0cheader_abort\x18\x04 \x01(\x0b\x32>.envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbortH\x00\x12\x34\n\npercentage\x18\x03 \x01(\x0b\x32 .envoy.type.v3.FractionalPercent\x1a\r\n\x0bHeaderAbortB\x0c\n\nerror_type\"\x83\x02\n\tHTTPFault\x12\x43\n\x05\x64\x65lay\x18\x01 \x01(\x0b\x32\x34.envoy.extensions.filters.common.fault.v3.FaultDelay\x12\x41\n\x05\x61\x62ort\x18\x02 \x01(\x0b\x32\x32.envoy.extensions.filters.http.fault.v3.FaultAbort\x12\x35\n\x07headers\x18\x04 \x03(\x0b\x32$.envoy.config.route.v3.HeaderMatcher\x12\x37\n\x11max_active_faults\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.ext
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FAULTABORT']._serialized_start=328
-  _globals['_FAULTABORT']._serialized_end=534
-  _globals['_FAULTABORT_HEADERABORT']._serialized_start=507
-  _globals['_FAULTABORT_HEADERABORT']._serialized_end=520
-  _globals['_HTTPFAULT']._serialized_start=537
-  _globals['_HTTPFAULT']._serialized_end=796
+  _globals['_FAULTABORT']._serialized_end=557
+  _globals['_FAULTABORT_HEADERABORT']._serialized_start=530
+  _globals['_FAULTABORT_HEADERABORT']._serialized_end=543
+  _globals['_HTTPFAULT']._serialized_start=560
+  _globals['_HTTPFAULT']._serialized_end=819
 # @@protoc_insertion_point(module_scope)

@@ -11,17 +11,19 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FaultAbort(_message.Message):
-    __slots__ = ("http_status", "header_abort", "percentage")
+    __slots__ = ("http_status", "grpc_status", "header_abort", "percentage")
     class HeaderAbort(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     HTTP_STATUS_FIELD_NUMBER: _ClassVar[int]
+    GRPC_STATUS_FIELD_NUMBER: _ClassVar[int]
     HEADER_ABORT_FIELD_NUMBER: _ClassVar[int]
     PERCENTAGE_FIELD_NUMBER: _ClassVar[int]
     http_status: int
+    grpc_status: int
     header_abort: FaultAbort.HeaderAbort
     percentage: _percent_pb2.FractionalPercent
-    def __init__(self, http_status: _Optional[int] = ..., header_abort: _Optional[_Union[FaultAbort.HeaderAbort, _Mapping]] = ..., percentage: _Optional[_Union[_percent_pb2.FractionalPercent, _Mapping]] = ...) -> None: ...
+    def __init__(self, http_status: _Optional[int] = ..., grpc_status: _Optional[int] = ..., header_abort: _Optional[_Union[FaultAbort.HeaderAbort, _Mapping]] = ..., percentage: _Optional[_Union[_percent_pb2.FractionalPercent, _Mapping]] = ...) -> None: ...
 
 class HTTPFault(_message.Message):
     __slots__ = ("delay", "abort", "headers", "max_active_faults")
