@@ -154,7 +154,8 @@ class ContainerProcess:
         """SIGTERM, then SIGKILL after `grace` seconds."""
         self.send(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self.wait()
         except TimeoutError:
             self.send(signal.SIGKILL)
             await self.wait()

@@ -1,6 +1,7 @@
 """The log files of one container: one for each run, the last two kept, each bounded by moving it aside."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -183,10 +184,10 @@ class LogFile:
 
     async def wait(self, limit: float) -> None:
         """Until everything is written, at most `limit` seconds: a child may outlive the container."""
-        try:
-            await asyncio.wait_for(self._ended.wait(), limit)
-        except TimeoutError:
-            return
+        # Not `wait_for`: of Python 3.11 it forgets a cancellation that comes together with the result.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._ended.wait()
 
 
 class _Stream(asyncio.Protocol):

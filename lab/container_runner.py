@@ -67,6 +67,8 @@ class ContainerRunner:
         """Set once the startup probe has succeeded, or at the start when there is none."""
         self._around = around
         self._process: ContainerProcess | None = None
+        self._prepared: ContainerProcess | None = None
+        """The one whose preStop hook has run."""
         self._plan: LaunchPlan | None = None
         self.is_stopping = False
         """`stop` was called: what it runs is not to be started again."""
@@ -223,7 +225,8 @@ class ContainerRunner:
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            output = await asyncio.wait_for(_output(child), limit)
+            async with asyncio.timeout(limit):
+                output = await _output(child)
             return Ended(child.returncode or 0, output.decode(errors="replace"))
         except TimeoutError:
             return Ended(_TIMED_OUT, f"command timed out after {limit:g} s")
@@ -249,8 +252,15 @@ class ContainerRunner:
             return
         give_up_at = time.monotonic() + grace
         self._around.tell(self.record, NORMAL, "Killing", f"Stopping container {self.record.spec.name}")
-        await self._pre_stop(grace)
+        await self.prepare_stop(grace)
         await process.stop(max(0.0, give_up_at - time.monotonic()))
+
+    async def prepare_stop(self, grace: float) -> None:
+        """The preStop hook, once in the container's life, within `grace` seconds."""
+        process = self._process
+        if process is not None and process is not self._prepared:
+            self._prepared = process
+            await self._pre_stop(grace)
 
     def kill(self) -> None:
         """SIGKILL; nothing happens when it does not run."""

@@ -173,9 +173,11 @@ def _keyed(
 
 
 def container_command(container: Container, variables: Mapping[str, str]) -> list[str]:
-    """The argument list to run. Raises PodStartError: images are not pulled here, so a command is needed."""
+    """The argument list to run: images are not pulled here, so none has an entry point. Raises PodStartError
+    without a command; `args` alone are one unless they begin with an option.
+    """
     command = [expand(argument, variables) for argument in (*container.command, *container.args)]
-    if not container.command:
+    if not command or (not container.command and command[0].startswith("-")):
         image = f" (image {container.image!r} is not used)" if container.image else ""
         raise PodStartError(
             f"container {container.name}: the lab runs processes of this machine, set `command`{image}"

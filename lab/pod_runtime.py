@@ -142,7 +142,8 @@ class PodRuntime:
             self._around.tell(record, WARNING, "BackOff", message)
         self._around.changed()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay)
+            async with asyncio.timeout(delay):
+                await self._stopping.wait()
 
     def enter(self, container: str, command: list[str]) -> EnteringCommand | None:
         """What runs a command beside a container; None while that does not run."""
@@ -150,12 +151,17 @@ class PodRuntime:
 
     async def stop(self, grace: float) -> None:
         """End the pod in order within `grace` seconds: the containers, then the sidecars, the last started
-        first; `run` returns soon after.
+        first; `run` returns soon after. The sidecars' preStop hooks run at once, as Kubernetes runs them.
         """
         self._stopping.set()
         give_up_at = time.monotonic() + grace
-        main = [record for record in self._records if not record.is_sidecar]
-        await asyncio.gather(*(self._runners[record.spec.name].stop(grace) for record in main))
+        runners = [(record, self._runners[record.spec.name]) for record in self._records]
+        await asyncio.gather(
+            *(
+                runner.prepare_stop(grace) if record.is_sidecar else runner.stop(grace)
+                for record, runner in runners
+            )
+        )
         await self._stop_sidecars(max(give_up_at - time.monotonic(), min(grace, _SIDECAR_GRACE)))
 
     def kill(self) -> None:

@@ -301,7 +301,8 @@ class PodWorker:
     async def _refresh(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._refresh_due.wait(), REFRESH_PERIOD)
+                async with asyncio.timeout(REFRESH_PERIOD):
+                    await self._refresh_due.wait()
             self._refresh_due.clear()
             running = [record for record in self.records if record.is_running]
             mounted = {mount.name for record in running for mount in record.spec.volume_mounts}

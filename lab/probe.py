@@ -79,14 +79,17 @@ async def run_probe(
     try:
         if probe.http_get is not None:
             port = port_number(container, probe.http_get.port)
-            return await asyncio.wait_for(_http(probe.http_get, port, network, pod_ip), timeout)
+            async with asyncio.timeout(timeout):
+                return await _http(probe.http_get, port, network, pod_ip)
         if probe.tcp_socket is not None:
             port = port_number(container, probe.tcp_socket.port)
             host = probe.tcp_socket.host or pod_ip
-            (await asyncio.wait_for(_connect(network, host, port), timeout)).close()
-            return ProbeResult(True)
+            async with asyncio.timeout(timeout):
+                (await _connect(network, host, port)).close()
+                return ProbeResult(True)
         if probe.grpc is not None:
-            return await asyncio.wait_for(_grpc(probe.grpc, network, pod_ip), timeout)
+            async with asyncio.timeout(timeout):
+                return await _grpc(probe.grpc, network, pod_ip)
     except TimeoutError:
         return ProbeResult(False, f"no answer within {probe.timeout_seconds} s (context deadline exceeded)")
     except (OSError, ValueError, PodStartError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import container_log
-from lab.container_log import ContainerLogs
+from lab.container_log import ContainerLogs, LogFile
 from lab.log_line import LogQuery
 
 ME = (os.getuid(), os.getgid())
@@ -104,3 +104,19 @@ async def test_waiting_for_a_log_that_a_child_keeps_open_has_an_end(tmp_path: Pa
     os.close(out)
     os.close(err)
     await asyncio.wait_for(log.wait(5.0), 5.0)
+
+
+async def test_a_wait_that_is_cancelled_when_the_log_ends_is_cancelled(tmp_path: Path) -> None:
+    """All processes of a pod die at once: who is told to stop must not go on with the next run."""
+
+    class Cancelling(LogFile):
+        def end(self, stream: str) -> None:
+            super().end(stream)
+            waiting.cancel()
+
+    log = Cancelling(tmp_path / "0.log")
+    waiting = asyncio.ensure_future(log.wait(5.0))
+    for descriptor in await log.connect(ME):
+        os.close(descriptor)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

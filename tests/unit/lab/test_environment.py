@@ -143,7 +143,17 @@ def test_the_command_is_command_and_args_expanded() -> None:
 @pytest.mark.parametrize(("image", "said"), [("", "set `command`"), ("nginx", "'nginx' is not used")])
 def test_a_container_without_a_command_is_refused(image: str, said: str) -> None:
     with pytest.raises(PodStartError, match=said):
-        container_command(container(image=image, args=["x"]), {})
+        container_command(container(image=image, args=["--port=1"]), {})
+    with pytest.raises(PodStartError, match=said):
+        container_command(container(image=image), {})
+
+
+def test_args_alone_are_the_command_since_images_have_no_entry_point() -> None:
+    assert container_command(container(image="busybox", args=["sh", "-c", "true"]), {}) == [
+        "sh",
+        "-c",
+        "true",
+    ]
 
 
 def test_config_maps_and_secrets_of_variables_and_volumes_are_found() -> None:
