@@ -18,6 +18,72 @@ _MAX_MESSAGE: Final = 1024
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - {0x25}
 
 
+_PREFIX: Final = 5
+"""A byte of flags and the message's length (PROTOCOL-HTTP2, "Length-Prefixed-Message")."""
+_STATUS: Final = b"grpc-status"
+_KNOWN: Final = frozenset(b"%d" % code for code in range(17))
+"""Whatever else a server says counts as UNKNOWN: peers must not choose how many series there are."""
+
+
+class MessageCounter:
+    """Counts the messages of one direction of a call, however DATA cuts them."""
+
+    __slots__ = ("_head", "_left", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._left = 0
+        """Bytes of the message under way that are still to come."""
+        self._head = b""
+        """Of a prefix that is not whole."""
+
+    def feed(self, data: bytes) -> None:
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        position, end = self._left, len(data)
+        while position + _PREFIX <= end:
+            self.count += 1
+            position += _PREFIX + int.from_bytes(data[position + 1 : position + _PREFIX], "big")
+        if position < end:
+            self._head = data[position:]
+            self._left = 0
+        else:
+            self._left = position - end
+
+
+class GrpcCall:
+    """What is counted of one call."""
+
+    __slots__ = ("_requests", "_responses", "status")
+
+    def __init__(self) -> None:
+        self._requests = MessageCounter()
+        self._responses = MessageCounter()
+        self.status = ""
+        """`grpc-status` as it came; empty when none did."""
+
+    @property
+    def request_messages(self) -> int:
+        return self._requests.count
+
+    @property
+    def response_messages(self) -> int:
+        return self._responses.count
+
+    def on_request(self, data: bytes) -> None:
+        self._requests.feed(data)
+
+    def on_response(self, data: bytes) -> None:
+        self._responses.feed(data)
+
+    def on_fields(self, fields: Headers) -> None:
+        """The head of a response, or its trailers."""
+        for name, value in fields:
+            if name == _STATUS:
+                self.status = value.decode() if value in _KNOWN else str(UNKNOWN)
+
+
 def is_grpc(head: RequestHead) -> bool:
     """By its content-type: `application/grpc`, also with `+proto` and the like; gRPC-Web is HTTP/1.1's."""
     for name, value in head.headers:

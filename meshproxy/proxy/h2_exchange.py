@@ -22,12 +22,18 @@ class H2Exchange(HttpStream):
     """What differs from HTTP/1.1: nothing is framed, an answer may come before the request is whole, and the
     connection does not end with it."""
 
-    __slots__ = ("_side", "is_grpc")
+    __slots__ = ("_side",)
 
     def __init__(self, side: H2ServerStream, manager: HttpManager, request: Request, now: float) -> None:
         super().__init__(side, manager, request, now)
         self._side = side
-        self.is_grpc = grpc.is_grpc(request.head)
+        if grpc.is_grpc(request.head):
+            self._call = grpc.GrpcCall()
+
+    def on_request_data(self, data: bytes) -> None:
+        if self._call is not None:
+            self._call.on_request(data)
+        super().on_request_data(data)
 
     def on_response(self, events: list[Event]) -> None:
         side = self._side
@@ -35,6 +41,8 @@ class H2Exchange(HttpStream):
         for index, event in enumerate(events):
             if type(event) is bytes:
                 self.response_bytes += len(event)
+                if self._call is not None:
+                    self._call.on_response(event)
                 ends = index + 1 < len(events) and events[index + 1] is END
                 side.send_data(event, end=ends)
                 if ends:
@@ -51,6 +59,8 @@ class H2Exchange(HttpStream):
                     return
             elif type(event) is Trailers:
                 trailers = event.headers
+                if self._call is not None:
+                    self._call.on_fields(trailers)
             else:  # END
                 side.send_end(trailers)
                 self._finish()
@@ -58,12 +68,15 @@ class H2Exchange(HttpStream):
 
     def _accept(self, response: Response) -> bytes:
         self._response = response
+        if self._call is not None:
+            self._call.on_fields(response.head.headers)
         return self._shown(response.head) + self._answer_lines
 
     def _reply(self, status: int, body: bytes, flag: str, close: bool, headers: Headers = ()) -> None:
         is_head = self._head.method == b"HEAD"
-        if self.is_grpc:
+        if self._call is not None:
             fields = grpc.trailers_only(grpc.status_of(status), body, headers)
+            self._call.on_fields(fields)
             data = b"HTTP/1.1 200 OK\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in fields])
         else:
             data = local_response(status, body, headers, close=False, head_request=is_head)

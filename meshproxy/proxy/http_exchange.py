@@ -22,6 +22,7 @@ from meshproxy.http.events import (
     ResponseHead,
     Trailers,
 )
+from meshproxy.http.grpc import GrpcCall
 from meshproxy.http.h1_writer import LAST_CHUNK, chunk, last_chunk, local_response
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy import unserved
@@ -60,6 +61,7 @@ class HttpExchange:
         "_attempted_at",
         "_attempts",
         "_body",
+        "_call",
         "_cluster",
         "_connection",
         "_context",
@@ -111,6 +113,8 @@ class HttpExchange:
         self._attempts = 0
         self._body: HeldBody | None = None
         self._mirrors: Sequence[Mirror] = ()
+        self._call: GrpcCall | None = None
+        """Only over HTTP/2: what is counted of a call of gRPC."""
         self._answer_lines = b""
         """Field lines of ours for the answer."""
         self._flag = ""
@@ -362,6 +366,7 @@ class HttpExchange:
             (now - self._started_at) * 1000.0,
             self.request_bytes,
             self.response_bytes,
+            self._call,
         )
         self._connection.on_stream_done(now, close=close)
 

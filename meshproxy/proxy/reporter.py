@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from meshproxy.config.model import Direction, ServiceIdentity, WorkloadIdentity
 from meshproxy.http.events import RequestHead
+from meshproxy.http.grpc import GrpcCall
 from meshproxy.policy.outlier import OutlierEvent
 from meshproxy.proxy import peer
 from meshproxy.telemetry.labels import SecurityPolicy, request_labels, tcp_labels
 from meshproxy.telemetry.metrics import MeshMetrics
+from meshproxy.telemetry.names import GRPC
 from meshproxy.telemetry.series import RequestSeries, TcpSeries
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
@@ -34,6 +36,7 @@ _OUTLIER_COUNTERS: Final = {
 }
 
 _NO_SERVICE: Final = ServiceIdentity()
+_HTTP: Final = "http"
 
 
 class Reporter:
@@ -51,7 +54,7 @@ class Reporter:
         self._own = own
         self._own_principal = own_principal
         self._workload_at = workload_at
-        self._unrouted: dict[tuple[str, int, str], RequestSeries] = {}
+        self._unrouted: dict[tuple[str, int, str, str | None], RequestSeries] = {}
 
     # --- HTTP ---
 
@@ -66,19 +69,29 @@ class Reporter:
         duration_ms: float,
         request_bytes: int,
         response_bytes: int,
+        call: GrpcCall | None = None,
     ) -> None:
-        """Count an exchange that ended with `status` (0: the client left first)."""
+        """Count an exchange that ended with `status` (0: the client left first). `call`: of gRPC."""
+        grpc = call.status if call is not None else None
         if facts.direction is Direction.INBOUND:
-            series = self._inbound(facts, head, cluster, status, flag)
+            series = self._inbound(facts, head, cluster, status, flag, grpc)
         elif endpoint is not None:
-            cached = endpoint.series.get((status, flag))
-            series = cached if cached is not None else self._outbound(cluster, endpoint, status, flag)
+            cached = endpoint.series.get((status, flag, grpc))
+            series = cached if cached is not None else self._outbound(cluster, endpoint, status, flag, grpc)
         else:
-            series = self._without_endpoint(cluster, status, flag)
+            series = self._without_endpoint(cluster, status, flag, grpc)
         series.observe(duration_ms, request_bytes, response_bytes)
+        if call is not None:
+            series.request_messages += call.request_messages
+            series.response_messages += call.response_messages
 
     def _outbound(
-        self, cluster: ClusterRuntime | None, endpoint: EndpointRuntime, status: int, flag: str
+        self,
+        cluster: ClusterRuntime | None,
+        endpoint: EndpointRuntime,
+        status: int,
+        flag: str,
+        grpc: str | None,
     ) -> RequestSeries:
         labels = tcp_labels(
             Direction.OUTBOUND,
@@ -89,16 +102,18 @@ class Reporter:
             service=cluster.cluster.service if cluster is not None else _NO_SERVICE,
             security=SecurityPolicy.UNKNOWN,  # Istio: only the destination knows for certain
             response_flags=flag,
-            request_protocol="http",
+            request_protocol=_HTTP if grpc is None else GRPC,
         )
-        series = self._metrics.request_series(request_labels(labels, status))
+        series = self._metrics.request_series(request_labels(labels, status, grpc or ""))
         if len(endpoint.series) >= MAX_CACHED:
             endpoint.series.clear()
-        endpoint.series[(status, flag)] = series
+        endpoint.series[(status, flag, grpc)] = series
         return series
 
-    def _without_endpoint(self, cluster: ClusterRuntime | None, status: int, flag: str) -> RequestSeries:
-        key = (cluster.cluster.name if cluster is not None else "", status, flag)
+    def _without_endpoint(
+        self, cluster: ClusterRuntime | None, status: int, flag: str, grpc: str | None
+    ) -> RequestSeries:
+        key = (cluster.cluster.name if cluster is not None else "", status, flag, grpc)
         series = self._unrouted.get(key)
         if series is None:
             labels = tcp_labels(
@@ -108,9 +123,9 @@ class Reporter:
                 service=cluster.cluster.service if cluster is not None else _NO_SERVICE,
                 security=SecurityPolicy.UNKNOWN,
                 response_flags=flag,
-                request_protocol="http",
+                request_protocol=_HTTP if grpc is None else GRPC,
             )
-            series = self._metrics.request_series(request_labels(labels, status))
+            series = self._metrics.request_series(request_labels(labels, status, grpc or ""))
             if len(self._unrouted) >= MAX_CACHED:
                 self._unrouted.clear()
             self._unrouted[key] = series
@@ -123,12 +138,13 @@ class Reporter:
         cluster: ClusterRuntime | None,
         status: int,
         flag: str,
+        grpc: str | None,
     ) -> RequestSeries:
         service = cluster.cluster.service if cluster is not None else _NO_SERVICE
         metadata = head.peer_metadata
         if not facts.peer_principal or len(metadata) > peer.MAX_VALUE:
             metadata = b""  # worth nothing, so not worth being remembered
-        key = (metadata, status, flag, service.host)
+        key = (metadata, status, flag, service.host, grpc)
         series = facts.series.get(key)
         if series is None:
             labels = tcp_labels(
@@ -140,9 +156,9 @@ class Reporter:
                 service=service,
                 security=SecurityPolicy.MUTUAL_TLS if facts.is_mtls else SecurityPolicy.NONE,
                 response_flags=flag,
-                request_protocol="http",
+                request_protocol=_HTTP if grpc is None else GRPC,
             )
-            series = self._metrics.request_series(request_labels(labels, status))
+            series = self._metrics.request_series(request_labels(labels, status, grpc or ""))
             if len(facts.series) >= MAX_CACHED:
                 facts.series.clear()
             facts.series[key] = series

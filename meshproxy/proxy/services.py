@@ -61,7 +61,7 @@ class ConnectionFacts:
     """How the client came: `http` or `https`. Mesh TLS is none of its doing and does not count."""
     seat: Seat | None = None
     """Its place in the listener's count of connections; whoever serves it leaves it at the end."""
-    series: dict[tuple[bytes, int, str, str], RequestSeries] = field(default_factory=dict)
+    series: dict[tuple[bytes, int, str, str, str | None], RequestSeries] = field(default_factory=dict)
     """Metric series of this connection by what varies on it; kept by `Reporter`."""
 
     def on_closed(self) -> None:

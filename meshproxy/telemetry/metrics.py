@@ -29,6 +29,10 @@ _REQUEST_HISTOGRAMS: tuple[_RequestHistogram, ...] = (
     (names.ISTIO_REQUEST_BYTES, attrgetter("request_buckets"), attrgetter("request_bytes")),
     (names.ISTIO_RESPONSE_BYTES, attrgetter("response_buckets"), attrgetter("response_bytes")),
 )
+_MESSAGE_COUNTERS: tuple[tuple[MetricFamily, Callable[[RequestSeries], int]], ...] = (
+    (names.ISTIO_REQUEST_MESSAGES, attrgetter("request_messages")),
+    (names.ISTIO_RESPONSE_MESSAGES, attrgetter("response_messages")),
+)
 _TCP_COUNTERS: tuple[tuple[MetricFamily, Callable[[TcpSeries], int]], ...] = (
     (names.ISTIO_TCP_OPENED, attrgetter("opened")),
     (names.ISTIO_TCP_CLOSED, attrgetter("closed")),
@@ -164,6 +168,12 @@ class MeshMetrics:
             yield header(family)
             for series in self._requests:
                 yield histogram(family.name, series.label_text, buckets(series), total(series))
+
+        for family, messages in _MESSAGE_COUNTERS:
+            yield header(family)
+            for series in self._requests:
+                if series.labels.peers.request_protocol == names.GRPC:
+                    yield sample(family.name, series.label_text, messages(series))
 
     def _tcp_pieces(self) -> Iterator[str]:
         for family, value in _TCP_COUNTERS:

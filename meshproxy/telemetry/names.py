@@ -79,6 +79,14 @@ ISTIO_REQUEST_BYTES: Final = MetricFamily(
 ISTIO_RESPONSE_BYTES: Final = MetricFamily(
     "istio_response_bytes", MetricKind.HISTOGRAM, "Size of response bodies.", REQUEST_LABELS
 )
+ISTIO_REQUEST_MESSAGES: Final = MetricFamily(
+    "istio_request_messages_total", MetricKind.COUNTER, "gRPC messages sent by clients.", REQUEST_LABELS
+)
+ISTIO_RESPONSE_MESSAGES: Final = MetricFamily(
+    "istio_response_messages_total", MetricKind.COUNTER, "gRPC messages sent by servers.", REQUEST_LABELS
+)
+GRPC: Final = "grpc"
+"""Value of `request_protocol`."""
 ISTIO_TCP_OPENED: Final = MetricFamily(
     "istio_tcp_connections_opened_total", MetricKind.COUNTER, "TCP connections opened.", TCP_LABELS
 )

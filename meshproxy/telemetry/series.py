@@ -56,9 +56,11 @@ class RequestSeries(PeerSeries):
         "labels",
         "request_buckets",
         "request_bytes",
+        "request_messages",
         "requests",
         "response_buckets",
         "response_bytes",
+        "response_messages",
     )
 
     def __init__(self, labels: RequestLabels, label_text: str) -> None:
@@ -72,6 +74,9 @@ class RequestSeries(PeerSeries):
         self.request_bytes = 0
         self.response_buckets = [0] * _BUCKETS
         self.response_bytes = 0
+        self.request_messages = 0
+        self.response_messages = 0
+        """Of gRPC calls."""
 
     def observe(self, duration_ms: float, request_bytes: int, response_bytes: int) -> None:
         """Count one request; sizes are of the bodies."""

@@ -126,6 +126,8 @@ def _request_numbers(series: RequestSeries) -> Numbers:
         series.duration_sum,
         series.request_bytes,
         series.response_bytes,
+        series.request_messages,
+        series.response_messages,
         *series.duration_buckets,
         *series.request_buckets,
         *series.response_buckets,
@@ -139,7 +141,9 @@ def _add_request(series: RequestSeries, numbers: Numbers) -> None:
     series.duration_sum += numbers[1]
     series.request_bytes += int(numbers[2])
     series.response_bytes += int(numbers[3])
-    gains = iter(numbers[4:])
+    series.request_messages += int(numbers[4])
+    series.response_messages += int(numbers[5])
+    gains = iter(numbers[6:])
     for buckets in (series.duration_buckets, series.request_buckets, series.response_buckets):
         for index, gain in enumerate(islice(gains, len(buckets))):
             buckets[index] += int(gain)

@@ -85,8 +85,8 @@ class EndpointRuntime:
         self.is_removed = False
         self.is_watched = False
         """Answers that are no failures are of interest too: the cluster wants to hear of every attempt."""
-        self.series: dict[tuple[int, str], RequestSeries] = {}
-        """Metric series by (response code, response flag): found without building labels."""
+        self.series: dict[tuple[int, str, str | None], RequestSeries] = {}
+        """Metric series by (response code, response flag, gRPC status): found without building labels."""
         self.tcp_series: TcpSeries | None = None
 
     @property

@@ -294,6 +294,53 @@ async def test_answers_of_the_proxy_itself() -> None:
         client.close()
 
 
+async def test_calls_are_counted_with_their_status_and_messages() -> None:
+    async def two(peer: Peer, message: Message) -> None:
+        await message.end()
+        peer.respond(message.stream, OK, (b"content-type", b"application/grpc"))
+        await peer.send(message.stream, b"\0\0\0\0\x01a" * 2, end=False)
+        peer.trailers(message.stream, (b"grpc-status", b"5"), (b"grpc-message", b"none"))
+
+    async with h2_mesh(two) as (mesh, upstream):
+        client = await connect(mesh.port)
+        call = client.request(
+            b"POST", b"/s/M", (b"content-type", b"application/grpc"), (b"te", b"trailers"), end=False
+        )
+        await client.send(call.stream, b"\0\0\0\0\0" * 3)
+        await call.end()
+        assert call.trailers == {b"grpc-status": b"5", b"grpc-message": b"none"}
+        assert upstream.requests[0].fields[b"te"] == b"trailers"
+        labels = {"request_protocol": "grpc", "grpc_response_status": "5", "response_code": "200"}
+        assert mesh.metric("istio_requests_total", **labels) == 1
+        assert mesh.metric("istio_request_messages_total", **labels) == 3
+        assert mesh.metric("istio_response_messages_total", **labels) == 2
+        client.close()
+
+
+async def test_a_call_is_tried_again_on_its_status_before_a_message_was_sent() -> None:
+    count = 0
+
+    async def busy_first(peer: Peer, message: Message) -> None:
+        nonlocal count
+        count += 1
+        await message.end()
+        if count == 1:
+            fields = ((b"content-type", b"application/grpc"), (b"grpc-status", b"14"))
+            peer.respond(message.stream, OK, *fields, end=True)
+        else:
+            peer.respond(message.stream, OK, (b"content-type", b"application/grpc"))
+            peer.trailers(message.stream, (b"grpc-status", b"0"))
+
+    retry = RetrySettings(retry_on=frozenset({"unavailable"}), num_retries=1, base_interval=0.001)
+    async with h2_mesh(busy_first, retry=retry) as (mesh, _):
+        client = await connect(mesh.port)
+        call = client.request(b"POST", b"/s/M", (b"content-type", b"application/grpc"), end=False)
+        await client.send(call.stream, b"\0\0\0\0\0")
+        assert (await call.end()).trailers == {b"grpc-status": b"0"}
+        assert count == 2
+        client.close()
+
+
 async def test_malformed_requests_reset_their_stream_and_leave_the_others_alone() -> None:
     async with h2_mesh(echo) as (mesh, _):
         client = await connect(mesh.port)

@@ -1,0 +1,48 @@
+"""gRPC: what is counted of a call, and what the proxy answers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshproxy.http.grpc import GrpcCall, MessageCounter, encoded_message, status_of, trailers_only
+
+
+def message(body: bytes) -> bytes:
+    return b"\0" + len(body).to_bytes(4, "big") + body
+
+
+@given(st.lists(st.binary(max_size=20), max_size=8), st.lists(st.integers(1, 9)))
+def test_messages_are_counted_however_they_are_cut(bodies: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(map(message, bodies))
+    counter, position = MessageCounter(), 0
+    for cut in cuts:
+        counter.feed(data[position : position + cut])
+        position += cut
+    counter.feed(data[position:])
+    assert counter.count == len(bodies)
+
+
+def test_a_status_is_the_last_one_said_and_one_that_grpc_knows() -> None:
+    call = GrpcCall()
+    assert call.status == ""
+    call.on_fields(((b"grpc-status", b"5"),))
+    assert call.status == "5"
+    for odd in (b"17", b"999", b"x", b""):
+        call.on_fields(((b"grpc-status", odd),))
+        assert call.status == "2"
+
+
+@pytest.mark.parametrize(("http", "grpc"), [(400, 13), (403, 7), (404, 12), (429, 14), (503, 14), (418, 2)])
+def test_statuses_are_mapped_as_grpc_says(http: int, grpc: int) -> None:
+    assert status_of(http) == grpc
+
+
+def test_messages_are_percent_encoded() -> None:
+    assert encoded_message(b"no route") == b"no route"
+    assert encoded_message(b"a%\r\n\xc3") == b"a%25%0D%0A%C3"
+    assert len(encoded_message(b"x" * 5000)) == 1024
+    assert trailers_only(14, b"", ((b"x", b"1"),)) == (
+        (b"content-type", b"application/grpc"),
+        (b"grpc-status", b"14"),
+        (b"x", b"1"),
+    )
