@@ -1,6 +1,6 @@
 # Every target works from any directory name and may be interrupted and repeated.
 # PYTHON=/path/to/python names the interpreter that .venv is made with (3.11 or later).
-.PHONY: help venv demo test test-parity lint format unit
+.PHONY: help venv demo test test-parity test-dashboards lint format unit
 .DEFAULT_GOAL := help
 export PYTHON
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make demo KEEP=1   the same, and leave it up until Ctrl-C'
 	@echo 'make test          everything CI runs: format, lint, types, all tests (root for all of them)'
 	@echo 'make test-parity   the same traffic on our sidecar and on stock Envoy, compared (root)'
+	@echo 'make test-dashboards   Prometheus on a lab under traffic: every panel against the ledger of the load (root)'
 	@echo 'make lint          format, lint and types only'
 	@echo 'make unit          unit and property tests only'
 	@echo 'make format        format the sources'
@@ -38,6 +39,11 @@ test: lint
 
 test-parity: venv
 	@$(RUN) pytest -q tests/parity
+
+test-dashboards: venv
+	@promtool check rules deploy/prometheus/rules.yml
+	@promtool test rules deploy/prometheus/rules_test.yml
+	@$(RUN) tests.dashboards.check
 
 format: venv
 	$(RUN) ruff format .

@@ -43,12 +43,12 @@ _INBOUND = Row(
         ),
         Panel(
             "TCP connections inbound",
-            "Opened, by the workload that called.",
+            "Opened, by the identity that called: of TCP a server knows no more. `unknown` is plaintext.",
             Unit.OPERATIONS,
             (
                 Query(
-                    rate("istio_tcp_connections_opened_total", *_IN, by=("source_workload",)),
-                    "{{source_workload}}",
+                    rate("istio_tcp_connections_opened_total", *_IN, by=("source_principal",)),
+                    "{{source_principal}}",
                 ),
             ),
         ),

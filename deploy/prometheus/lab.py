@@ -90,7 +90,7 @@ async def running_prometheus(
 
 
 async def _start(command: Sequence[str], log: Path) -> asyncio.subprocess.Process:
-    with log.open("ab") as output:  # noqa: ASYNC230 — a local file
+    with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             *command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
