@@ -32,7 +32,7 @@ def diagnose(
     meshctl diagnose 'web -> catalog:8080'
     meshctl diagnose web catalog:8080
 
-    The client is a Pod or a Deployment, `web` or `shop/web`; the other side a Service, as the client calls it.
+    The client is a Pod or a Deployment, `web` or `shop/web`; the other a Service, as the client calls it.
     Exit code 0: no fault found, 1: one was found.
     """
     try:

@@ -24,10 +24,8 @@ def judge(facts: Facts) -> Finding:
         if every and len(shut) == len(every):
             return _all_shut(facts, text(cluster, "name"), lines)
         notes += lines
-        if overflows := text(cluster, "overflows").strip("0"):
-            notes.append(
-                f"{text(cluster, 'name')}: limits of its TrafficPolicy have refused requests {overflows}"
-            )
+        if (overflows := text(cluster, "overflows")) not in ("", "0"):
+            notes.append(f"{text(cluster, 'name')}: limits of a TrafficPolicy refused {overflows} requests")
     return ok(_LAYER, "nobody is shut out" if not notes else "others are left", *notes)
 
 

@@ -8,7 +8,7 @@ from control_plane.resources.service import EXTERNAL_NAME, Service
 from injector.template import SIDECAR_CONTAINER
 from lab.controllers.service_endpoint import target_of
 from meshctl.diagnose import command_line
-from meshctl.diagnose.facts import Backend, Cluster, Facts, PodFacts, SidecarFacts
+from meshctl.diagnose.facts import Backend, Cluster, Facts, PodFacts, PodInside, SidecarFacts
 from meshctl.diagnose.finding import Finding, Layer, absent, fault, ok
 from meshctl.diagnose.pod_running import events_about
 from meshctl.diagnose.question import service_of
@@ -20,24 +20,11 @@ _ALIKE = 0.5
 
 def judge(facts: Facts) -> Finding:
     assert facts.service is not None, "the name was judged before"
-    meta = facts.service.metadata
     declared = {one.port for one in facts.service.spec.ports}
     if facts.service.spec.type == EXTERNAL_NAME:
         return _external(facts, facts.service)
     if facts.port not in declared:
-        shown = ", ".join(
-            f"{one.port}{f' ({one.name})' if one.name else ''}" for one in facts.service.spec.ports
-        )
-        add: list[dict[str, object]] = [
-            {"op": "add", "path": "/spec/ports/-", "value": {"name": f"tcp-{facts.port}", "port": facts.port}}
-        ]
-        return fault(
-            _LAYER,
-            f"Service {meta.namespace}/{meta.name} has no port {facts.port}",
-            f"it has {shown or 'none'}",
-            mend=command_line.patch_service(meta.name, meta.namespace, add),
-            advice="or let the client call a port that it has",
-        )
+        return _no_port(facts, facts.service)
     notes: list[str] = []
     for backend in facts.backends:
         found = _of_backend(backend, facts.cluster, notes)
@@ -47,6 +34,27 @@ def judge(facts: Facts) -> Finding:
         return absent(_LAYER, "routes lead to no Service")
     count = sum(len(backend.ready_addresses) for backend in facts.backends)
     return ok(_LAYER, f"{count} ready", *notes)
+
+
+def _no_port(facts: Facts, service: Service) -> Finding:
+    meta, question, ports = service.metadata, facts.question, service.spec.ports
+    shown = ", ".join(f"{one.port}{f' ({one.name})' if one.name else ''}" for one in ports)
+    what = f"Service {meta.namespace}/{meta.name} has no port {facts.port}"
+    add: list[dict[str, object]] = [
+        {"op": "add", "path": "/spec/ports/-", "value": {"name": f"tcp-{facts.port}", "port": facts.port}}
+    ]
+    patch = command_line.patch_service(meta.name, meta.namespace, add)
+    insides = [pod.inside for backend in facts.backends for pod in backend.pods]
+    listened = {one.port for inside in insides if isinstance(inside, PodInside) for one in inside.listening}
+    if not ports or facts.port in listened:
+        return fault(_LAYER, what, f"it has {shown or 'none'}", mend=patch)
+    return fault(
+        _LAYER,
+        what,
+        f"it has {shown}",
+        mend=f"meshctl diagnose '{question.client} -> {question.host}:{ports[0].port}'",
+        advice=f"let the client call port {ports[0].port}; or add one: {patch}",
+    )
 
 
 def _external(facts: Facts, service: Service) -> Finding:

@@ -91,7 +91,7 @@ def _of_pod(pod: PodFacts, inside: PodInside) -> Finding | None:
     ]
     if not missing and not strange:
         return None
-    found = sorted(missing) + sorted(strange)
+    found = sorted(missing, key=lambda line: PREFIX in line.split()[2]) + sorted(strange)
     what = "has no interception rules" if not there.chains else "has other interception rules than it should"
     return fault(
         _LAYER,

@@ -82,7 +82,8 @@ def _backend(backend: Backend, cluster: Cluster, notes: list[str]) -> Finding | 
             if deployment.metadata.namespace == namespace and selector and selector.items() <= labels.items():
                 return _no_pods(deployment)
         return None  # nobody has these labels: that is for the endpoints
-    problems = [why_not_running(pod, cluster, f"a pod of {backend.name}") for pod in backend.used_pods]
+    staying = [pod for pod in backend.pods if not pod.pod.metadata.deletion_timestamp]
+    problems = [why_not_running(pod, cluster, f"a pod of {backend.name}") for pod in staying]
     found = [problem for problem in problems if problem is not None]
     if len(found) < len(problems) or not found:
         notes += [f"one of several: {problem.what}" for problem in found]
@@ -129,8 +130,9 @@ def _unscheduled(pod: Pod, cluster: Cluster, what: str) -> Finding:
 def _of_init_container(facts: PodFacts, status: ContainerStatus, what: str) -> Finding | None:
     pod, ended = facts.pod, status.state.terminated or status.last_state.terminated
     if status.name == SIDECAR_CONTAINER:
-        if status.started and status.state.running is not None:
-            return None
+        app_runs = any(one.state.running is not None for one in pod.status.container_statuses)
+        if app_runs or (status.started and status.state.running is not None):
+            return None  # one that is no longer ready is for the sidecars' layer
         return sidecar_not_started(facts, status)
     if status.state.terminated is not None and status.state.terminated.exit_code == 0:
         return None
