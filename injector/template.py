@@ -97,6 +97,8 @@ def sidecar_container(settings: InjectorSettings, pod: SidecarOfPod) -> dict[str
         # 10 minutes to become ready, asked every second: until then nothing else of the pod runs.
         "startupProbe": {**_READY, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600},
         "readinessProbe": {**_READY, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 4},
+        # It is ended after the app; its clients are told to leave while the app still serves them.
+        "lifecycle": {"preStop": {"exec": {"command": [settings.python, "-m", "meshproxy.admin.leave"]}}},
         "resources": _resources(settings, pod.wishes),
         "securityContext": {
             "runAsUser": settings.proxy_uid,
@@ -119,7 +121,7 @@ def gateway_container(settings: InjectorSettings, pod: SidecarOfPod) -> dict[str
     """The proxy as the pod's only container. It binds the ports of its Gateway's listeners: below 1024 that
     needs the kernel's `net.ipv4.ip_unprivileged_port_start` at 0 in the pod, as container runtimes set it."""
     container = {**sidecar_container(settings, pod)}
-    del container["restartPolicy"]
+    del container["restartPolicy"], container["lifecycle"]
     container["env"] = [*_environment(settings, pod), {"name": "MESHPROXY_ROLE", "value": "gateway"}]
     return container
 

@@ -66,6 +66,7 @@ class Sidecar:
         self._tasks = TaskGroupRegistry()
         self._metrics = MeshMetrics()
         self._stop = asyncio.Event()
+        self._is_draining = False
         self._is_configured = False
         self._config_error = ""
         self._started_at = time.time()
@@ -283,16 +284,27 @@ class Sidecar:
             for server in servers:
                 await server.close()
 
-    def drain(self) -> None:
-        """Begin to stop, as SIGTERM does."""
-        self._stop.set()
+    def drain(self, goes_on: bool) -> None:
+        """Begin to stop, as SIGTERM does. `goes_on`: connections end one by one from now on, but the process
+        waits for the signal: the app, whose pod is being ended, still serves."""
+        if goes_on:
+            self._begin_drain()
+        else:
+            self._stop.set()
+
+    def _begin_drain(self) -> None:
+        """Once: a second beginning would let connections live on that should have ended by now."""
+        timeout = self._bootstrap.drain_timeout
+        if not self._is_draining:
+            self._is_draining = True
+            _log.info("draining for at most %g s", timeout)
+            self._data_path.begin_drain(spread(timeout))
 
     async def _drain(self) -> None:
         """Finish what is under way: connections end one by one; new ones are still accepted, because peers
         learn only gradually that we leave. The end comes when all is quiet or the time is over."""
         data_path, timeout = self._data_path, self._bootstrap.drain_timeout
-        _log.info("draining for at most %g s", timeout)
-        data_path.begin_drain(spread(timeout))
+        self._begin_drain()
         await until_quiet(data_path.open_connections, self._clock, timeout)
         await data_path.end_drain()
 
@@ -332,7 +344,7 @@ class Sidecar:
         bootstrap = self._bootstrap
         return {
             "state": "DRAINING"
-            if self._stop.is_set()
+            if self._stop.is_set() or self._is_draining
             else "LIVE"
             if not self.not_ready()
             else "INITIALIZING",

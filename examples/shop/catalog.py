@@ -77,9 +77,10 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--inventory", default="http://inventory:8080")
     parser.add_argument("--ledger", type=Path, help="file that outlives the process")
+    parser.add_argument("--drain", type=float, default=0.0, help="seconds to go on after SIGTERM")
     given = parser.parse_args()
     catalog = Catalog(given.version, HttpClient(given.inventory), OrderLedger(given.ledger))
-    asyncio.run(serve(catalog.handle, given.port))
+    asyncio.run(serve(catalog.handle, given.port, given.drain))
 
 
 if __name__ == "__main__":

@@ -98,13 +98,16 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve(handler: Handler, port: int) -> None:
-    """Serve on all addresses until SIGTERM or SIGINT."""
+async def serve(handler: Handler, port: int, drain: float = 0.0) -> None:
+    """Serve on all addresses until SIGTERM or SIGINT, and `drain` seconds longer: who still comes is
+    answered, and told to go elsewhere next."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = HttpServer(handler)
     listener = await server.listen("0.0.0.0", port)
     await stop.wait()
+    server.is_stopping = True
+    await asyncio.sleep(drain)
     listener.close()
     await server.stop()

@@ -40,7 +40,9 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="inventory")
     parser.add_argument("--port", type=int, default=8080)
-    asyncio.run(serve(Inventory().handle, parser.parse_args().port))
+    parser.add_argument("--drain", type=float, default=0.0, help="seconds to go on after SIGTERM")
+    given = parser.parse_args()
+    asyncio.run(serve(Inventory().handle, given.port, given.drain))
 
 
 if __name__ == "__main__":

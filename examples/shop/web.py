@@ -45,8 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="web")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--catalog", default="http://catalog:8080")
+    parser.add_argument("--drain", type=float, default=0.0, help="seconds to go on after SIGTERM")
     given = parser.parse_args()
-    asyncio.run(serve(Web(HttpClient(given.catalog)).handle, given.port))
+    asyncio.run(serve(Web(HttpClient(given.catalog)).handle, given.port, given.drain))
 
 
 if __name__ == "__main__":

@@ -48,8 +48,9 @@ class AdminSources:
     """`name: value` lines in slices: `MeshMetrics.stats`."""
     set_log_level: Callable[[str], None]
     """Given one of `LOG_LEVELS`."""
-    drain: Callable[[], None]
-    """Start to drain: finish exchanges, close idle connections; returns at once."""
+    drain: Callable[[bool], None]
+    """Start to drain: finish exchanges, close idle connections; returns at once. Given whether to go on
+    afterwards, for who is about to be stopped."""
     refresh_metrics: Prepare | None = None
     """Awaited before `metrics` and `stats`: brings in what worker processes counted. None: there are none."""
     refresh_pages: Prepare | None = None
@@ -112,7 +113,11 @@ def admin_routes(sources: AdminSources) -> dict[str, HttpRoute]:
             _metrics(sources.metrics), help="all metrics, for Prometheus", prepare=sources.refresh_metrics
         ),
         "/logging": HttpRoute(_logging(sources.set_log_level), "POST", f"?level={'|'.join(LOG_LEVELS)}"),
-        "/drain": HttpRoute(_drain(sources.drain), "POST", "finish exchanges, take no new connections"),
+        "/drain": HttpRoute(
+            _drain(sources.drain),
+            "POST",
+            "end connections one by one, then the process; not it with ?skip_exit=true",
+        ),
     }
     index = "".join(f"{route.method:4} {path:18} {route.help}\n" for path, route in routes.items())
     return {"/": HttpRoute(lambda request: HttpResponse(index)), **routes}
@@ -153,9 +158,9 @@ def _logging(set_log_level: Callable[[str], None]) -> Callable[[HttpRequest], Ht
     return answer
 
 
-def _drain(drain: Callable[[], None]) -> Callable[[HttpRequest], HttpResponse]:
+def _drain(drain: Callable[[bool], None]) -> Callable[[HttpRequest], HttpResponse]:
     def answer(request: HttpRequest) -> HttpResponse:
-        drain()
+        drain(request.query.get("skip_exit") == "true")
         return HttpResponse("draining\n")
 
     return answer

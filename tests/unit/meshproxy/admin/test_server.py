@@ -26,6 +26,7 @@ class _Sidecar:
     reasons: list[str] = field(default_factory=list)
     level: str = "info"
     drained: int = 0
+    goes_on: bool = False
 
     def sources(self) -> AdminSources:
         return AdminSources(
@@ -41,8 +42,9 @@ class _Sidecar:
             drain=self._drain,
         )
 
-    def _drain(self) -> None:
+    def _drain(self, goes_on: bool) -> None:
         self.drained += 1
+        self.goes_on = goes_on
 
 
 def _ask(server: HttpServer, path: str, method: str = "GET", **query: str) -> HttpResponse:
@@ -125,7 +127,9 @@ def test_drain_starts_by_post_only() -> None:
     assert _ask(server, "/drain").status == 405
     assert sidecar.drained == 0
     assert _text(_ask(server, "/drain", "POST")) == "draining\n"
-    assert sidecar.drained == 1
+    assert (sidecar.drained, sidecar.goes_on) == (1, False)
+    _ask(server, "/drain", "POST", skip_exit="true")
+    assert (sidecar.drained, sidecar.goes_on) == (2, True)
 
 
 def test_what_changes_something_needs_post() -> None:
