@@ -27,6 +27,7 @@ from control_plane.apiserver.identity import Role
 from control_plane.apiserver.server import RestServer, bind, inherit, server_context
 from control_plane.apiserver.service_address import ServiceAllocator
 from control_plane.cache import SnapshotCache
+from control_plane.collection import collect_thoroughly
 from control_plane.debug import monitoring_app, with_syncz
 from control_plane.home import ClusterHome, OwnHome, open_cluster, open_own
 from control_plane.issuer import CertificateService, PeerAuthenticator, TokenAuthenticator
@@ -108,6 +109,7 @@ class _Assembly:
         self._cache = SnapshotCache()
         self._metrics = ControlPlaneMetrics(self._cache, time.monotonic)
         self._is_ready = False
+        self._keep_running(collect_thoroughly(), "collection")
         await self._start_discovery()
         ports = {
             **await self._start_rest(),

@@ -31,6 +31,10 @@ from control_plane.translate.settings import MeshSettings, Node, NodeError, pars
 from control_plane.translate.translator import Translator
 
 _log = logging.getLogger(__name__)
+_READ_AT_ONCE = 100
+_READ_FIRST = ("Node", "Pod", "EndpointSlice")
+"""Kinds whose objects Services are joined with. Read after them each Service is joined once, and not again
+for each of its Pods."""
 _LONGEST_NAME = 63
 """Characters of a zone, as of any label's value."""
 
@@ -119,12 +123,14 @@ class SnapshotPublisher:
         index = Index()
         self._refused.clear()
         versions = {}
-        for kind in WATCHED_KINDS:
+        for kind in sorted(WATCHED_KINDS, key=_reading_order):
             listing = await self._store.list(kind)
             versions[kind] = listing.resource_version
-            for manifest in listing.items:
+            for number, manifest in enumerate(listing.items, start=1):
                 change = self._apply(index, manifest)
                 self._dirty_routes |= change.routes
+                if number % _READ_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # also when it fell behind: let requests of others in between
         self._index = index
         self._translator = Translator(index.registry, self._settings)
         self.is_synced.set()
@@ -258,3 +264,7 @@ def texts(metadata: Struct) -> dict[str, str]:
     """The string fields of a node's metadata."""
     fields = metadata.fields.items()
     return {name: value.string_value for name, value in fields if value.WhichOneof("kind") == "string_value"}
+
+
+def _reading_order(kind: str) -> int:
+    return _READ_FIRST.index(kind) if kind in _READ_FIRST else len(_READ_FIRST)

@@ -136,13 +136,33 @@ def is_kubernetes_own(api_version: str) -> bool:
 
 
 def without_nulls(value: Manifest) -> Manifest:
-    """A deep copy without null fields of objects; `[null]` keeps its element, which validation refuses."""
+    """Without null fields of objects; `[null]` keeps its element, which validation refuses.
+
+    What has none is not copied: nearly all manifests have none, and each that is read or written comes here.
+    """
+    return _copied(value) if _has_null_field(value) else value
+
+
+def _has_null_field(value: object) -> bool:
+    """Loops, not `any`: it is on the way of every object that is read or written."""
+    if isinstance(value, dict):
+        for item in value.values():
+            if item is None or (isinstance(item, dict | list) and _has_null_field(item)):
+                return True
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict | list) and _has_null_field(item):
+                return True
+    return False
+
+
+def _copied(value: Manifest) -> Manifest:
     return {key: _pruned(item) for key, item in value.items() if item is not None}
 
 
 def _pruned(value: object) -> object:
     if isinstance(value, dict):
-        return without_nulls(value)
+        return _copied(value)
     if isinstance(value, list):
         return [_pruned(item) for item in value]
     return value

@@ -10,14 +10,14 @@ enough.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.store.api import EventType, StoreEvent
 
+_DECODED_AT_ONCE = 500
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE object (
@@ -102,23 +102,30 @@ class Database:
         )
         return [ObjectKey(*row) for row in rows]
 
-    def objects(self) -> list[Manifest]:
+    def objects(self) -> Iterator[Manifest]:
         """Everything."""
-        return [_decoded(body) for (body,) in self._connection.execute("SELECT body FROM object")]
+        rows = self._connection.execute("SELECT body FROM object")
+        while some := rows.fetchmany(_DECODED_AT_ONCE):
+            yield from _decoded_together([body for (body,) in some])
 
-    def events(self) -> list[StoreEvent]:
-        """The retained changes in order. `previous` is known where its change is retained as well."""
+    def events(self, known: Callable[[ObjectKey, Manifest], Manifest]) -> list[StoreEvent]:
+        """The retained changes in order. `previous` is known where its change is retained as well.
+
+        `known` gives the object that is held already instead of an equal one."""
         latest: dict[ObjectKey, Manifest] = {}
         events = []
         rows = self._connection.execute(
             "SELECT resource_version, type, body FROM event ORDER BY resource_version"
         )
-        for version, kind, body in rows:
-            resource = _decoded(body)
-            event = StoreEvent(EventType(kind), key_of(resource), resource, version)
-            events.append(replace(event, previous=latest.pop(event.key, None)))
-            if event.type is not EventType.DELETED:
-                latest[event.key] = resource
+        while some := rows.fetchmany(_DECODED_AT_ONCE):
+            resources = _decoded_together([body for *_, body in some])
+            for (version, kind, _), decoded in zip(some, resources, strict=True):
+                key = key_of(decoded)
+                resource = known(key, decoded)
+                event = StoreEvent(EventType(kind), key, resource, version, latest.pop(key, None))
+                events.append(event)
+                if event.type is not EventType.DELETED:
+                    latest[key] = resource
         return events
 
     # --- writing ---
@@ -174,6 +181,12 @@ class Database:
 
     def forget_expired(self, now: float) -> None:
         self._connection.execute("DELETE FROM once WHERE expires_at <= ?", (now,))
+
+
+def _decoded_together(bodies: Iterable[str]) -> list[Manifest]:
+    """As one document, in which equal field names are one string: that is a fifth of the memory."""
+    manifests: list[Manifest] = json.loads(f"[{','.join(bodies)}]")
+    return manifests
 
 
 def _decoded(body: str) -> Manifest:

@@ -8,11 +8,12 @@ order. So a read after a write sees it, and nothing is ever told that could stil
 import sqlite3
 import time
 import uuid
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol, Self
 
+from control_plane.collection import without_collections
 from control_plane.resources.manifest import (
     Manifest,
     ObjectKey,
@@ -53,9 +54,10 @@ class SqliteStore(Store):
         self._now = now
         self._objects: dict[str, dict[tuple[str, str], Manifest]] = {}
         self._order: dict[str, list[tuple[str, str]]] = {}
-        for manifest in database.objects():
-            self._remember(key_of(manifest), manifest)
-        self._log = EventLog(database.version(), database.events(), retained=retained)
+        with without_collections():
+            for manifest in database.objects():
+                self._remember(key_of(manifest), manifest)
+            self._log = EventLog(database.version(), database.events(self._held), retained=retained)
         self._writer = Writer(database, self._publish, retained=retained)
 
     @classmethod
@@ -93,10 +95,10 @@ class SqliteStore(Store):
         return found
 
     async def list(self, kind: str, namespace: str = "") -> Listing:
-        objects = self._objects.get(kind, {})
-        order = self._order.get(kind, ())
-        items = [objects[place] for place in order if not namespace or place[0] == namespace]
-        return Listing(items, self._log.version)
+        objects, order = self._objects.get(kind, {}), self._order.get(kind, [])
+        if namespace:  # they stand together
+            order = order[bisect_left(order, (namespace, "")) : bisect_left(order, (f"{namespace}\0", ""))]
+        return Listing([objects[place] for place in order], self._log.version)
 
     def events(self, since: int, kinds: Collection[str] | None = None) -> EventCursor:
         return self._log.follow(since, kinds)
@@ -187,10 +189,16 @@ class SqliteStore(Store):
             insort(self._order.setdefault(key.kind, []), place)
         objects[place] = manifest
 
+    def _held(self, key: ObjectKey, manifest: Manifest) -> Manifest:
+        """The stored object where `manifest` is the same state of it."""
+        stored = self._objects.get(key.kind, {}).get((key.namespace, key.name), manifest)
+        return stored if resource_version_of(stored) == resource_version_of(manifest) else manifest
+
     def _forget(self, key: ObjectKey) -> None:
         place = (key.namespace, key.name)
         del self._objects[key.kind][place]
-        self._order[key.kind].remove(place)
+        order = self._order[key.kind]
+        del order[bisect_left(order, place)]
 
 
 def _namespace_key(name: str) -> ObjectKey:

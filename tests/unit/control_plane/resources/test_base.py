@@ -73,3 +73,12 @@ def test_a_policy_is_understood_completely_or_not_at_all() -> None:
     }
     with pytest.raises(InvalidResource, match="newer"):
         ServiceEntry.read(manifest)
+
+
+def test_what_has_no_null_field_is_not_copied() -> None:
+    manifest: Manifest = {"a": {"b": [{"c": 1}, None, "d"]}}
+    assert without_nulls(manifest) is manifest
+    assert without_nulls({"a": [{"b": [{"c": None, "d": None}]}], "e": {"f": 1}}) == {
+        "a": [{"b": [{}]}],
+        "e": {"f": 1},
+    }
