@@ -69,11 +69,6 @@ def applied(fields: Mapping[Path, object]) -> FieldSet:
     )
 
 
-def is_below(path: Path, holder: Path) -> bool:
-    """Whether `path` is `holder` or a field inside it."""
-    return path[: len(holder)] == holder
-
-
 def to_fields_v1(paths: Iterable[Path]) -> Manifest:
     """As in `managedFields[].fieldsV1`."""
     members = sorted(paths)
@@ -104,13 +99,25 @@ def from_fields_v1(fields: Mapping[str, object]) -> FieldSet:
 
 
 def _read(node: object, path: Path, found: set[Path]) -> None:
-    if not isinstance(node, dict) or any(key != "." and key[:2] not in ("f:", "k:", "v:") for key in node):
+    if not isinstance(node, dict) or not all(key == "." or _is_part(key) for key in node):
         raise ValueError(f"fieldsV1: {'/'.join(path) or 'the root'} is not a set of fields")
     if path and (not node or "." in node):
         found.add(path)
     for key, below in node.items():
         if key != ".":
             _read(below, (*path, key), found)
+
+
+def _is_part(text: str) -> bool:
+    """Clients may bring sets of their own: what names an element must be readable later."""
+    kind, name = text[:2], text[2:]
+    if kind == "f:":
+        return True
+    try:
+        value = json.loads(name)
+    except (ValueError, RecursionError):
+        return False
+    return kind == "v:" or (kind == "k:" and isinstance(value, dict))
 
 
 def path_text(path: Path) -> str:

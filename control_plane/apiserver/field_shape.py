@@ -40,6 +40,10 @@ _KEY_DEFAULTS = {"protocol": "TCP"}
 """Keys of list elements that may be left out, and what they are then."""
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode
+"""Made once: `json.dumps` would make one for each of an object's elements."""
+
+
 class Shape:
     """What is known of one field. Of an unknown one nothing: objects are merged, lists replaced."""
 
@@ -100,7 +104,7 @@ def shape_of(kind: ResourceKind) -> Shape:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return _encode(value)
 
 
 def _bare(annotation: object) -> object:

@@ -7,6 +7,7 @@ before and no longer applies is removed when nobody else owns it.
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from control_plane.apiserver.failure import Failure
@@ -16,7 +17,6 @@ from control_plane.apiserver.field_set import (
     Path,
     applied,
     fields_of,
-    is_below,
     path_text,
 )
 from control_plane.apiserver.field_shape import Shape
@@ -60,11 +60,10 @@ def apply_configuration(
     if conflicts and not force:
         raise _refusal(conflicts, managers)
     others = {one: ownership.fields for one, ownership in managers.items() if one != manager}
-    given_up = [
-        path
-        for path in own.fields - wanted
-        if not any(is_below(kept, path) for fields in (wanted, *others.values()) for kept in fields)
-    ]
+    held = {
+        path[:length] for fields in (wanted, *others.values()) for path in fields for length in _lengths(path)
+    }
+    given_up = [path for path in own.fields - wanted if path not in held]
     result = _without(merged, shape, given_up)
     if manager.name == KUBECTL:
         result = _with_annotation(live, result, configuration)
@@ -72,6 +71,11 @@ def apply_configuration(
     managers = without(managers, compare(fields_of(merged, shape), fields_of(result, shape)).removed)
     managers[manager] = Ownership(wanted, own.time if wanted == own.fields and not change.written else now)
     return with_managers(result, managers)
+
+
+def _lengths(path: Path) -> range:
+    """Of what a path lies in, itself included."""
+    return range(1, len(path) + 1)
 
 
 def _last_applied(live: Manifest) -> str:
@@ -116,15 +120,24 @@ def _merged(live: object, wanted: object, shape: Shape) -> object:
     return list(old.values())
 
 
+@dataclass(slots=True)
+class _Gone:
+    """What is to be removed at a place, and below it."""
+
+    is_whole: bool = False
+    below: "dict[str, _Gone]" = field(default_factory=dict)
+
+
 def _without(manifest: Manifest, shape: Shape, gone: Iterable[Path]) -> Manifest:
     """Remove fields, and the objects and lists that become empty by it."""
-    result: object = manifest
-    removed: set[Path] = set()
-    for path in sorted(gone, key=len):
-        is_gone_already = any(path[:length] in removed for length in range(1, len(path)))
-        if not is_gone_already and not _is_key(path):
-            result = _removed(result, shape, path)
-            removed.add(path)
+    root = _Gone()
+    for path in gone:
+        if not _is_key(path):
+            node = root
+            for part in path:
+                node = node.below.setdefault(part, _Gone())
+            node.is_whole = True
+    result = _pruned(manifest, shape, root)
     return result if isinstance(result, dict) else {}
 
 
@@ -135,41 +148,41 @@ def _is_key(path: Path) -> bool:
     return path[-1].removeprefix("f:") in json.loads(path[-2].removeprefix("k:"))
 
 
-def _removed(value: object, shape: Shape, path: Path) -> object:
-    """None when nothing is left."""
-    part, rest = path[0], path[1:]
-    if part.startswith("f:"):
-        name = part.removeprefix("f:")
-        if not isinstance(value, dict) or name not in value:
-            return value
-        kept = _removed(value[name], shape.field(name), rest) if rest else None
-        result = {key: item for key, item in value.items() if key != name or kept is not None}
-        return ({**result, name: kept} if kept is not None else result) or None
+def _pruned(value: object, shape: Shape, gone: _Gone) -> object:
+    """In one pass, however much is removed; None when nothing is left."""
+    if gone.is_whole:
+        return None
+    if isinstance(value, dict):
+        found = [name for name in value if f"f:{name}" in gone.below]
+        kept = {name: _pruned(value[name], shape.field(name), gone.below[f"f:{name}"]) for name in found}
+        result = {name: kept.get(name, item) for name, item in value.items()}
+        return {name: item for name, item in result.items() if item is not None or name not in kept} or (
+            None if found else value
+        )
     elements = shape.keyed(value)
-    if elements is None or part not in elements:
+    if elements is None or not elements.keys() & gone.below.keys():
         return value
-    kept = _removed(elements[part], shape.element(), rest) if rest else None
-    if kept is None:
-        del elements[part]
-    else:
-        elements[part] = kept
-    return list(elements.values()) or None
+    shown = (
+        _pruned(item, shape.element(), gone.below[key]) if key in gone.below else item
+        for key, item in elements.items()
+    )
+    return [item for item in shown if item is not None] or None
 
 
 def _refusal(conflicts: list[tuple[Manager, Path]], managers: Managers) -> Failure:
     """In the words kubectl prints."""
     named = [(_manager_text(manager, managers[manager].time), path_text(path)) for manager, path in conflicts]
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": field}
-        for who, field in named
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path}
+        for who, path in named
     ]
     if len(named) == 1:
         text = f"Apply failed with 1 conflict: conflict with {named[0][0]}: {named[0][1]}"
     else:
-        lines = []
-        for who in dict.fromkeys(who for who, _ in named):
-            lines.append(f"conflicts with {who}:")
-            lines += [f"- {field}" for owner, field in named if owner == who]
+        by_manager: dict[str, list[str]] = {}
+        for who, path in named:
+            by_manager.setdefault(who, []).append(f"- {path}")
+        lines = [line for who, paths in by_manager.items() for line in (f"conflicts with {who}:", *paths)]
         text = f"Apply failed with {len(named)} conflicts: " + "\n".join(lines)
     return Failure(HTTPStatus.CONFLICT, text, details={"causes": causes})
 

@@ -5,6 +5,7 @@ strategic-merge-patch.md. Only Kubernetes' own kinds have it; custom ones answer
 """
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from control_plane.apiserver.field_shape import UNKNOWN, Shape
@@ -14,6 +15,7 @@ _DIRECTIVE = "$patch"
 _RETAIN_KEYS = "$retainKeys"
 _ELEMENT_ORDER = "$setElementOrder/"
 _DELETE_FROM = "$deleteFromPrimitiveList/"
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 class StrategicMergeError(ValueError):
@@ -63,7 +65,8 @@ def _delete_values(base: Manifest, name: str, values: object) -> None:
     if not isinstance(values, list):
         raise StrategicMergeError(f"{_DELETE_FROM}{name} must be a list")
     if isinstance(current, list):
-        base[name] = [value for value in current if value not in values]
+        gone = set(map(_canonical, values))
+        base[name] = [value for value in current if _canonical(value) not in gone]
 
 
 def _merged(current: object, value: object, shape: Shape, name: str) -> object:
@@ -76,7 +79,8 @@ def _merged(current: object, value: object, shape: Shape, name: str) -> object:
         return [_without_directives(item) for item in value]
     before = current if isinstance(current, list) else []
     if not strategy.merge_key:
-        return [*before, *(item for item in value if item not in before)]
+        known = set(map(_canonical, before))
+        return [*before, *(item for item in value if _canonical(item) not in known)]
     return _merged_elements(before, value, strategy.merge_key, shape.element(), name)
 
 
@@ -87,30 +91,57 @@ def _merged_elements(
         isinstance(item, dict) and item.get(_DIRECTIVE) == "replace" and len(item) == 1 for item in patches
     ):
         return [_without_directives(item) for item in patches if item != {_DIRECTIVE: "replace"}]
-    result = list(before)
+    elements = _Elements(before, key)
     for patch in patches:
         if not isinstance(patch, dict):
             raise StrategicMergeError(f"{name}: elements must be objects with a {key}")
         if key not in patch:
             raise StrategicMergeError(f"map: {patch} does not contain declared merge key: {key}")
-        places = [
-            place
-            for place, item in enumerate(result)
-            if isinstance(item, dict) and item.get(key) == patch[key]
-        ]
         match patch.get(_DIRECTIVE, "merge"):
             case "delete":
-                result = [item for place, item in enumerate(result) if place not in places]
+                elements.remove(patch[key])
             case "replace":
-                whole = _without_directives(patch)
-                result = [item for place, item in enumerate(result) if place not in places] + [whole]
-            case _ if places:
-                current = result[places[0]]
-                assert isinstance(current, dict)
-                result[places[0]] = strategic_merge(current, patch, element)
+                elements.remove(patch[key])
+                elements.add(_without_directives(patch))
             case _:
-                result.append(strategic_merge({}, patch, element))
-    return result
+                elements.merge(patch, element)
+    return elements.all()
+
+
+class _Elements:
+    """A keyed list while it is patched; each element is found without looking at the others."""
+
+    def __init__(self, elements: Sequence[object], key: str) -> None:
+        self._key = key
+        self._elements: dict[int, object] = {}
+        """By place; what was removed leaves a gap."""
+        self._places: dict[str, list[int]] = {}
+        self._next = 0
+        for element in elements:
+            self.add(element)
+
+    def add(self, element: object) -> None:
+        self._elements[self._next] = element
+        if isinstance(element, dict):
+            self._places.setdefault(_canonical(element.get(self._key)), []).append(self._next)
+        self._next += 1
+
+    def remove(self, name: object) -> None:
+        for place in self._places.pop(_canonical(name), ()):
+            del self._elements[place]
+
+    def merge(self, patch: Manifest, shape: Shape) -> None:
+        """Into the first of its name; added when there is none."""
+        places = self._places.get(_canonical(patch[self._key]))
+        if not places:
+            self.add(strategic_merge({}, patch, shape))
+            return
+        current = self._elements[places[0]]
+        assert isinstance(current, dict)  # only those have a name
+        self._elements[places[0]] = strategic_merge(current, patch, shape)
+
+    def all(self) -> list[object]:
+        return list(self._elements.values())
 
 
 def _without_directives(value: object) -> object:
@@ -127,25 +158,32 @@ def _order(base: Manifest, target: Manifest, name: str, order: object, shape: Sh
         return
     key = shape.strategy.merge_key if shape.strategy else ""
     wanted = [_name(item, key) for item in order]
-    if unlisted := [_name(item, key) for item in current if _name(item, key) not in wanted]:
+    listed = set(wanted)
+    if unlisted := [one for item in current if (one := _name(item, key)) not in listed]:
         original = target.get(name)
         places = [_name(item, key) for item in original] if isinstance(original, list) else []
         wanted = _interleaved(wanted, unlisted, places)
-    base[name] = sorted(current, key=lambda item: wanted.index(_name(item, key)))
+    index = {item_name: place for place, item_name in reversed(list(enumerate(wanted)))}
+    base[name] = sorted(current, key=lambda item: index[_name(item, key)])
 
 
-def _interleaved(listed: list[object], others: list[object], places: Sequence[object]) -> list[object]:
+def _interleaved(listed: Sequence[str], others: Sequence[str], places: Sequence[str]) -> list[str]:
     """Both in their own order; one of the others comes first when it stood before in the original list."""
-    index = {json.dumps(name): place for place, name in enumerate(places)}
-    result: list[object] = []
-    remaining = list(others)
+    index = {name: place for place, name in enumerate(places)}
+    result: list[str] = []
+    remaining = deque(others)
     for name in listed:
-        place = index.get(json.dumps(name), -1)
-        while remaining and index.get(json.dumps(remaining[0]), place) < place:
-            result.append(remaining.pop(0))
+        place = index.get(name, -1)
+        while remaining and index.get(remaining[0], place) < place:
+            result.append(remaining.popleft())
         result.append(name)
-    return result + remaining
+    return [*result, *remaining]
 
 
-def _name(item: object, key: str) -> object:
-    return item.get(key) if key and isinstance(item, dict) else item
+def _name(item: object, key: str) -> str:
+    return _canonical(item.get(key) if key and isinstance(item, dict) else item)
+
+
+def _canonical(value: object) -> str:
+    """Equal for equal JSON values, and quick to look up."""
+    return _encode(value)

@@ -114,8 +114,17 @@ def _json_patching(content: bytes) -> Change:
     return change
 
 
+_LONGEST_YAML = 128 * 1024
+"""Bytes; reading it takes a second, in which nobody else is answered. Clients send JSON, as kubectl does."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON: a date stays the text it is."""
+    """YAML as JSON: a date stays the text it is, and nothing stands for more than what is written."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not taken: write out what they stand for")
+        return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -129,6 +138,11 @@ def applied_configuration(content: bytes) -> Manifest:
     with contextlib.suppress(ValueError, RecursionError):
         json.loads(content)
         return parse_object(content)
+    if len(content) > _LONGEST_YAML:
+        message = (
+            f"the body is no JSON, and YAML of more than {_LONGEST_YAML} bytes is not taken: send it as JSON"
+        )
+        raise Failure(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
     try:
         loaded = yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
         text = json.dumps(loaded)

@@ -121,3 +121,10 @@ def test_paths_as_kubernetes_names_them() -> None:
     assert sorted(map(path_text, paths)) == ['.a[="x"]', '.a[p=80,q="TCP"].b']
     with pytest.raises(ValueError, match="is not a set of fields"):
         from_fields_v1({"f:a": {"b": {}}})
+
+
+@pytest.mark.parametrize("part", ["k:no JSON", "k:[1]", "v:{", "x:a"])
+def test_a_set_whose_elements_have_no_readable_name_counts_as_nobodys(part: str) -> None:
+    fields = {"f:spec": {"f:containers": {part: {".": {}, "f:image": {}}}}}
+    entry = {"manager": "evil", "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields}
+    assert managers_of(with_metadata(pod(), managedFields=[entry])) == {}
