@@ -6,7 +6,7 @@ Several `--request` take turns. In the open loop the latency counts from the mom
 a stall is not hidden. It stops after `--duration`, after `--limit` requests, or at the end of its input when
 `--until-eof` is given; requests in flight are finished. A POST carries `{"id": "<run>-<number>", "note": …}`.
 Nothing is retried. The ledger: `{"run": …, "records": [[number, request, due_at, latency_ms, status, version,
-failure], …]}`, times by CLOCK_MONOTONIC, which all pods of a machine share.
+failure], …]}`, times by CLOCK_MONOTONIC, which all pods of a machine share; with `--summary` only counts.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import os
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -143,6 +144,14 @@ def print_started() -> None:
     print("started", file=sys.stderr, flush=True)
 
 
+def summary(ledger: Ledger) -> str:
+    """How many requests ended how: status (0: no answer), version that answered, failure."""
+    ends = Counter((status, version, failure) for *_, status, version, failure in ledger.records)
+    lines = [f"{sum(ends.values()):6} requests"]
+    lines += [f"{ends[end]:6} {' '.join(filter(None, map(str, end)))}" for end in sorted(ends)]
+    return "\n".join(lines)
+
+
 async def run(settings: LoadSettings, until_eof: bool) -> Ledger:
     """One whole run."""
     load = Load(settings)
@@ -170,6 +179,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=20.0, help="seconds for one request")
     parser.add_argument("--note", default="", help="text that POST bodies carry")
     parser.add_argument("--until-eof", action="store_true", help="also stop at the end of standard input")
+    parser.add_argument("--summary", action="store_true", help="print counts, not every request")
     given = parser.parse_args()
     try:
         targets = [Target.parse(text) for text in given.request]
@@ -179,6 +189,9 @@ def main() -> None:
         targets, given.rate, given.connections, given.duration, given.limit, given.timeout, given.note
     )
     ledger = asyncio.run(run(settings, given.until_eof))
+    if given.summary:
+        print(summary(ledger))
+        return
     json.dump({"run": ledger.run, "records": ledger.records}, sys.stdout)
 
 

@@ -14,7 +14,7 @@ from examples.shop.http_client import HttpClient, RequestFailed
 from examples.shop.http_message import Request, Response
 from examples.shop.http_server import Handler, HttpServer
 from examples.shop.inventory import Inventory
-from examples.shop.load import Load, LoadSettings, Target
+from examples.shop.load import Ledger, Load, LoadSettings, Target, summary
 from examples.shop.order_ledger import OrderLedger
 from examples.shop.web import Web
 
@@ -190,3 +190,9 @@ def test_a_request_that_cannot_be_sent_is_refused():
         Target.parse("http://catalog:8080/")
     with pytest.raises(ValueError, match="must be http"):
         HttpClient("https://catalog")
+
+
+def test_a_ledger_is_summed_up_by_how_requests_ended():
+    ledger = Ledger(records=[(0, 0, 0.0, 1.0, 200, "v1", ""), (1, 0, 0.0, 1.0, 200, "v1", "")])
+    ledger.records.append((2, 0, 0.0, 1.0, 0, "", "refused"))
+    assert summary(ledger).split("\n") == ["     3 requests", "     1 0 refused", "     2 200 v1"]
