@@ -105,6 +105,8 @@ class ApiClient:
         reconnect: ReconnectSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        self.server = config.server
+        """Its URL."""
         self._reconnect = reconnect or ReconnectSettings()
         self._rng = rng or random.Random()
         self._http = httpx.AsyncClient(

@@ -24,6 +24,8 @@ API_PORT = 6443
 """Of the relay, in the namespaces of the control plane and of the injector."""
 INJECTOR_NAME = "localhost"
 """How the API server finds the injector, and verifies it."""
+MANAGER = "meshproxy-lab"
+"""Owner of the fields of what the supervisor puts there."""
 _HTTPS = 443
 _RUNTIME = "lab://"
 """What Nodes say that are a lab's: `status.nodeInfo.containerRuntimeVersion`."""
@@ -74,7 +76,7 @@ async def prepare(client: ApiClient, nodes: Sequence[str], objects: Sequence[Man
     await _create(client, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     for manifest in objects:
         if namespace_of(manifest) == NAMESPACE:
-            await client.apply(manifest)
+            await client.server_side_apply(manifest, manager=MANAGER, force=True)
         else:
             await _create(client, manifest)  # the cluster's own, such as kube-dns, is left alone
 

@@ -22,7 +22,7 @@ from control_plane.resources.manifest import Manifest, metadata, uid_of
 from injector.registration import NAME, NAMESPACE, SERVICE
 from injector.template import TOKEN_AUDIENCE, InjectorSettings
 from lab import netns
-from lab.foreign import ForeignAccess
+from lab.foreign import MANAGER, ForeignAccess
 from lab.network import PodNetwork
 
 INJECTOR = SERVICE
@@ -154,7 +154,7 @@ class InjectorHost:
 
     async def _register(self, client: ApiClient) -> None:
         for entry in injector_objects(self._network.address):
-            await client.apply(entry)
+            await client.server_side_apply(entry, manager=MANAGER, force=True)
         pod = await self._pod(client)
         issued = await client.create_token(
             NAMESPACE,

@@ -1,16 +1,24 @@
 """`meshctl proxy-status`: how far every sidecar is with its configuration, by the control plane's account."""
 
+import json
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import click
 
-from control_plane.client import ApiClient
+from control_plane.client import ApiClient, ApiError, NotFound
+from lab.paths import LABS, LabPaths
+from lab.process_plan import CONTROL_PLANE
+from lab.state import read_state
 from meshctl.connection import call, kubeconfig_option
 from meshctl.json_value import JsonObject, objects, text
+from meshctl.sidecar_admin import PodUnreachable, fetch_in
 from meshctl.text_table import print_table
 
 SYNCZ_PATH = "/debug/syncz"
+METRICS_PORT = 15014
+_PROXY_PATH = "/api/v1/namespaces/meshproxy-system/services/control-plane:http-metrics/proxy"
 TYPES = ("cds", "lds", "eds", "rds")
 SYNCED = "SYNCED"
 
@@ -34,7 +42,38 @@ def proxy_status(kubeconfig: Path | None) -> None:
 
 async def sync_states(client: ApiClient) -> list[JsonObject]:
     """One entry a connected sidecar, by name. Raises ApiError."""
-    return sorted(objects((await client.read(SYNCZ_PATH)).get("nodes")), key=node_name)
+    return sorted(objects((await _page(client)).get("nodes")), key=node_name)
+
+
+async def _page(client: ApiClient) -> JsonObject:
+    """From the control plane that is the API server, else from the one of this machine's lab that uses it,
+    else through the API server from the one in the cluster."""
+    try:
+        return await client.read(SYNCZ_PATH)
+    except NotFound:
+        pass
+    except ApiError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+    lab = _lab_of(client.server)
+    if lab is None:
+        return await client.read(f"{_PROXY_PATH}{SYNCZ_PATH}")
+    try:
+        network = lab.root / "netns" / CONTROL_PLANE
+        _, body = fetch_in(network, f"control plane of lab {lab.name}", SYNCZ_PATH, METRICS_PORT)
+    except PodUnreachable as error:
+        raise click.ClickException(str(error)) from error
+    answer: JsonObject = json.loads(body)
+    return answer
+
+
+def _lab_of(server: str) -> LabPaths | None:
+    """The lab of this machine that runs for somebody else's API server."""
+    for path in sorted(LABS.glob("*/state.json")):
+        state = read_state(path)
+        if state is not None and state.options.kubeconfig and state.url == server:
+            return LabPaths(path.parent)
+    return None
 
 
 def node_name(node: JsonObject) -> str:

@@ -44,17 +44,20 @@ def fetch(pod: PodRecord, path: str, port: int = ADMIN_PORT, *, timeout: float =
 
     Raises PodUnreachable.
     """
+    return fetch_in(network_of(pod), f"pod {pod.namespace}/{pod.name}", path, port, timeout=timeout)
+
+
+def fetch_in(network: Path, what: str, path: str, port: int, *, timeout: float = _TIMEOUT) -> tuple[int, str]:
+    """As `fetch`, in the network namespace of `what`, which errors name."""
     connection = http.client.HTTPConnection(_LOOPBACK, port)
     try:
-        connection.sock = netns.inside(
-            network_of(pod), lambda: socket.create_connection((_LOOPBACK, port), timeout)
-        )
+        connection.sock = netns.inside(network, lambda: socket.create_connection((_LOOPBACK, port), timeout))
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read().decode()
     except (OSError, http.client.HTTPException, NetworkError) as error:
         cause = str(error) or type(error).__name__
-        raise PodUnreachable(f"pod {pod.namespace}/{pod.name}, port {port}, {path}: {cause}") from error
+        raise PodUnreachable(f"{what}, port {port}, {path}: {cause}") from error
     finally:
         connection.close()
     return answer.status, body

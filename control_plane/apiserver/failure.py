@@ -88,8 +88,18 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def _invalid(error: InvalidResource) -> Failure:
-    details: Manifest = {"name": error.name, "kind": error.kind, "causes": _causes(error.causes)}
-    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), details=details)
+    entry = BY_KIND.get(error.kind)
+    group = "" if entry is None else entry.group
+    details: Manifest = {
+        "name": error.name,
+        "group": group,
+        "kind": error.kind,
+        "causes": _causes(error.causes),
+    }
+    message = str(error)
+    if group:
+        message = f"{error.kind}.{group}{message.removeprefix(error.kind)}"
+    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, message, details=_without_empty(details))
 
 
 def _causes(causes: Sequence[Cause]) -> list[dict[str, str]]:
@@ -116,4 +126,9 @@ def _plural(key: ObjectKey) -> str:
 
 def _details(key: ObjectKey) -> Manifest:
     entry = BY_KIND[key.kind]
-    return {"name": key.name, "group": entry.group, "kind": entry.plural}
+    return _without_empty({"name": key.name, "group": entry.group, "kind": entry.plural})
+
+
+def _without_empty(details: Manifest) -> Manifest:
+    """As Kubernetes leaves out what is empty, such as the group of core kinds."""
+    return {field: value for field, value in details.items() if value}

@@ -56,5 +56,5 @@ def test_causes_travel_in_the_details() -> None:
 
 
 def test_success_names_what_is_gone() -> None:
-    details = {"name": "a", "group": "", "kind": "pods", "uid": "u"}
+    details = {"name": "a", "kind": "pods", "uid": "u"}
     assert success(POD, "u")["details"] == details
