@@ -61,7 +61,7 @@ def log_query(parameters: Mapping[str, str], now: float) -> LogQuery:
     if text := parameters.get("sinceTime"):
         since = rfc3339(seconds_of(text))
     elif text := parameters.get("sinceSeconds"):
-        since = rfc3339(now - _whole(text, "sinceSeconds"))
+        since = rfc3339(max(0.0, now - _whole(text, "sinceSeconds")))
     tail, limit = parameters.get("tailLines"), parameters.get("limitBytes")
     return LogQuery(
         follow=_truth(parameters.get("follow")),

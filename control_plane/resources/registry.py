@@ -64,7 +64,7 @@ class ResourceKind:
     def stored(self, manifest: Manifest) -> Manifest:
         """The object in the version in which it is stored, if it is in one that is served."""
         served = {f"{self.group}/{version}" for version in (*self.older_versions, self.served_version)}
-        known = manifest.get("apiVersion") in served
+        known = str(manifest.get("apiVersion")) in served
         return {**manifest, "apiVersion": self.model.API_VERSION} if known else manifest
 
     def shown(self, manifest: Manifest) -> Manifest:

@@ -13,6 +13,8 @@ from control_plane.resources.timestamp import rfc3339
 
 DEFAULT_POD_GRACE = 30
 """Seconds; of a Pod that names no `terminationGracePeriodSeconds`."""
+LONGEST_GRACE = 2**31 - 1
+"""Seconds. What asks for more gets this: a time beyond what can be written would keep a Pod for ever."""
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 """Finalizers that the garbage collector removes when it has seen to the dependents."""
@@ -94,7 +96,7 @@ def _grace(pod: Manifest, asked: int | None) -> int:
     own = spec.get("terminationGracePeriodSeconds", DEFAULT_POD_GRACE)
     grace = own if asked is None else asked
     # Kubernetes: a negative period means the shortest that is still graceful.
-    return 1 if not isinstance(grace, int) or grace < 0 else grace
+    return 1 if not isinstance(grace, int) or grace < 0 else min(grace, LONGEST_GRACE)
 
 
 def _shortened(current: Manifest, asked: int | None) -> Manifest:

@@ -19,6 +19,7 @@ def test_the_query_of_a_log_is_kubernetes() -> None:
     asked = {"follow": "true", "previous": "1", "timestamps": "false", "tailLines": "5", "limitBytes": "9"}
     assert log_query(asked, 0.0) == LogQuery(follow=True, previous=True, tail_lines=5, limit_bytes=9)
     assert log_query({"sinceSeconds": "60"}, 1_700_000_060.0).since == "2023-11-14T22:13:20Z"
+    assert log_query({"sinceSeconds": "9" * 18}, 1_700_000_060.0).since == "1970-01-01T00:00:00Z"
     assert log_query({"sinceTime": "2023-11-14T23:13:20+01:00"}, 0.0).since == "2023-11-14T22:13:20Z"
     assert log_query({}, 0.0) == LogQuery()
 

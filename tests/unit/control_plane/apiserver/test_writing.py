@@ -170,3 +170,11 @@ async def test_two_that_apply_the_same_new_object_both_own_it(api: Api) -> None:
     _, found = await api.call("GET", f"{MAPS}/a")
     assert found["data"] == {"b": "x", "c": "x", "d": "x"}
     assert len(managers(found)) == 3
+
+
+@pytest.mark.parametrize("field", ["apiVersion", "kind"])
+async def test_a_patch_that_makes_an_object_of_no_kind_at_all_is_refused(api: Api, field: str) -> None:
+    await api.call("POST", MAPS, config_map())
+    change = [{"op": "replace", "path": f"/{field}", "value": {"a": 1}}]
+    code, refusal = await patch(api, f"{MAPS}/a", JSON_PATCH, change)
+    assert (code, str(refusal["message"]).startswith(f"{field} is {{'a': 1}}")) == (400, True)

@@ -36,6 +36,14 @@ def test_grace(manifest: Manifest, asked: int | None, seconds: int) -> None:
     assert is_free(result) == (seconds == 0)
 
 
+@pytest.mark.parametrize(("own", "asked"), [(10**15, None), (30, 10**17), (30, 2**63)])
+def test_no_grace_period_is_too_long_for_a_date(own: int, asked: int | None) -> None:
+    wanted = pod({**NODE, "terminationGracePeriodSeconds": own})
+    result = metadata(marked(wanted, DeletionRequest(grace=asked), now=100.0))
+    assert result["deletionGracePeriodSeconds"] == 2**31 - 1
+    assert str(result["deletionTimestamp"]).startswith("2038-")
+
+
 def test_a_deletion_under_way_only_becomes_faster() -> None:
     first = marked(pod(NODE), AS_IT_SAYS, now=0.0)
     assert metadata(first)["generation"] == 2
