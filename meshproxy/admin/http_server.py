@@ -48,6 +48,8 @@ class HttpServerLimits:
     stall_timeout: float = 30.0
     """A response that the reader takes nothing of for this long is given up."""
     max_connections: int = 64
+    """One more takes the place of the oldest that asks nothing, or else of one whose reader takes nothing: who
+    holds connections must not keep the kubelet's probes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class HttpServer:
         self.routes = routes
         self.allowed_hosts = allowed_hosts
         self.limits = limits or HttpServerLimits()
-        self.connections: set[_Connection] = set()
+        self.connections: dict[_Connection, None] = {}
+        """The oldest first."""
         self.tasks = TaskGroupRegistry()
         self._server: asyncio.Server | None = None
         self._without_connections = asyncio.Event()
@@ -129,14 +132,21 @@ class HttpServer:
         self._server = None
 
     def on_connected(self, connection: _Connection) -> bool:
-        """Count a new connection; False when there are too many."""
-        self.connections.add(connection)
+        """Count a new connection; False when there are too many, and none that gives way."""
+        if len(self.connections) >= self.limits.max_connections:
+            waiting = (one for one in self.connections if one.is_waiting)
+            stalled = (one for one in self.connections if one.is_stalled)
+            found = next(waiting, None) or next(stalled, None)
+            if found is not None:
+                del self.connections[found]
+                found.abort()
+        self.connections[connection] = None
         self._without_connections.clear()
         return len(self.connections) <= self.limits.max_connections
 
     def on_disconnected(self, connection: _Connection) -> None:
         """Forget a connection."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         if not self.connections:
             self._without_connections.set()
 
@@ -197,6 +207,16 @@ class _Connection(asyncio.Protocol):
         self._is_writable = True
         self._is_preparing = False
         """The answer waits for what `HttpRoute.prepare` gathers; nothing more is read meanwhile."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """For a request, or the rest of one."""
+        return self._slices is None and not self._is_preparing
+
+    @property
+    def is_stalled(self) -> bool:
+        """Its answer is ready, and is not being read."""
+        return self._slices is not None and not self._is_writable
 
     # --- transport callbacks ---
 

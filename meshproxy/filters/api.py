@@ -25,6 +25,8 @@ class LocalReply:
     """Further fields; content-type and content-length are written by the exchange."""
     flag: str = ""
     """Envoy's response flag, e.g. `FI`, `RL`."""
+    grpc_status: int | None = None
+    """What a call of gRPC is answered; None: what `status` means there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ class Fault:
                 return None
         seconds = self._seconds(self._delay, head.headers) if self._delay is not None else 0.0
         status = self._status(self._abort, head.headers) if self._abort is not None else None
-        reply = LocalReply(status, _BODY, flag="FI") if status is not None else None
+        reply = None
+        if status is not None and self._abort is not None:
+            reply = LocalReply(status, _BODY, flag="FI", grpc_status=self._abort.grpc_status)
         if not seconds and reply is None:
             return None
         self._active.count += 1

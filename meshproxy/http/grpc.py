@@ -53,15 +53,17 @@ class MessageCounter:
 
 
 class GrpcCall:
-    """What is counted of one call."""
+    """What is counted of one call, and when it ends."""
 
-    __slots__ = ("_requests", "_responses", "status")
+    __slots__ = ("_requests", "_responses", "ends_at", "status")
 
     def __init__(self) -> None:
         self._requests = MessageCounter()
         self._responses = MessageCounter()
         self.status = ""
         """`grpc-status` as it came; empty when none did."""
+        self.ends_at = 0.0
+        """Monotonic seconds; 0: nobody set it a time."""
 
     @property
     def request_messages(self) -> int:
@@ -90,6 +92,33 @@ def is_grpc(head: RequestHead) -> bool:
         if name == _CONTENT_TYPE:
             return value.startswith(_GRPC) and not value.startswith(_GRPC_WEB)
     return False
+
+
+TIMEOUT: Final = b"grpc-timeout"
+LEAST_TIMEOUT: Final = 0.001
+"""Seconds: what is left when all of it is gone."""
+_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_MAX_DIGITS: Final = 8
+_MAX_MILLISECONDS: Final = 99_999_999
+
+
+def timeout_of(head: RequestHead) -> float | None:
+    """`grpc-timeout` in seconds; None for none, or one that is not as PROTOCOL-HTTP2 says."""
+    for name, value in head.headers:
+        if name == TIMEOUT:
+            number, unit = value[:-1], _UNITS.get(value[-1:])
+            if unit is None or not number.isdigit() or len(number) > _MAX_DIGITS:
+                return None
+            return int(number) * unit
+    return None
+
+
+def timeout_value(seconds: float) -> bytes:
+    """`grpc-timeout` of what is left."""
+    milliseconds = int(max(seconds, LEAST_TIMEOUT) * 1000)
+    if milliseconds <= _MAX_MILLISECONDS:
+        return b"%dm" % milliseconds
+    return b"%dS" % min(int(seconds), _MAX_MILLISECONDS)
 
 
 def status_of(http_status: int) -> int:

@@ -72,10 +72,19 @@ class H2Exchange(HttpStream):
             self._call.on_fields(response.head.headers)
         return self._shown(response.head) + self._answer_lines
 
-    def _reply(self, status: int, body: bytes, flag: str, close: bool, headers: Headers = ()) -> None:
+    def _reply(
+        self,
+        status: int,
+        body: bytes,
+        flag: str,
+        close: bool,
+        headers: Headers = (),
+        grpc_status: int | None = None,
+    ) -> None:
         is_head = self._head.method == b"HEAD"
         if self._call is not None:
-            fields = grpc.trailers_only(grpc.status_of(status), body, headers)
+            code = grpc.status_of(status) if grpc_status is None else grpc_status
+            fields = grpc.trailers_only(code, body, headers)
             self._call.on_fields(fields)
             data = b"HTTP/1.1 200 OK\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in fields])
         else:

@@ -79,6 +79,7 @@ class HttpExchange:
         "_route",
         "_services",
         "_started_at",
+        "_stream_timer",
         "_target",
         "_timer",
         "_tried",
@@ -107,6 +108,7 @@ class HttpExchange:
         self._upstream: Lane | None = None
         self._response: Response | None = None
         self._timer: Timer[Callable[[], None]] | None = None
+        self._stream_timer: Timer[Callable[[], None]] | None = None
         self._attempt_timer: Timer[Callable[[], None]] | None = None
         self._retry: CountedRetry | None = None
         self._tried: tuple[int, ...] = ()
@@ -287,9 +289,19 @@ class HttpExchange:
             rule.flag + flag_suffix,
             rule.close,
             (*headers, *rule.headers),
+            rule.grpc_status,
         )
 
-    def _reply(self, status: int, body: bytes, flag: str, close: bool, headers: Headers = ()) -> None:
+    def _reply(
+        self,
+        status: int,
+        body: bytes,
+        flag: str,
+        close: bool,
+        headers: Headers = (),
+        grpc_status: int | None = None,
+    ) -> None:
+        """`grpc_status`: for calls of gRPC, in place of what `status` means there."""
         # A body we shall not read cannot be told from the next request: end the connection after the answer.
         close = close or not self._request_done or self._connection.must_close(self._head)
         data = local_response(status, body, headers, close=close, head_request=self._head.method == b"HEAD")
@@ -341,6 +353,9 @@ class HttpExchange:
         if self._attempt_timer is not None:
             self._services.timers.cancel(self._attempt_timer)
             self._attempt_timer = None
+        if self._stream_timer is not None:
+            self._services.timers.cancel(self._stream_timer)
+            self._stream_timer = None
         if self._retry is not None:
             self._retry.end()
         if self._cluster is not None:

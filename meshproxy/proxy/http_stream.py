@@ -9,8 +9,11 @@ from typing import Final
 
 from meshproxy.config.model import UpstreamTls
 from meshproxy.config.retry import RetrySettings
+from meshproxy.config.route import RouteAction
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.filters.api import LocalReply
+from meshproxy.filters.message_field import with_field
+from meshproxy.http import grpc
 from meshproxy.http.events import Event, Response
 from meshproxy.policy.outlier import FailureKind
 from meshproxy.policy.retry import AttemptFailure, RetryPolicy, RetryVerdict
@@ -75,7 +78,7 @@ class HttpStream(HttpExchange):
 
     def on_filter_reply(self, reply: LocalReply) -> None:
         """A filter answers."""
-        self._reply(reply.status, reply.body, reply.flag, False, reply.headers)
+        self._reply(reply.status, reply.body, reply.flag, False, reply.headers, reply.grpc_status)
 
     def on_filters_passed(self) -> None:
         """No filter objects: on to the cluster."""
@@ -101,6 +104,8 @@ class HttpStream(HttpExchange):
             self._direct(route, target)
         elif route.is_directed:
             self._direct(route, target)
+        if route.has_stream_limit:
+            self._limit_stream(route.action)
         if self._request_done and route.timeout:
             self._start_timeout(route.timeout)
         if route.action.mirrors:
@@ -140,6 +145,25 @@ class HttpStream(HttpExchange):
         upstream's fault."""
         begun = self._started_at if self._head.end_stream and self._filters is None else self._now()
         self._timer = self._services.timers.schedule(begun + seconds, self._on_timeout)
+
+    def _limit_stream(self, action: RouteAction) -> None:
+        """How long the exchange may last in all, from its head on; a call may ask for less."""
+        seconds = action.max_stream_duration
+        longest = action.grpc_timeout_max
+        if self._call is not None and longest is not None:
+            asked = grpc.timeout_of(self._head)
+            if asked is not None:
+                seconds = min(asked, longest) if longest else asked
+                seconds = max(seconds - action.grpc_timeout_offset, grpc.LEAST_TIMEOUT)
+                self._call.ends_at = self._started_at + seconds
+        if seconds:
+            timers = self._services.timers
+            self._stream_timer = timers.schedule(self._started_at + seconds, self._on_stream_limit)
+
+    def _on_stream_limit(self) -> None:
+        self._stream_timer = None
+        if not self.is_done:
+            self._give_up(Outcome.STREAM_DURATION)
 
     def _now(self) -> float:
         return self._services.clock.monotonic()
@@ -206,6 +230,9 @@ class HttpStream(HttpExchange):
             forward = target.request_edit.apply(forward)
         if route.attempt_count_in_request:
             forward = with_attempt_count(forward, max(1, self._attempts))
+        if self._call is not None and self._call.ends_at:
+            left = self._call.ends_at - self._now()
+            forward = with_field(forward, grpc.TIMEOUT, grpc.timeout_value(left))
         return b"%b%b%b%bx-request-id: %b\r\n\r\n" % (
             forward,
             CHUNKED_LINE if head.chunked else b"",

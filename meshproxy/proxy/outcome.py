@@ -27,6 +27,7 @@ class Outcome(Enum):
     STREAM_IDLE_TIMEOUT = auto()
     DOWNSTREAM_DISCONNECT = auto()
     METHOD_NOT_SUPPORTED = auto()
+    STREAM_DURATION = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class OutcomeRule:
     """End the downstream connection after the reply."""
     headers: Headers = ()
     """Further fields of the reply."""
+    grpc_status: int | None = None
+    """What a call of gRPC is answered; None: what `status` means there."""
 
 
 def rule(outcome: Outcome) -> OutcomeRule:
@@ -79,6 +82,8 @@ def rule(outcome: Outcome) -> OutcomeRule:
             return OutcomeRule(0, "DC", "", close=True)
         case Outcome.METHOD_NOT_SUPPORTED:
             return OutcomeRule(405, "NR", "CONNECT is not supported by this listener")
+        case Outcome.STREAM_DURATION:
+            return OutcomeRule(408, "DT", "downstream duration timeout", close=True, grpc_status=4)
         case _:
             assert_never(outcome)
 

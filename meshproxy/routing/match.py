@@ -128,6 +128,7 @@ class CompiledRoute:
         "direct_response",
         "exact_headers",
         "filter_configs",
+        "has_stream_limit",
         "is_directed",
         "is_unconditional",
         "name",
@@ -179,6 +180,9 @@ class CompiledRoute:
         self.targets = _targets(self._choice, self.action, levels, host.memory, match.path)
         for target in self.targets:
             target.filter_configs = merged_filter_configs(self.filter_configs, target.cluster.filter_configs)
+        self.has_stream_limit = bool(
+            self.action and (self.action.max_stream_duration or self.action.grpc_timeout_max is not None)
+        )
         self.is_directed = bool(self.action and self.action.hash_policy) or any(
             target.metadata_match for target in self.targets
         )

@@ -29,7 +29,6 @@ from meshproxy.xds.endpoints import (
 )
 from meshproxy.xds.health_check import translate_health_checks
 from meshproxy.xds.load_balancing import translate_load_balancing
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.outlier import translate_outlier
 from meshproxy.xds.strict import enum_name, require, seconds, seconds_or, unpack
 from meshproxy.xds.tls import upstream_tls
@@ -146,7 +145,6 @@ def _http_options(cluster: _Proto, path: str) -> _HttpOptions:
         protocol = options.explicit_http_config.WhichOneof("protocol_config")
         text = "http_protocol_options or http2_protocol_options is needed"
         require(protocol is not None, f"{where}.explicit_http_config", text)
-        require_carried_out(str(protocol), f"{where}.explicit_http_config")
         common, where = options.common_http_protocol_options, f"{where}.common_http_protocol_options"
         for field, _ in common.ListFields():
             require(field.name in _COMMON_OPTIONS, f"{where}.{field.name}", "is not supported for clusters")

@@ -8,7 +8,6 @@ from meshproxy.config import http_filter as model
 from meshproxy.policy.grpc_status import HTTP_STATUSES
 from meshproxy.routing.value_match import compile_header_match
 from meshproxy.xds.filter_fraction import fraction
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.route_match import translate_header_match
 from meshproxy.xds.strict import require, seconds
 
@@ -46,7 +45,6 @@ def _abort(abort: FaultAbort, path: str) -> model.FaultAbort:
     if kind == "header_abort":
         return model.FaultAbort(None, share)
     if kind == "grpc_status":
-        require_carried_out("grpc_status", f"{path}.grpc_status")
         code = abort.grpc_status
         require(code in HTTP_STATUSES, f"{path}.grpc_status", f"{code} is no status of gRPC")
         return model.FaultAbort(HTTP_STATUSES[code], share, code)

@@ -9,7 +9,6 @@ from control_plane.api.envoy.config.core.v3.health_check_pb2 import HealthCheck 
 from meshproxy.config.health_check import GrpcCheck, HealthCheck, HttpCheck, TcpCheck
 from meshproxy.config.resilience import HealthCheckSettings
 from meshproxy.errors import ConfigError
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.strict import enum_name, require, seconds, seconds_or
 
 _METHODS = (RequestMethod.METHOD_UNSPECIFIED, RequestMethod.GET)
@@ -37,7 +36,6 @@ def _asks(message: Proto, kind: str, path: str) -> HttpCheck | TcpCheck | GrpcCh
         return _http(message.http_health_check, path)
     if kind == "tcp_health_check":
         return _tcp(message.tcp_health_check, path)
-    require_carried_out(kind, path)
     return _grpc(message.grpc_health_check, path)
 
 

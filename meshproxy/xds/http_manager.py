@@ -9,7 +9,6 @@ from control_plane.api.envoy.extensions.filters.network.http_connection_manager.
     http_connection_manager_pb2 as hcm_pb2,
 )
 from meshproxy.config.model import AUTO, HTTP1, HTTP2, EdgeSettings, HttpConnectionManager
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.route_filters import translate_http_filters
 from meshproxy.xds.routes import translate_routes
 from meshproxy.xds.strict import enum_name, number_or, require, seconds_or
@@ -69,7 +68,6 @@ def _check_fixed_behaviour(manager: _Proto, path: str) -> None:
 def _codec(manager: _Proto, path: str) -> str:
     name = enum_name(manager, "codec_type")
     require(name in _CODECS, path, f"{name} is not supported")
-    require_carried_out(name, path)
     return name
 
 

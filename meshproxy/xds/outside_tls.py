@@ -23,7 +23,6 @@ from meshproxy.config.tls import CERTIFICATE_SCHEME, ClientValidation, EdgeTls, 
 from meshproxy.errors import ConfigError
 from meshproxy.identity.edge_contexts import check_authorities
 from meshproxy.xds.data_source import inline
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.strict import enum_name, require
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -87,8 +86,9 @@ def origin_tls(context: UpstreamTlsContext, path: str) -> OriginTls:
 
 def _alpn(protocols: Iterable[str], path: str) -> tuple[str, ...]:
     for protocol in protocols:
-        require(protocol in _ALPN, f"{path}.alpn_protocols", f"{protocol!r} is not supported; http/1.1 is")
-        require_carried_out(protocol, f"{path}.alpn_protocols")
+        require(
+            protocol in _ALPN, f"{path}.alpn_protocols", f"{protocol!r} is not supported; http/1.1 and h2 are"
+        )
     return tuple(protocols)
 
 

@@ -30,7 +30,6 @@ from meshproxy.xds.head_edit import (
     translate_path_rewrite,
     translate_substitution,
 )
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.route_filters import translate_filter_configs
 from meshproxy.xds.route_retry import translate_retry
 from meshproxy.xds.split import split
@@ -92,7 +91,6 @@ class _StreamLimit(NamedTuple):
 def _stream_limit(action: _Proto, path: str) -> _StreamLimit:
     if not action.HasField("max_stream_duration"):
         return _StreamLimit()
-    require_carried_out("max_stream_duration", path)
     limit = action.max_stream_duration
     has_grpc = limit.HasField("grpc_timeout_header_max")
     text = "only goes with grpc_timeout_header_max"

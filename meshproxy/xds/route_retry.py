@@ -11,7 +11,6 @@ from control_plane.api.envoy.extensions.retry.host.previous_hosts.v3.previous_ho
 from meshproxy.config.retry import RateLimitedBackOff, ResetHeaderFormat, RetrySettings
 from meshproxy.http.syntax import is_token
 from meshproxy.policy.retry import RETRY_CONDITIONS
-from meshproxy.xds.not_yet import NOT_YET_RETRY_ON
 from meshproxy.xds.route_match import translate_header_match
 from meshproxy.xds.strict import number_or, require, seconds, seconds_or, unpack
 
@@ -58,7 +57,7 @@ def translate_retry(policy: _Proto, path: str) -> RetrySettings:
 
 def _conditions(policy: _Proto, path: str) -> frozenset[str]:
     conditions = frozenset(item.strip() for item in policy.retry_on.split(",") if item.strip())
-    unknown = sorted(conditions - (RETRY_CONDITIONS - NOT_YET_RETRY_ON))
+    unknown = sorted(conditions - RETRY_CONDITIONS)
     require(not unknown, path, f"{', '.join(unknown)} is not supported")
     return conditions
 

@@ -24,7 +24,6 @@ from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import 
 )
 from meshproxy.config.model import DownstreamTls, UpstreamTls
 from meshproxy.config.tls import EdgeTls, OriginTls
-from meshproxy.xds.not_yet import require_carried_out
 from meshproxy.xds.outside_tls import edge_tls, is_edge, is_origin, origin_tls
 from meshproxy.xds.strict import enum_name, require, type_name, unpack
 
@@ -89,8 +88,6 @@ def _common(context: CommonTlsContext, path: str) -> _Common:
     )
     _check_secret(certificates[0], IDENTITY_SECRET, f"{path}.tls_certificate_sds_secret_configs[0]")
     exact, prefixes = _validation(context, path)
-    for protocol in context.alpn_protocols:
-        require_carried_out(protocol, f"{path}.alpn_protocols")
     return _Common(tuple(context.alpn_protocols), exact, prefixes)
 
 

@@ -131,10 +131,12 @@ def http_listener(
     timeout: float = 15.0,
     retry: RetrySettings | None = None,
     direction: Direction = Direction.OUTBOUND,
+    action: dict[str, object] | None = None,
     **manager: object,
 ) -> Listener:
-    action = RouteAction(weighted, timeout=timeout, retry=retry)
-    route = Route("all", EVERY_PATH, action)
+    """`action`: further fields of the route's."""
+    routed = RouteAction(weighted, timeout=timeout, retry=retry, **(action or {}))  # type: ignore[arg-type]
+    route = Route("all", EVERY_PATH, routed)
     table = RouteTable("table", (VirtualHost("all", ("*",), (route,)),))
     network = HttpConnectionManager("test", route_table=table, **manager)  # type: ignore[arg-type]
     chain = FilterChain("http", FilterChainMatch(), network)

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from meshproxy.config.health_check import GrpcCheck, HealthCheck
 from meshproxy.config.model import WeightedCluster
+from meshproxy.config.resilience import HealthCheckSettings
 from meshproxy.config.retry import RetrySettings
 from meshproxy.http.h2.hpack import block_bytes
 from tests.unit.meshproxy.http.h2.recording import REQUEST, Recording
@@ -339,6 +341,62 @@ async def test_a_call_is_tried_again_on_its_status_before_a_message_was_sent() -
         assert (await call.end()).trailers == {b"grpc-status": b"0"}
         assert count == 2
         client.close()
+
+
+async def test_a_call_has_the_time_it_asks_for_and_says_what_is_left_of_it() -> None:
+    async def never(peer: Peer, message: Message) -> None:
+        await message.until(lambda one: one.reset is not None)
+
+    async with h2_mesh(never, action={"grpc_timeout_max": 0.0}) as (mesh, upstream):
+        client = await connect(mesh.port)
+        fields = ((b"content-type", b"application/grpc"), (b"grpc-timeout", b"80m"))
+        call = await client.request(b"POST", b"/s/M", *fields).end()
+        assert (call.status, call.fields[b"grpc-status"]) == (200, b"4")
+        left = upstream.requests[0].fields[b"grpc-timeout"]
+        assert left.endswith(b"m")
+        assert 0 < int(left[:-1]) <= 80
+        await upstream.requests[0].until(lambda one: one.reset == 8)
+        assert mesh.metric("istio_requests_total", grpc_response_status="4", response_flags="DT") == 1
+        client.close()
+
+
+async def test_an_exchange_may_be_bounded_as_a_whole() -> None:
+    async def drip(peer: Peer, message: Message) -> None:
+        peer.respond(message.stream, OK)
+        await message.until(lambda one: one.reset is not None)
+
+    async with h2_mesh(drip, action={"max_stream_duration": 0.05}) as (mesh, _):
+        client = await connect(mesh.port)
+        assert (await client.request().end()).reset == 2
+        client.close()
+
+
+async def health(peer: Peer, message: Message, status: bytes) -> None:
+    await message.end()
+    peer.respond(message.stream, OK, (b"content-type", b"application/grpc"))
+    await peer.send(message.stream, b"\0\0\0\0\x02\x08" + status, end=False)
+    peer.trailers(message.stream, (b"grpc-status", b"0"))
+
+
+@pytest.mark.parametrize(("status", "is_well"), [(b"\x01", True), (b"\x02", False)])
+async def test_endpoints_are_asked_by_grpc_how_they_are(status: bytes, is_well: bool) -> None:
+    async def answer(peer: Peer, message: Message) -> None:
+        await health(peer, message, status)
+
+    upstream = await H2Upstream(answer).start()
+    settings = HealthCheckSettings(timeout=1.0, interval=0.02, unhealthy_threshold=1, healthy_threshold=1)
+    check = HealthCheck(GrpcCheck("catalog.shop", "shop.Catalog"), settings)
+    cluster = static_cluster("a", upstream.endpoint, http2=True, health_check=check)
+    async with running(snapshot(http_listener(ONE), cluster)) as mesh:
+        (endpoint,) = mesh.live.clusters["a"].endpoints
+        async with asyncio.timeout(5):
+            while endpoint.check is None or endpoint.check.is_pending:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert endpoint.check.is_healthy is is_well
+        asked = upstream.requests[0]
+        assert asked.fields[b":path"] == b"/grpc.health.v1.Health/Check"
+        assert asked.body == b"\0\0\0\0\x0e\x0a\x0cshop.Catalog"
+    await upstream.stop()
 
 
 async def test_malformed_requests_reset_their_stream_and_leave_the_others_alone() -> None:

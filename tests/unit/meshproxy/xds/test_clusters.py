@@ -167,12 +167,6 @@ def _two_thresholds(made: Proto) -> None:
     made.circuit_breakers.thresholds.add()
 
 
-def _http2(made: Proto) -> None:
-    options = HttpProtocolOptions()
-    options.explicit_http_config.http2_protocol_options.SetInParent()
-    made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
-
-
 def _vague(made: Proto) -> None:
     made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(HttpProtocolOptions())
 
@@ -214,7 +208,6 @@ def _two_sources(made: Proto) -> None:
         (_too_many, "c.outlier_detection.max_ejection_percent: must be at most 100"),
         (_longest_below_base, "c.outlier_detection.max_ejection_time: 3.0 s is below the base, 30.0 s"),
         (_always_panic, "c.common_lb_config.healthy_panic_threshold: 100.5 is no percentage"),
-        (_http2, "explicit_http_config: http2_protocol_options is not supported"),
         (_vague, "explicit_http_config: http_protocol_options or http2_protocol_options is needed"),
         (_short_lives, "max_connection_duration: "),
         (_other_options, "c.typed_extension_protocol_options['other']: this extension is not supported"),

@@ -116,10 +116,6 @@ def _router_option(made: Proto) -> None:
     made.http_filters[0].typed_config.Pack(router)
 
 
-def _http2(made: Proto) -> None:
-    made.codec_type = Proto.HTTP2
-
-
 def _no_ids(made: Proto) -> None:
     made.generate_request_id.value = False
 
@@ -186,7 +182,6 @@ def _headers(limit: int) -> Change:
         (_router_first, "http_filters[0]: the router must be the last filter"),
         (_no_router, "h.http_filters: the last filter must be the router"),
         (_router_option, "http_filters[0].dynamic_stats: this field of"),
-        (_http2, "h.codec_type: HTTP2 is not supported"),
         (_no_ids, "h.generate_request_id: false is not supported"),
         (_hops_without_edge, "h.xff_num_trusted_hops: only goes with use_remote_address"),
         (_server_header, "h.server_header_transformation: APPEND_IF_ABSENT is not supported"),

@@ -112,10 +112,6 @@ def _not_ads(made: DownstreamTlsContext) -> None:
     source.path_config_source.path = "/x"
 
 
-def _http2(made: DownstreamTlsContext) -> None:
-    made.common_tls_context.alpn_protocols.append("h2")
-
-
 def _old(made: DownstreamTlsContext) -> None:
     made.common_tls_context.tls_params.tls_minimum_protocol_version = TlsParameters.TLSv1_1
 
@@ -164,7 +160,6 @@ def _contains(made: DownstreamTlsContext) -> None:
     [
         (_two, "tls_certificate_sds_secret_configs: exactly one is supported"),
         (_not_ads, "path_config_source"),
-        (_http2, "alpn_protocols: h2 is not supported"),
         (_old, "tls_minimum_protocol_version: TLSv1_1 is not supported"),
         (_low_maximum, "tls_maximum_protocol_version: TLSv1_2 is not supported"),
         (_nobody_trusted, "require_client_certificate needs a validation_context"),

@@ -39,8 +39,6 @@ from meshproxy.config.route_match import (
     StringMatchKind,
 )
 from meshproxy.errors import ConfigError
-from meshproxy.xds import route_retry
-from meshproxy.xds.not_yet import NOT_YET_RETRY_ON
 from meshproxy.xds.routes import translate_routes
 from tests.unit.meshproxy.xds.xds_message import packed
 
@@ -217,8 +215,7 @@ def test_hash_policies() -> None:
     )
 
 
-def test_retries_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route_retry, "NOT_YET_RETRY_ON", frozenset())
+def test_retries_in_full() -> None:
     reset = [{"name": "Retry-After"}, {"name": "x-reset", "format": "UNIX_TIMESTAMP"}]
     message = {
         "retry_on": "reset,connect-failure",
@@ -453,9 +450,3 @@ def test_settings_for_a_filter_nobody_knows_are_refused() -> None:
 def test_a_thousand_header_options_are_the_limit() -> None:
     with pytest.raises(ConfigError, match="more than 1000 fields"):
         route(request_headers_to_add=[{"header": {"key": "a", "value": "b"}}] * 1001)
-
-
-@pytest.mark.parametrize("condition", sorted(NOT_YET_RETRY_ON))
-def test_conditions_not_carried_out_yet_are_refused(condition: str) -> None:
-    with pytest.raises(ConfigError, match=f"retry_policy.retry_on: {condition} is not supported"):
-        action(retry_policy={"retry_on": f"reset,{condition}"})

@@ -167,8 +167,8 @@ def _shrinking(made: ProtoRoute) -> None:
         (_too_heavy, "weighted_clusters.clusters: the weights add up to more than 2^32-1"),
         (_nameless, "weighted_clusters.clusters[0].name: must not be empty"),
         (
-            _field("route.retry_policy.retry_on", "unavailable,reset"),
-            "retry_policy.retry_on: unavailable is not supported",
+            _field("route.retry_policy.retry_on", "http3-post-connect-failure,reset"),
+            "retry_policy.retry_on: http3-post-connect-failure is not supported",
         ),
         (_other_predicate, "retry_host_predicate[0]: extension"),
         (_shrinking, "retry_back_off.max_interval: must not be below base_interval"),

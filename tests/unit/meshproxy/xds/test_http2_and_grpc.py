@@ -1,4 +1,4 @@
-"""What HTTP/2 and gRPC need is translated, and refused by name as long as it is not carried out."""
+"""What HTTP/2 and gRPC need is translated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from meshproxy.config.http_filter import FaultAbort, Fraction
 from meshproxy.config.model import HTTP2
 from meshproxy.config.route import RouteAction
 from meshproxy.errors import ConfigError
-from meshproxy.xds import not_yet
 from meshproxy.xds.clusters import translate_cluster
 from meshproxy.xds.filter_fault import translate_fault
 from meshproxy.xds.health_check import translate_health_checks
@@ -28,12 +27,6 @@ from meshproxy.xds.strict import check
 from tests.unit.meshproxy.xds import xds_message as message
 
 TIMES = {"timeout": "1s", "interval": "1s", "unhealthyThreshold": 1, "healthyThreshold": 1}
-
-
-@pytest.fixture
-def carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if all of it were."""
-    monkeypatch.setattr(not_yet, "NOT_YET", frozenset())
 
 
 def cluster(**http2: int) -> Cluster:
@@ -62,28 +55,24 @@ def asks(**fields: str) -> object:
     return None if made is None else made.asks
 
 
-@pytest.mark.usefixtures("carried_out")
 def test_a_cluster_of_http2_servers() -> None:
     check(cluster(), "c")
     assert translate_cluster(cluster(), "c").http2
     assert not translate_cluster(message.cluster(), "c").http2
 
 
-@pytest.mark.usefixtures("carried_out")
 def test_settings_of_http2_are_refused_by_name() -> None:
     for name in ("maxConcurrentStreams", "initialStreamWindowSize", "initialConnectionWindowSize"):
         with pytest.raises(ConfigError, match="http2_protocol_options"):
             translate_cluster(cluster(**{name: 70_000}), "c")
 
 
-@pytest.mark.usefixtures("carried_out")
 def test_a_listener_for_http2_alone() -> None:
     made = message.http_manager()
     made.codec_type = hcm_pb2.HttpConnectionManager.HTTP2
     assert translate_http_manager(made, "h").codec == HTTP2
 
 
-@pytest.mark.usefixtures("carried_out")
 def test_limits_of_a_stream() -> None:
     found = action(maxStreamDuration="3s", grpcTimeoutHeaderMax="0s", grpcTimeoutHeaderOffset="0.5s")
     assert (found.max_stream_duration, found.grpc_timeout_max, found.grpc_timeout_offset) == (3.0, 0.0, 0.5)
@@ -93,7 +82,6 @@ def test_limits_of_a_stream() -> None:
         action(grpcTimeoutHeaderOffset="1s")
 
 
-@pytest.mark.usefixtures("carried_out")
 def test_an_abort_has_a_status_of_gRPC_and_one_of_HTTP() -> None:
     assert abort(14) == FaultAbort(503, Fraction(1, 100), 14)
     assert abort(0) == FaultAbort(200, Fraction(1, 100), 0)
@@ -101,7 +89,6 @@ def test_an_abort_has_a_status_of_gRPC_and_one_of_HTTP() -> None:
         abort(17)
 
 
-@pytest.mark.usefixtures("carried_out")
 def test_a_health_check_by_call() -> None:
     assert asks(authority="catalog.shop", serviceName="shop.Catalog") == GrpcCheck(
         "catalog.shop", "shop.Catalog"
@@ -111,12 +98,5 @@ def test_a_health_check_by_call() -> None:
         asks(serviceName="a")
 
 
-@pytest.mark.parametrize("what", sorted(not_yet.NOT_YET))
-def test_what_is_not_carried_out_is_refused_by_name(what: str) -> None:
-    with pytest.raises(ConfigError, match=f"^x: {what} is not supported$"):
-        not_yet.require_carried_out(what, "x")
-
-
 def test_what_is_not_there_is_no_problem() -> None:
-    not_yet.require_carried_out("HTTP1", "x")
     assert translate_health_checks([], "c") is None
