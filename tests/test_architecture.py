@@ -129,6 +129,23 @@ PURE = [
     "lab/resolv_conf.py",
     "lab/service_vip.py",
     "lab/topology.py",
+    "meshctl/diagnose/address.py",
+    "meshctl/diagnose/command_line.py",
+    "meshctl/diagnose/ejection.py",
+    "meshctl/diagnose/endpoints.py",
+    "meshctl/diagnose/facts.py",
+    "meshctl/diagnose/finding.py",
+    "meshctl/diagnose/interception.py",
+    "meshctl/diagnose/listening.py",
+    "meshctl/diagnose/names.py",
+    "meshctl/diagnose/pod_running.py",
+    "meshctl/diagnose/policy.py",
+    "meshctl/diagnose/question.py",
+    "meshctl/diagnose/report.py",
+    "meshctl/diagnose/routes.py",
+    "meshctl/diagnose/sidecar.py",
+    "meshctl/diagnose/traffic.py",
+    "meshctl/diagnose/walk.py",
 ]
 IMPURE_IMPORTS = {"asyncio", "socket", "ssl", "time", "logging", "grpc", "threading", "subprocess"}
 

@@ -6,25 +6,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import click
+
 from control_plane.client import ApiClient, ApiError, NotFound
 from control_plane.resources.base import Resource
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.endpoint_slice import SERVICE_NAME_LABEL, EndpointSlice
 from control_plane.resources.event import Event
 from control_plane.resources.fault_policy import FaultPolicy
-from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.invalid import InvalidResource
+from control_plane.resources.manifest import Manifest
 from control_plane.resources.namespace import Namespace
 from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
+from control_plane.resources.registry import BY_KIND
 from control_plane.resources.service import Service
-from control_plane.resources.target_ref import HTTP_ROUTE, SERVICE
+from control_plane.resources.target_ref import SERVICE
 from lab.controllers.pod_state import has_ended
 from lab.controllers.service_endpoint import target_of
 from meshctl.diagnose.eyes import Eyes
 from meshctl.diagnose.facts import Backend, Cluster, Facts, PodFacts, Unseen, has_sidecar, place
 from meshctl.diagnose.interception import settings_in
 from meshctl.diagnose.question import Question, service_of
+from meshctl.diagnose.routes import KINDS, Route, is_for, route_of
 from meshctl.json_value import JsonObject, text
 from meshctl.proxy_status import TYPES, node_name, sync_states
 
@@ -86,23 +90,30 @@ class Collector:
     # --- objects ---
 
     async def _read(self, kind: type[Kind], namespace: str, selector: str = "") -> list[Kind]:
+        return self._parsed(kind, (await self._client.list(kind.KIND, namespace, selector)).items)
+
+    async def _try(self, kind: type[Kind], namespace: str) -> list[Kind]:
+        """As `_read`, but nothing where we may not look, which is told."""
+        return self._parsed(kind, await self._list(kind.KIND, namespace))
+
+    async def _list(self, kind: str, namespace: str) -> list[Manifest]:
+        """Nothing where we may not look, which is told, and where the kind is not served."""
+        try:
+            return (await self._client.list(kind, namespace)).items
+        except NotFound:
+            return []
+        except ApiError as error:
+            self.unread.append(f"{kind}: {error}")
+            return []
+
+    def _parsed(self, kind: type[Kind], items: Iterable[Manifest]) -> list[Kind]:
         found = []
-        for item in (await self._client.list(kind.KIND, namespace, selector)).items:
+        for item in items:
             try:
                 found.append(kind.read(item))
             except InvalidResource as error:
                 self.unread.append(str(error))
         return found
-
-    async def _try(self, kind: type[Kind], namespace: str) -> list[Kind]:
-        """Nothing where we may not look, which is told; nothing where the kind is not served."""
-        try:
-            return await self._read(kind, namespace)
-        except NotFound:
-            return []
-        except ApiError as error:
-            self.unread.append(f"{kind.KIND}: {error}")
-            return []
 
     def _namespace(self, pods: Sequence[Pod], deployments: Sequence[Deployment]) -> str:
         if self._wanted:
@@ -122,23 +133,27 @@ class Collector:
             raise Ambiguous(f"Service {self._question.host} has several ports; ask about one of {shown}")
         return declared[0].port if declared else 0
 
-    async def _routes(self, service: Service | None, port: int, client_namespace: str) -> list[HttpRoute]:
+    async def _routes(self, service: Service | None, port: int, client_namespace: str) -> list[Route]:
+        """Those of the Service's namespace, which are for everybody, and those of the client's own."""
         if service is None:
             return []
-        home = service.metadata.namespace
-        found = await self._try(HttpRoute, home)
-        if client_namespace != home:
-            found += await self._try(HttpRoute, client_namespace)
-        return [route for route in found if _is_for(route, service, port)]
+        found = []
+        for kind in KINDS:
+            for namespace in sorted({service.metadata.namespace, client_namespace}):
+                listed = await self._list(kind, namespace) if kind in BY_KIND else []
+                found += [route_of(item) for item in listed if is_for(item, service, port)]
+        return found
 
     async def _backends(
-        self, service: Service | None, port: int, routes: Sequence[HttpRoute], pods: list[Pod]
+        self, service: Service | None, port: int, routes: Sequence[Route], pods: list[Pod]
     ) -> list[tuple[Service, int, list[Pod]]]:
         if service is None:
             return []
         wanted = {(service.metadata.namespace, service.metadata.name, port): None}
         if routes:
-            wanted = dict.fromkeys(key for route in routes for key in _named_by(route))
+            rules = [rule for route in routes for rule in route.rules]
+            targets = [target for rule in rules for target in rule.targets if target.weight]
+            wanted = dict.fromkeys((one.namespace, one.name, one.port) for one in targets)
         read = {pod.metadata.namespace for pod in pods} | {service.metadata.namespace}
         found = []
         for namespace, name, number in wanted:
@@ -161,11 +176,11 @@ class Collector:
                 return await self._read(Pod, "", selector)
         return []
 
-    async def _faults(self, service: Service | None, routes: Sequence[HttpRoute]) -> tuple[FaultPolicy, ...]:
+    async def _faults(self, service: Service | None, routes: Sequence[Route]) -> tuple[FaultPolicy, ...]:
         if service is None:
             return ()
         targets = {(SERVICE, service.metadata.namespace, service.metadata.name)}
-        targets |= {(HTTP_ROUTE, one.metadata.namespace, one.metadata.name) for one in routes}
+        targets |= {(one.kind, one.namespace, one.name) for one in routes}
         found = []
         for namespace in sorted({namespace for _, namespace, _ in targets}):
             for policy in await self._try(FaultPolicy, namespace):
@@ -226,7 +241,7 @@ class Collector:
                 if not late or wait is None:
                     return found
                 await asyncio.sleep(wait)
-        except ApiError as error:
+        except (ApiError, click.ClickException) as error:
             return Unseen(f"the control plane does not tell how far sidecars are: {error}")
         raise AssertionError("unreachable: the last round returns")
 
@@ -275,24 +290,6 @@ def _selects(service: Service, pod: Pod) -> bool:
     selector, meta = service.spec.selector, pod.metadata
     is_here = meta.namespace == service.metadata.namespace
     return bool(selector) and is_here and selector.items() <= meta.labels.items() and not has_ended(pod)
-
-
-def _is_for(route: HttpRoute, service: Service, port: int) -> bool:
-    meta = service.metadata
-    return any(
-        ref.kind == SERVICE
-        and ref.name == meta.name
-        and (ref.namespace or route.metadata.namespace) == meta.namespace
-        and ref.port in (None, port)
-        for ref in route.spec.parent_refs
-    )
-
-
-def _named_by(route: HttpRoute) -> Iterable[tuple[str, str, int]]:
-    for rule in route.spec.rules:
-        for backend in rule.backend_refs:
-            if backend.kind == SERVICE and backend.weight and backend.port is not None:
-                yield backend.namespace or route.metadata.namespace, backend.name, backend.port
 
 
 def _client(name: str, namespace: str, pods: Sequence[Pod], deployments: Sequence[Deployment]) -> Pod | None:

@@ -134,25 +134,25 @@ def _nobody_selected(backend: Backend, cluster: Cluster) -> Finding:
 
 
 def _meant(backend: Backend, cluster: Cluster) -> tuple[Pod, dict[str, str]] | None:
-    """The pod that is most like what is selected, and the selector with its labels."""
-    best: tuple[float, Pod, dict[str, str]] | None = None
-    for pod in cluster.pods:
-        if pod.metadata.namespace != backend.service.metadata.namespace:
-            continue
-        corrected = {}
-        score = 0.0
-        for key, value in backend.service.spec.selector.items():
-            ratio, label = max(
-                ((_ratio(f"{key}={value}", f"{k}={v}"), (k, v)) for k, v in pod.metadata.labels.items()),
-                default=(0.0, (key, value)),
-            )
-            value_ratio = max(_ratio(value, label[1]), 0.0)
-            score += min(ratio, value_ratio)
-            corrected[label[0]] = label[1]
-        score /= max(len(backend.service.spec.selector), 1)
-        if score > _ALIKE and (best is None or score > best[0]):
-            best = (score, pod, corrected)
-    return None if best is None else best[1:]
+    """The pod that is most like what is selected, and the selector in its words."""
+    meta, selector = backend.service.metadata, backend.service.spec.selector
+    candidates = [pod for pod in cluster.pods if pod.metadata.namespace == meta.namespace]
+    judged = [(pod, *_likeness(selector, pod.metadata.labels)) for pod in candidates]
+    pod, labels, score = max(judged, key=lambda one: one[2], default=(None, {}, 0.0))
+    return None if pod is None or score <= _ALIKE else (pod, labels)
+
+
+def _likeness(selector: Mapping[str, str], labels: Mapping[str, str]) -> tuple[dict[str, str], float]:
+    """For each selected label the one that is most like it, and how alike they are, 0 to 1."""
+    nearest, scores = {}, []
+    for key, value in selector.items():
+        ranked = [
+            (min(_ratio(f"{key}={value}", f"{k}={v}"), _ratio(value, v)), k, v) for k, v in labels.items()
+        ]
+        score, k, v = max(ranked, default=(0.0, key, value))
+        nearest[k] = v
+        scores.append(score)
+    return nearest, sum(scores) / max(len(scores), 1)
 
 
 def _ratio(one: str, other: str) -> float:

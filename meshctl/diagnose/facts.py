@@ -7,12 +7,12 @@ from control_plane.resources.deployment import Deployment
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.event import Event
 from control_plane.resources.fault_policy import FaultPolicy
-from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service, ServicePort
 from injector.template import SIDECAR_CONTAINER
 from meshctl.diagnose.question import Question
+from meshctl.diagnose.routes import Route
 from meshctl.json_value import JsonObject
 from meshproxy.interception.rules import EMPTY, Ruleset
 
@@ -186,7 +186,7 @@ class Facts:
     """The one asked for."""
     port: int = 0
     backends: tuple[Backend, ...] = ()
-    routes: tuple[HttpRoute, ...] = ()
+    routes: tuple[Route, ...] = ()
     """Those attached to the Service."""
     fault_policies: tuple[FaultPolicy, ...] = ()
     """Those attached to the Service or to one of the routes."""

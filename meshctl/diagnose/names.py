@@ -80,10 +80,12 @@ def _right_addresses(facts: Facts) -> frozenset[str]:
     """Empty where anything may be right."""
     assert facts.service is not None, "judged before"
     spec = facts.service.spec
-    if spec.type == EXTERNAL_NAME or spec.addresses:
-        return frozenset(spec.addresses)
+    if spec.type == EXTERNAL_NAME:
+        return frozenset()
+    # Endpoints too: a pod's own name in its hosts file may be that of a Service it is behind.
     slices = (one for backend in facts.backends for one in backend.slices)
-    return frozenset(address for one in slices for each in one.endpoints for address in each.addresses)
+    behind = {address for one in slices for each in one.endpoints for address in each.addresses}
+    return frozenset(behind | set(spec.addresses))
 
 
 def _elsewhere(facts: Facts, found: Resolution, wanted: frozenset[str]) -> Finding:
@@ -98,7 +100,7 @@ def _elsewhere(facts: Facts, found: Resolution, wanted: frozenset[str]) -> Findi
     return fault(
         _LAYER,
         f"{host} resolves in {client.full_name} to {', '.join(found.addresses)}, which is not the Service",
-        f"the Service has {', '.join(sorted(wanted))}",
+        f"the Service has {', '.join(facts.service.spec.addresses if facts.service else ()) or 'its pods'}",
         *aliases,
         mend=command_line.edit_owner(client.pod),
         advice=advice,

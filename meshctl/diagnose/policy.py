@@ -1,7 +1,6 @@
 """Layer 10: nothing that somebody has asked for keeps requests away (pure)."""
 
 from control_plane.discovery.parse import TLS_MODE_LABEL, TLS_MODE_MUTUAL
-from control_plane.resources.http_route import HttpRoute
 from lab.controllers.service_endpoint import target_of
 from meshctl.diagnose import command_line
 from meshctl.diagnose.facts import Backend, Facts, PodFacts, SidecarFacts, has_sidecar
@@ -10,7 +9,6 @@ from meshctl.diagnose.interception import bypass, takes_inbound
 from meshctl.json_value import JsonObject, member, objects, text
 
 _LAYER = Layer.POLICY
-_CONDITIONS = ("Accepted", "ResolvedRefs")
 
 
 def judge(facts: Facts) -> Finding:
@@ -118,34 +116,19 @@ def _pretended(facts: Facts) -> Finding | None:
 
 def _routes(facts: Facts, notes: list[str]) -> Finding | None:
     for route in facts.routes:
-        name = f"HTTPRoute {route.metadata.namespace}/{route.metadata.name}"
-        for condition in _bad_conditions(route):
-            return fault(
-                _LAYER,
-                f"{name} does not hold as it is",
-                condition,
-                mend=f"kubectl edit httproute {route.metadata.name} -n {route.metadata.namespace}",
-            )
-        for number, rule in enumerate(route.spec.rules):
-            ends = any(one.type == "RequestRedirect" for one in rule.filters)
-            if not ends and sum(backend.weight for backend in rule.backend_refs) == 0:
+        mend = f"kubectl edit {route.kind.lower()} {route.name} -n {route.namespace}"
+        if route.problems:
+            return fault(_LAYER, f"{route} does not hold as it is", *route.problems, mend=mend)
+        for number, rule in enumerate(route.rules):
+            if rule.leads_nowhere:
                 return fault(
                     _LAYER,
-                    f"rules[{number}] of {name} leads nowhere: its backends have weight 0, or there are none",
-                    mend=f"kubectl edit httproute {route.metadata.name} -n {route.metadata.namespace}",
+                    f"rules[{number}] of {route} leads nowhere: no backend, or all of weight 0",
+                    mend=mend,
                     advice="give a backend a weight above 0",
                 )
-        notes.append(f"{name} decides where requests go; those that it does not match are answered 404")
+        notes.append(f"{route} decides where requests go; those that it does not match are answered 404")
     return None
-
-
-def _bad_conditions(route: HttpRoute) -> list[str]:
-    return [
-        f"{one.type} is False, {one.reason}: {one.message}"
-        for parent in route.status.parents
-        for one in parent.conditions
-        if one.type in _CONDITIONS and one.status == "False"
-    ]
 
 
 def _faults(facts: Facts, notes: list[str]) -> Finding | None:

@@ -336,7 +336,10 @@ BROKEN: dict[str, tuple[Facts, Layer, str, str]] = {
     "nobody is like what is selected": (
         facts(
             backends=(backend(slices=()),),
-            cluster=with_cluster(pods=(pod("zzz-1", "10.244.0.9"),), deployments=()),
+            cluster=with_cluster(
+                pods=(pod("zzz-1", "10.244.0.9"), pod("catalogs-1", "10.244.0.10", namespace="prod")),
+                deployments=(),
+            ),
         ),
         Layer.ENDPOINTS,
         "selects app=catalog, which no pod in shop carries",

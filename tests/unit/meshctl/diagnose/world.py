@@ -8,7 +8,6 @@ from control_plane.resources.deployment import Deployment
 from control_plane.resources.endpoint_slice import EndpointSlice
 from control_plane.resources.event import Event
 from control_plane.resources.fault_policy import FaultPolicy
-from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from control_plane.resources.service import Service
@@ -28,6 +27,7 @@ from meshctl.diagnose.facts import (
 from meshctl.diagnose.finding import Finding
 from meshctl.diagnose.interception import settings_in
 from meshctl.diagnose.question import parse_question
+from meshctl.diagnose.routes import Route, route_of
 from meshctl.diagnose.walk import cause, walk
 from meshctl.json_value import JsonObject
 from meshproxy.interception.rules import EMPTY, Family, ruleset
@@ -260,8 +260,8 @@ def node(*, ready: bool = True) -> Node:
     )
 
 
-def route(*rules: Manifest, status: Manifest | None = None) -> HttpRoute:
-    return HttpRoute.read(
+def route(*rules: Manifest, status: Manifest | None = None) -> Route:
+    return route_of(
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
