@@ -5,6 +5,7 @@ Its control plane and injector are in namespaces of their own, so the supervisor
 the API server calls the injector on the host's loopback.
 """
 
+import contextlib
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -127,10 +128,12 @@ def _is_of_lab(node: Manifest) -> bool:
 
 
 async def _create(client: ApiClient, manifest: Manifest) -> None:
+    """Unless it is there: then it is left as it is."""
     try:
-        await client.create(manifest)
-    except Conflict:
-        return
+        await client.get(kind_of(manifest), name_of(manifest), namespace_of(manifest))
+    except NotFound:
+        with contextlib.suppress(Conflict):
+            await client.create(manifest)
 
 
 async def _delete(client: ApiClient, kind: str, name: str, namespace: str = "") -> None:

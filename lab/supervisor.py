@@ -49,6 +49,8 @@ _STOP_GRACE = 10.0
 _POLL = 0.05
 """Seconds between looks at whether the control plane is ready."""
 _LOG_CHECK_PERIOD = 30.0
+_REFUSALS = (401, 403, 422)
+"""Answers of an API server that it would only repeat."""
 _PACKAGES = ("meshproxy", "control_plane", "certs")
 
 
@@ -217,6 +219,8 @@ class Supervisor:
                     await foreign.prepare(client, nodes, objects)
                 return
             except (ApiError, KubeconfigError, httpx.TransportError) as error:
+                if isinstance(error, ApiError) and error.status in _REFUSALS:
+                    raise foreign.ForeignApiError(f"{self._options.kubeconfig}: {error}") from error
                 _log.warning("%s: the API server does not serve us: %s", self._options.kubeconfig, error)
                 await asyncio.sleep(_POLL * 10)
 
