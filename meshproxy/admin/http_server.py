@@ -12,6 +12,7 @@ import asyncio
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -48,8 +49,7 @@ class HttpServerLimits:
     stall_timeout: float = 30.0
     """A response that the reader takes nothing of for this long is given up."""
     max_connections: int = 64
-    """One more takes the place of the oldest that asks nothing, or else of one whose reader takes nothing: who
-    holds connections must not keep the kubelet's probes out."""
+    """One more takes the place of one of those who hold the most: nobody keeps the kubelet's probes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +134,23 @@ class HttpServer:
     def on_connected(self, connection: _Connection) -> bool:
         """Count a new connection; False when there are too many, and none that gives way."""
         if len(self.connections) >= self.limits.max_connections:
-            waiting = (one for one in self.connections if one.is_waiting)
-            stalled = (one for one in self.connections if one.is_stalled)
-            found = next(waiting, None) or next(stalled, None)
-            if found is not None:
-                del self.connections[found]
-                found.abort()
+            self._make_room(connection.peer)
         self.connections[connection] = None
         self._without_connections.clear()
         return len(self.connections) <= self.limits.max_connections
+
+    def _make_room(self, newcomer: str) -> None:
+        """End a connection of the address that has the most, the oldest that asks nothing before others."""
+        shares = Counter(one.peer for one in self.connections)
+        shares[newcomer] += 1
+        [(heaviest, share)] = shares.most_common(1)
+        rivals = [one for one in self.connections if share == 1 or one.peer == heaviest]
+        found = next((one for one in rivals if one.is_waiting), None)
+        if found is None and share > 1 and heaviest != newcomer:
+            found = rivals[0]
+        if found is not None:
+            del self.connections[found]
+            found.abort()
 
     def on_disconnected(self, connection: _Connection) -> None:
         """Forget a connection."""
@@ -197,6 +205,8 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: HttpServer) -> None:
         self._server = server
         self._limits = server.limits
+        self.peer = ""
+        """Whose it is: an address."""
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.max_head_bytes)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -213,15 +223,12 @@ class _Connection(asyncio.Protocol):
         """For a request, or the rest of one."""
         return self._slices is None and not self._is_preparing
 
-    @property
-    def is_stalled(self) -> bool:
-        """Its answer is ready, and is not being read."""
-        return self._slices is not None and not self._is_writable
-
     # --- transport callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without deriving from it
+        address = transport.get_extra_info("peername")
+        self.peer = str(address[0]) if address else ""
         if self._server.on_connected(self):
             self._arm(self._limits.request_timeout)
         else:

@@ -359,15 +359,43 @@ async def test_a_client_that_does_not_go_on_is_closed(limits: HttpServerLimits, 
     await server.close()
 
 
-async def test_connections_past_the_bound_are_closed_at_once(client: _Client) -> None:
-    kept = [await client.connect() for _ in range(LIMITS.max_connections)]
-    reader, writer = await client.connect()
-    assert await _read_until_lost(reader) == b""
-    writer.close()
-    for kept_reader, kept_writer in kept:
-        kept_writer.write(_get("/echo"))
-        assert _status(await kept_reader.read()) == 200
-        kept_writer.close()
+async def test_who_asks_nothing_gives_way_to_whoever_comes(client: _Client) -> None:
+    held = [await client.connect() for _ in range(LIMITS.max_connections)]
+    assert _status(await client.ask(_get("/echo"))) == 200
+    assert await _read_until_lost(held[0][0]) == b""
+    held[1][1].write(_get("/echo"))
+    assert _status(await held[1][0].read()) == 200
+    for _, writer in held:
+        writer.close()
+
+
+async def test_who_holds_the_most_connections_keeps_nobody_else_out() -> None:
+    """All of them being answered, as slow probes are: the other's is answered, one of theirs is not."""
+    gate, asked = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow() -> None:
+        asked.release()
+        await gate.wait()
+
+    server = HttpServer({"/slow": HttpRoute(_echo, prepare=slow), "/echo": HttpRoute(_echo)}, limits=LIMITS)
+    port = await server.start("127.0.0.1", 0)
+    held = []
+    for _ in range(LIMITS.max_connections):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.9", 0))
+        writer.write(_get("/slow"))
+        held.append((reader, writer))
+        await asked.acquire()
+    greedy, greedy_writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.9", 0))
+    assert await _read_until_lost(greedy) == b""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.1", 0))
+    writer.write(_get("/echo"))
+    assert _status(await reader.read()) == 200
+    gate.set()
+    assert await _read_until_lost(held[0][0]) == b""
+    assert _status(await held[1][0].read()) == 200
+    for one in (*(writer for _, writer in held), writer, greedy_writer):
+        one.close()
+    await server.close()
 
 
 async def test_close_ends_open_connections_and_may_be_repeated(client: _Client) -> None:
