@@ -15,10 +15,10 @@ from tests.dashboards.measure import (
     of_quantile,
     only,
 )
-from tests.dashboards.truth import NAMESPACE, Call, Truth
+from tests.dashboards.truth import NAMESPACE, TALKER, Call, Truth
 
 CATALOG, FICKLE, GREETER = "catalog-v1", "fickle", "greeter"
-_LOAD = f"spiffe://cluster.local/ns/{NAMESPACE}/sa/load"
+_TALKER = f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{TALKER}"
 _FRACTIONS = (0.5, 0.95, 0.99)
 _SIDECARS = 7
 """Pods of the shop with a sidecar, with the fickle one."""
@@ -115,6 +115,7 @@ def _workload(truth: Truth) -> Checks:
     made = [call for call in truth.made if call.source == "load"]
     fickle = {"namespace": NAMESPACE, "workload": FICKLE}
     load = {"namespace": NAMESPACE, "workload": "load"}
+    talker = {"namespace": NAMESPACE, "workload": TALKER}
     own = next(facts for facts in truth.sidecars if facts.pod.startswith(f"{truth.load}-"))
     pod = labels(pod=own.pod)
     by_pod = frozenset({"pod"})
@@ -128,12 +129,13 @@ def _workload(truth: Truth) -> Checks:
         "Success rate inbound": Check([truth.success(served)], fickle),
         "Duration inbound": Check([only(_quantile(truth, served, q)) for q in _FRACTIONS], fickle),
         "TCP connections inbound": Check(
-            [{labels(source_principal=_LOAD): _opened(truth)}], {"namespace": NAMESPACE, "workload": GREETER}
+            [{labels(source_principal=_TALKER): _opened(truth)}],
+            {"namespace": NAMESPACE, "workload": GREETER},
         ),
         "Requests made": Check([truth.rates(made, _by_service)], load),
         "Success rate outbound": Check([truth.success(made)], load),
         "99th percentile outbound": Check([_durations_by_service(truth, made, 0.99)], load),
-        "TCP bytes outbound": Check([{_GREETER: _tcp_rate(truth, _sent)}], load),
+        "TCP bytes outbound": Check([{_GREETER: _tcp_rate(truth, _sent)}], talker),
         "Retries": Check([{cluster: truth.rate(retried)}], load),
         "Failed connects": Check([NOTHING], load),
         "Refused by limits": Check([NOTHING], load),
@@ -143,7 +145,7 @@ def _workload(truth: Truth) -> Checks:
         "Certificate expires in": Check(
             [{pod: near(own.expires_at - truth.evaluated_at, 0, 2)}], load, by_pod
         ),
-        "DNS questions": Check([{labels(source="mesh"): questions}], load),
+        "DNS questions": Check([{labels(source="mesh"): questions}], talker),
     }
 
 

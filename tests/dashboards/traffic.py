@@ -11,6 +11,7 @@ from meshctl.proxy_status import sync_states
 from tests.dashboards import sidecar_facts
 from tests.dashboards.truth import (
     FICKLE_REQUESTS,
+    TALKER,
     Connection,
     SidecarFacts,
     Truth,
@@ -25,6 +26,7 @@ _AFTER = 2.5
 _CHANGE_PERIOD = 3.0
 _NOTE = "n" * 500
 _SIDECARS = ("web", "catalog-v1", "catalog-v2", "inventory", "greeter", "load", "fickle")
+_TALK = ("greeter", "9000", "--rate", "4", "--size", "2000")
 _HOST = "http://fickle:8080"
 _TIMEOUT = 10.0
 
@@ -46,20 +48,7 @@ async def observe(mesh: DemoMesh, seconds: float) -> Truth:
         web = await start(mesh.load("load", "GET http://web:8080/", rate=10))
         wavering = await start(mesh.load("load", *fickle, rate=20, note=_NOTE))
         stranger = await start(mesh.load("outsider", "GET http://catalog.shop:8080/products", rate=2))
-        tcp = await mesh.start(
-            "load",
-            *(
-                "python",
-                "-m",
-                "tests.dashboards.tcp_load",
-                "greeter",
-                "9000",
-                "--rate",
-                "4",
-                "--size",
-                "2000",
-            ),
-        )
+        tcp = await mesh.start(TALKER, "python", "-m", "tests.dashboards.tcp_load", *_TALK)
         stack.push_async_callback(finish, tcp)
         await asyncio.sleep(WARM_UP)
         truth = await _window(mesh, seconds)

@@ -9,6 +9,8 @@ from meshctl.demo.ledger import Ledger
 from tests.dashboards.measure import Expected, Labels, Measure, near, only
 
 NAMESPACE = "shop"
+TALKER = "inventory"
+"""Where TCP connections come from: a pod that asks for no other names."""
 RATE_SLACK = 0.05
 """Share by which a rate may be off: Prometheus extends it to the ends of the window."""
 
