@@ -144,7 +144,7 @@ async def until_a_stranger_is(status: int) -> None:
             *(meshctl, "exec", "--name", NAME, "stranger", "--", "python", "-m", "examples.shop.load"),
             *("--request", "GET http://web.adopt:8080/", "--limit", "1"),
         )
-        found = Ledger.parse(ledger).records[0].status
+        found = Ledger.parse(ledger.removesuffix("started\n")).records[0].status
         if found == status:
             return
         await asyncio.sleep(0.1)
