@@ -8,6 +8,7 @@ server, is answered with 410 and a token that goes on with the state of then (as
 import base64
 import binascii
 import json
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def _selected(items: Sequence[Manifest], selection: Selection) -> Sequence[Manif
 
 def _after(items: Sequence[Manifest], place: _Place) -> Sequence[Manifest]:
     """Those that come later in the order of all lists: by namespace, then name."""
-    return [item for item in items if (namespace_of(item), name_of(item)) > place]
+    return items[bisect_right(items, place, key=lambda item: (namespace_of(item), name_of(item))) :]
 
 
 def _page(items: Sequence[Manifest], version: int, limit: int, token_version: int) -> Page:

@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from control_plane.apiserver.answer import JSON, json_answer
 from control_plane.apiserver.failure import Failure
+from control_plane.apiserver.list_answer import list_answer
 from control_plane.apiserver.list_options import ListOptions, parse_list_options
 from control_plane.apiserver.operations import Operations
 from control_plane.apiserver.paging import Page, Pages
@@ -53,7 +54,7 @@ class KindReading:
             return await self._watch(options, form, namespace)
         page = await self._page(options, namespace)
         is_filtered = not options.selection.is_everything
-        return await json_answer(request, form.many(page.items, page.metadata(is_filtered=is_filtered)))
+        return await list_answer(request, form, page.items, page.metadata(is_filtered=is_filtered))
 
     async def _page(self, options: ListOptions, namespace: str) -> Page:
         current = await self._store.list(self._kind.kind, namespace)

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from control_plane.apiserver.failure import failure_of
@@ -43,6 +44,8 @@ class Bookmarks:
 
 
 BOOKMARK = "BOOKMARK"
+_AT_ONCE = 100
+"""Initial objects told without letting anybody else in between."""
 
 
 class OpenStream(Protocol):
@@ -99,8 +102,10 @@ async def event_lines(
     """
     streams.add(events)
     try:
-        for manifest in initial:
-            yield _line(EventType.ADDED.value, show(manifest))
+        waiting = iter(initial)
+        while some := list(islice(waiting, _AT_ONCE)):
+            yield b"".join(_line(EventType.ADDED.value, show(manifest)) for manifest in some)
+            await asyncio.sleep(0)  # sending does not wait as long as the client keeps up
         if bookmarks is not None and bookmarks.ends_initial:
             yield _line(BOOKMARK, show(bookmarks.at(events.position, ends_initial=True)))
         async with aclosing(_until(events, lifetime, bookmarks)) as following:

@@ -49,7 +49,7 @@ class Registry:
         self._mesh_pods: tuple[MeshPod, ...] | None = None
         self._nodes: dict[str, Locality] = {}
         self._clients: Mapping[Locality, int] = {}
-        self._clients_at = -1
+        self._are_clients_counted = False
         self._claims = PortClaims()
         self._by_ip: dict[str, Workload] = {}
         self._by_ip_of: tuple[MeshPod, ...] | None = None
@@ -177,6 +177,8 @@ class Registry:
     def _note_pod(self, key: ObjectName, workload: Workload | None) -> None:
         """Before the workload `key` is replaced."""
         old = self._workloads.get(key)
+        if self._client_place(old) != self._client_place(workload):
+            self._are_clients_counted = False
         if (old and old.mesh_pod) != (workload and workload.mesh_pod):
             self._mesh_pods = None
             self._revision += 1
@@ -317,6 +319,7 @@ class Registry:
         if self._nodes.get(name, NOWHERE) == locality:
             return False
         self._nodes[name] = locality
+        self._are_clients_counted = False
         self._rebuild(list(self._services))
         self._revision += 1
         return True
@@ -335,13 +338,18 @@ class Registry:
         found = self._nodes.get(endpoint.node_name, NOWHERE)
         return found if found.zone or not endpoint.zone else Locality(found.region, endpoint.zone)
 
+    def _client_place(self, workload: Workload | None) -> Locality | None:
+        """Where the pod counts among `clients`."""
+        is_client = workload is not None and workload.meshed and bool(workload.ip)
+        return self.locality_of(workload) if is_client else None
+
     @property
     def clients(self) -> Mapping[Locality, int]:
         """Pods of the mesh by place; the same object until a number changes."""
-        if self._clients_at != self._revision:
-            meshed = (one for one in self._workloads.values() if one.meshed and one.ip)
-            found = Counter(map(self.locality_of, meshed))
-            self._clients_at = self._revision
+        if not self._are_clients_counted:
+            places = map(self._client_place, self._workloads.values())
+            found = Counter(place for place in places if place is not None)
+            self._are_clients_counted = True
             if found != self._clients:
                 self._clients = found
         return self._clients
