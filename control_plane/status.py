@@ -27,7 +27,7 @@ from control_plane.service_status import write_service_status
 from control_plane.status_write import write_back
 from control_plane.store.api import ObjectStore
 
-_WRITERS: Mapping[str, Callable[[ObjectKey, Registry, ObjectStore, Callable[[], float]], Awaitable[bool]]] = {
+WRITERS: Mapping[str, Callable[[ObjectKey, Registry, ObjectStore, Callable[[], float]], Awaitable[bool]]] = {
     **dict.fromkeys(POLICY_KINDS, write_policy_status),
     **dict.fromkeys(gateway_status.KINDS, gateway_status.write_gateway_status),
     Service.KIND: write_service_status,
@@ -74,7 +74,7 @@ class StatusWriter:
 
     async def _write_one(self, key: ObjectKey, registry: Registry) -> bool:
         """False when it must be tried again."""
-        write = _WRITERS.get(key.kind)
+        write = WRITERS.get(key.kind)
         if write is not None:
             return await write(key, registry, self._store, self._now)
         route = registry.routes.get(key)
