@@ -7,14 +7,19 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from certs.presented import present
 from injector.certificate import IssuedCertificate
+from injector.overdue import Overdue
 from injector.registration import ENABLED_PATH, OTHER_PATH
 from injector.template import InjectorSettings
 from injector.webhook import BadReview, respond
+
+if TYPE_CHECKING:
+    from uvicorn.server import Protocols
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +31,8 @@ _MAX_REQUESTS = 256
 _GRACE = 5
 """Seconds that requests in flight have to end when the server stops."""
 _BACKLOG = 1024
+_LOOK = 0.5
+"""Seconds between looks at connections."""
 
 Scope = Mapping[str, object]
 Receive = Callable[[], Awaitable[Mapping[str, object]]]
@@ -127,6 +134,8 @@ class WebhookServer:
         self._config.ssl = self._tls
         self._server = uvicorn.Server(self._config)
         self._sockets: list[socket.socket] = []
+        self._overdue: Overdue[Protocols] = Overdue()
+        self._look: asyncio.TimerHandle | None = None
 
     def present(self, certificate: IssuedCertificate) -> None:
         """To clients from the next handshake on."""
@@ -139,13 +148,26 @@ class WebhookServer:
         # `Server.serve` would take over the process's signals.
         self._server.lifespan = self._config.lifespan_class(self._config)
         await self._server.startup(sockets=self._sockets)
+        self._end_overdue()
         port: int = listener.getsockname()[1]
         return port
+
+    def _end_overdue(self) -> None:
+        """uvicorn waits for ever for the rest of a request: whoever can reach us could take every place."""
+        connections = self._server.server_state.connections
+        owing = [one for one in connections if _owes(one)]
+        is_crowded = len(connections) > _MAX_REQUESTS // 2
+        loop = asyncio.get_running_loop()
+        for connection in self._overdue.find(owing, loop.time(), is_crowded=is_crowded):
+            connection.transport.abort()
+        self._look = loop.call_later(_LOOK, self._end_overdue)
 
     async def stop(self) -> None:
         """Let requests in flight end, close everything. Idempotent."""
         if not self._sockets:
             return
+        if self._look is not None:
+            self._look.cancel()
         sockets, self._sockets = self._sockets, []
         requests = set(self._server.server_state.tasks)
         stopping = asyncio.ensure_future(self._server.shutdown(sockets=sockets))
@@ -154,3 +176,10 @@ class WebhookServer:
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         await stopping
+
+
+def _owes(connection: object) -> bool:
+    """Whether the client has to send something before it can be answered. After an answer uvicorn itself
+    ends a connection on which nothing more comes."""
+    cycle = getattr(connection, "cycle", None)
+    return cycle is None or (cycle.more_body and not cycle.response_complete)
