@@ -78,12 +78,20 @@ def _service_problem(field: str, policy: Policy, target: Target, targets: Target
     blocks = _http_blocks(policy)
     if blocks and all(port.protocol is PortProtocol.TCP for port in ports):
         return PolicyCondition(False, "Invalid", _opaque(blocks, target, ports))
+    if _asks_by_call(policy) and all(port.protocol is not PortProtocol.HTTP2 for port in ports):
+        text = f"spec.healthCheck.grpc: no port of Service {target.key} is declared HTTP/2; name it grpc"
+        return PolicyCondition(False, "Invalid", text)
     return None
 
 
 def _opaque(blocks: str, target: Target, ports: list[ServicePort]) -> str:
     numbers = ", ".join(str(port.number) for port in ports)
     return f"{blocks}: port {numbers} of Service {target.key} is opaque: it has no requests; declare it http"
+
+
+def _asks_by_call(policy: Policy) -> bool:
+    check = policy.spec.health_check if isinstance(policy.spec, TrafficPolicySpec) else None
+    return check is not None and check.grpc is not None
 
 
 def _http_blocks(policy: Policy) -> str:
@@ -135,6 +143,8 @@ def _entry_refusal(
         return f"{blocks}: ServiceEntry {target.key} has no requests on these ports; declare them HTTP"
     if not isinstance(spec, TrafficPolicySpec):
         return ""
+    if _asks_by_call(policy):
+        return f"spec.healthCheck.grpc: ports of ServiceEntry {target.key} cannot be declared HTTP/2"
     if spec.subsets:
         return f"spec.subsets: endpoints of ServiceEntry {target.key} have no labels"
     if spec.load_balancer is not None and spec.load_balancer.locality is not None:

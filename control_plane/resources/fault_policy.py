@@ -19,8 +19,26 @@ class FaultDelay(Model):
 
 
 class FaultAbort(Model):
-    http_status: Annotated[int, Field(ge=200, le=599)]
+    http_status: Annotated[int, Field(ge=200, le=599)] | None = None
+    grpc_status: Annotated[int, Field(ge=0, le=16)] | None = None
+    """What a call is answered; other requests get the status of HTTP that is nearest."""
     percent: Percentage = 100.0
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether who is answered this takes it for one."""
+        return bool(self.grpc_status) if self.http_status is None else self.http_status >= 400
+
+    @property
+    def answer(self) -> str:
+        """In words."""
+        return f"gRPC status {self.grpc_status}" if self.http_status is None else str(self.http_status)
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.http_status is None) == (self.grpc_status is None):
+            raise PydanticCustomError("invalid_value", "set exactly one of httpStatus, grpcStatus")
+        return self
 
 
 class FaultPolicySpec(TargetedSpec):

@@ -49,7 +49,7 @@ class GrpcMethodMatch(Model):
             return value
         if info.data["type"] == "RegularExpression":
             regular_expression(f"(?:{value})")  # as it is used: nothing in it may reach beyond it
-            return value
+            return regular_expression(value)
         pattern, what = (
             (_SERVICE, "names of letters, digits and '_', joined by '.'")
             if info.field_name == "service"

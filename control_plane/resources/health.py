@@ -139,9 +139,19 @@ class TcpCheck(Model):
     """Must occur in the answer. Neither of both: that the connection opens is enough."""
 
 
+class GrpcCheck(Model):
+    """`grpc.health.v1.Health/Check`; only for ports that declare HTTP/2."""
+
+    service: Annotated[str, Field(max_length=1024)] | None = None
+    """None asks for the server as a whole."""
+    host: SubdomainName | None = None
+    """None: the Service's full name."""
+
+
 class HealthCheck(Model):
     http: HttpCheck | None = None
     tcp: TcpCheck | None = None
+    grpc: GrpcCheck | None = None
     interval: PositiveDuration = "10s"
     timeout: PositiveDuration = "5s"
     unhealthy_threshold: PositiveCount = 3
@@ -151,6 +161,6 @@ class HealthCheck(Model):
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
-        if (self.http is None) == (self.tcp is None):
-            raise PydanticCustomError("invalid_value", "set exactly one of http, tcp")
+        if sum(check is not None for check in (self.http, self.tcp, self.grpc)) != 1:
+            raise PydanticCustomError("invalid_value", "set exactly one of http, tcp, grpc")
         return self

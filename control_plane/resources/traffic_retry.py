@@ -25,8 +25,14 @@ RetryCondition: TypeAlias = Literal[
     "envoy-ratelimited",
     "retriable-4xx",
     "refused-stream",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
 ]
-"""Envoy's names. `codes` and `headers` stand for retriable-status-codes and retriable-headers."""
+"""Envoy's names; the last five are statuses of gRPC, in an answer without a message.
+`codes` and `headers` stand for retriable-status-codes and retriable-headers."""
 Percentage: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 RetriableCode: TypeAlias = Annotated[int, Field(ge=400, le=599)]
 

@@ -23,6 +23,7 @@ from control_plane.api.envoy.type.matcher.v3.string_pb2 import StringMatcher
 from control_plane.attachment.backend_tls import authorities_of, policy_for
 from control_plane.attachment.support import Problem
 from control_plane.discovery.gateway import BackendTls
+from control_plane.discovery.model import PortProtocol, ServicePort
 from control_plane.discovery.registry import Registry
 from control_plane.policy.effective import by_port, traffic_policies
 from control_plane.translate import clusters, names
@@ -38,7 +39,7 @@ def backend_tls_clusters(registry: Registry, settings: MeshSettings, node: Node)
     for key in sorted(registry.views):
         view = registry.views[key]
         held = {
-            names.outbound_cluster(key, port.number): policy
+            names.outbound_cluster(key, port.number): (policy, port)
             for port in view.service.ports
             if (policy := policy_for(view.service, port, registry)) is not None
         }
@@ -47,20 +48,21 @@ def backend_tls_clusters(registry: Registry, settings: MeshSettings, node: Node)
         effective = by_port(traffic_policies(registry.policies, view.service), view.service)
         for cluster in clusters.service_clusters(view, settings, node.client, effective):
             if cluster.name in held:
-                yield _secured(cluster, held[cluster.name], registry)
+                yield _secured(cluster, *held[cluster.name], registry)
 
 
-def _secured(cluster: Cluster, policy: BackendTls, registry: Registry) -> Cluster:
+def _secured(cluster: Cluster, policy: BackendTls, port: ServicePort, registry: Registry) -> Cluster:
     del cluster.transport_socket_matches[:]
     authorities = authorities_of(policy, registry)
     if isinstance(authorities, Problem):
         # Nobody to trust: no endpoint, so that every request is answered 503.
         return Cluster(name=cluster.name, type=Cluster.STATIC, connect_timeout=cluster.connect_timeout)
-    cluster.transport_socket.CopyFrom(_socket(policy, authorities))
+    alpn = "h2" if port.protocol is PortProtocol.HTTP2 else "http/1.1"
+    cluster.transport_socket.CopyFrom(_socket(policy, authorities, alpn))
     return cluster
 
 
-def _socket(policy: BackendTls, authorities: str) -> TransportSocket:
+def _socket(policy: BackendTls, authorities: str, alpn: str) -> TransportSocket:
     wanted = policy.spec.validation
     matchers = [
         _matcher(SubjectAltNameMatcher.DNS, name.hostname)
@@ -77,7 +79,7 @@ def _socket(policy: BackendTls, authorities: str) -> TransportSocket:
                 tls_minimum_protocol_version=TlsParameters.TLSv1_2,
                 tls_maximum_protocol_version=TlsParameters.TLSv1_3,
             ),
-            alpn_protocols=["http/1.1"],
+            alpn_protocols=[alpn],
             validation_context=CertificateValidationContext(
                 trusted_ca=trusted, match_typed_subject_alt_names=matchers
             ),

@@ -26,6 +26,7 @@ from control_plane.translate import names
 from control_plane.translate.amount import count, duration
 from control_plane.translate.locality import is_weighted
 from control_plane.translate.outlier import apply_breaker_to_outlier, apply_outlier
+from control_plane.translate.upstream_protocol import speaks_http2
 
 _DEFAULT_BUDGET = RetryBudget()
 """Of HTTP clusters whose policy says nothing about retries."""
@@ -88,7 +89,7 @@ def _apply_spec(
             cluster.outlier_detection.enforcing_consecutive_5xx.CopyFrom(count(0))
     if spec.outlier_detection is not None:
         apply_outlier(cluster.outlier_detection, spec.outlier_detection)
-    if spec.health_check is not None and (is_http or spec.health_check.tcp is not None):
+    if spec.health_check is not None and _can_check(cluster, spec.health_check, is_http):
         cluster.health_checks.append(_health_check(spec.health_check, host))
     if spec.load_balancer is not None:
         _apply_balancer(cluster, spec.load_balancer, own)
@@ -152,6 +153,13 @@ def _breaker(breaker: CircuitBreaker) -> Mapping[str, float]:
     }
 
 
+def _can_check(cluster: Cluster, check: HealthCheck, is_http: bool) -> bool:
+    """Whether the cluster speaks what the check asks in; Envoy refuses calls to one that is not HTTP/2."""
+    if check.grpc is None:
+        return is_http or check.tcp is not None
+    return speaks_http2(cluster)
+
+
 def _health_check(check: HealthCheck, host: str) -> HealthCheckProto:
     built = HealthCheckProto(
         timeout=duration(check.timeout),
@@ -167,6 +175,9 @@ def _health_check(check: HealthCheck, host: str) -> HealthCheckProto:
         built.http_health_check.path = check.http.path
         for one in check.http.expected_statuses:  # Envoy's range leaves out its end
             built.http_health_check.expected_statuses.append(Int64Range(start=one.start, end=one.end + 1))
+    if check.grpc is not None:
+        built.grpc_health_check.authority = check.grpc.host or host
+        built.grpc_health_check.service_name = check.grpc.service or ""
     if check.tcp is not None:
         built.tcp_health_check.SetInParent()
         if check.tcp.send is not None:

@@ -11,9 +11,6 @@ from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.api.envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from control_plane.api.envoy.config.core.v3.address_pb2 import BindConfig, ExtraSourceAddress, SocketAddress
 from control_plane.api.envoy.config.core.v3.base_pb2 import Metadata, TransportSocket
-from control_plane.api.envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
-from control_plane.api.envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions as CommonOptions
-from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from control_plane.api.envoy.type.v3.percent_pb2 import Percent
 from control_plane.discovery.model import ObjectName, PortProtocol, ServicePort, ServiceView
 from control_plane.resources.traffic_policy import TrafficPolicySpec
@@ -21,7 +18,8 @@ from control_plane.translate import names
 from control_plane.translate.cluster_policy import apply_to_cluster, http_options
 from control_plane.translate.endpoints import struct
 from control_plane.translate.settings import Client, MeshSettings
-from control_plane.translate.tls import ads_source, packed, raw_buffer, upstream_socket
+from control_plane.translate.tls import ads_source, raw_buffer, upstream_socket
+from control_plane.translate.upstream_protocol import ALPN, add_common, speak, speaks_http
 
 CONNECT_TIMEOUT_SECONDS = 5
 INBOUND_SOURCE = "127.0.0.6"
@@ -43,7 +41,6 @@ MAX_EJECTION_PERCENT = 10
 PANIC_THRESHOLD_PERCENT = 50.0
 """All six are Envoy's defaults, sent so that no proxy has to know them."""
 
-_HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PortPolicies = Mapping[int, TrafficPolicySpec]
 """Effective TrafficPolicies by port number."""
 
@@ -58,11 +55,10 @@ def service_clusters(
     built = []
     for port in view.service.ports:
         http_name = names.outbound_cluster(view.service.key, port.number)
-        is_http = port.protocol is not PortProtocol.TCP
-        both = [service_cluster(http_name, view, port, is_http, identities, secrets_dir)]
+        both = [service_cluster(http_name, view, port, port.protocol, identities, secrets_dir)]
         if port.protocol is PortProtocol.UNDECLARED:
             opaque = names.opaque_cluster(view.service.key, port.number)
-            both.append(service_cluster(opaque, view, port, False, identities, secrets_dir))
+            both.append(service_cluster(opaque, view, port, PortProtocol.TCP, identities, secrets_dir))
         for cluster in both:
             finish(cluster, policies.get(port.number), names.fqdn(view.service.key), client)
         built += both
@@ -77,24 +73,23 @@ def service_identities(view: ServiceView, settings: MeshSettings) -> list[str]:
 
 def finish(cluster: Cluster, policy: TrafficPolicySpec | None, host: str, client: Client) -> None:
     """What the policy changes on a cluster that has the defaults; `host` is asked for by health checks."""
-    is_http = _HTTP_OPTIONS_KEY in cluster.typed_extension_protocol_options
+    is_http = speaks_http(cluster)
     apply_to_cluster(cluster, policy, host=host, is_http=is_http, is_envoy=client.is_envoy)
     if is_http and (common := http_options(policy)) is not None:
-        speak_http1(cluster, common)
+        add_common(cluster, common)
 
 
 def service_cluster(
     name: str,
     view: ServiceView,
     port: ServicePort,
-    is_http: bool,
+    protocol: PortProtocol,
     identities: Iterable[str],
     secrets_dir: str,
 ) -> Cluster:
-    """To the endpoints of a Service's port, by discovery."""
+    """To the endpoints of a Service's port, by discovery; `protocol` is what is said to them."""
     key = view.service.key
-    alpn = names.ALPN_HTTP if is_http else names.ALPN_TCP
-    tls = upstream_socket(names.sni(key, port.number), alpn, identities, secrets_dir)
+    tls = upstream_socket(names.sni(key, port.number), ALPN[protocol], identities, secrets_dir)
     cluster = Cluster(
         name=name,
         type=Cluster.EDS,
@@ -111,8 +106,7 @@ def service_cluster(
         metadata=service_metadata(key),
         transport_socket_matches=socket_matches(tls),
     )
-    if is_http:
-        speak_http1(cluster)
+    speak(cluster, protocol)
     return cluster
 
 
@@ -127,9 +121,11 @@ def socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:
     ]
 
 
-def inbound_cluster(port: int, service: ObjectName) -> Cluster:
+def inbound_cluster(port: int, service: ObjectName, protocol: PortProtocol) -> Cluster:
     """To the local app on `port`; `service` names it in metrics."""
     cluster = _to_local_app(names.inbound_cluster(port))
+    if protocol is PortProtocol.HTTP2:
+        speak(cluster, protocol)
     cluster.metadata.CopyFrom(service_metadata(service))
     return cluster
 
@@ -143,7 +139,7 @@ def fixed_clusters() -> tuple[Cluster, ...]:
         connect_timeout=Duration(seconds=CONNECT_TIMEOUT_SECONDS),
         circuit_breakers=limits(),
     )
-    speak_http1(passthrough)
+    speak(passthrough, PortProtocol.HTTP)
     black_hole = Cluster(
         name=names.BLACK_HOLE_CLUSTER,
         type=Cluster.STATIC,
@@ -167,7 +163,7 @@ def _to_local_app(name: str) -> Cluster:
             ],
         ),
     )
-    speak_http1(cluster)
+    speak(cluster, PortProtocol.HTTP)
     return cluster
 
 
@@ -207,10 +203,3 @@ def service_metadata(service: ObjectName) -> Metadata:
         "service_namespace": service.namespace,
     }
     return Metadata(filter_metadata={names.LABEL_METADATA: struct(labels)})
-
-
-def speak_http1(cluster: Cluster, common: CommonOptions | None = None) -> None:
-    """HTTP/1.1 to the endpoints."""
-    explicit = HttpProtocolOptions.ExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
-    options = HttpProtocolOptions(explicit_http_config=explicit, common_http_protocol_options=common)
-    cluster.typed_extension_protocol_options[_HTTP_OPTIONS_KEY].CopyFrom(packed(options))

@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.api.envoy.config.endpoint.v3 import endpoint_components_pb2 as components
 from control_plane.api.envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from control_plane.discovery.model import PortProtocol, Service, ServicePort, ServiceView
+from control_plane.discovery.model import Service, ServicePort, ServiceView
 from control_plane.resources.traffic_policy import TrafficPolicySpec
 from control_plane.translate import names
 from control_plane.translate.clusters import (
@@ -21,10 +21,10 @@ from control_plane.translate.clusters import (
     service_cluster,
     service_identities,
     service_metadata,
-    speak_http1,
 )
 from control_plane.translate.endpoints import socket_address
 from control_plane.translate.settings import Client, MeshSettings
+from control_plane.translate.upstream_protocol import speak
 
 
 def external_clusters(
@@ -50,9 +50,8 @@ def _through(
     if own is None:
         return None
     name = names.outbound_cluster(service.key, port.number)
-    is_http = port.protocol is not PortProtocol.TCP
     identities = service_identities(alias, settings)
-    return service_cluster(name, alias, own, is_http, identities, client.secrets_dir)
+    return service_cluster(name, alias, own, port.protocol, identities, client.secrets_dir)
 
 
 def _to_host(service: Service, port: ServicePort) -> Cluster:
@@ -71,6 +70,5 @@ def _to_host(service: Service, port: ServicePort) -> Cluster:
         dns_lookup_family=Cluster.V4_PREFERRED,
         respect_dns_ttl=True,
     )
-    if port.protocol is not PortProtocol.TCP:
-        speak_http1(cluster)
+    speak(cluster, port.protocol)
     return cluster

@@ -22,7 +22,9 @@ def fault_config(spec: FaultPolicySpec) -> AnyMessage:
             FaultDelay(fixed_delay=duration(spec.delay.fixed), percentage=fraction(spec.delay.percent))
         )
     if spec.abort is not None:
-        built.abort.CopyFrom(
-            FaultAbort(http_status=spec.abort.http_status, percentage=fraction(spec.abort.percent))
-        )
+        share = fraction(spec.abort.percent)
+        if spec.abort.grpc_status is not None:
+            built.abort.CopyFrom(FaultAbort(grpc_status=spec.abort.grpc_status, percentage=share))
+        else:
+            built.abort.CopyFrom(FaultAbort(http_status=spec.abort.http_status, percentage=share))
     return packed(built)

@@ -43,6 +43,7 @@ from control_plane.discovery.gateway import PROXY_PROTOCOL, TRUSTED_HOPS, Gatewa
 from control_plane.discovery.model import ObjectName
 from control_plane.discovery.registry import Registry
 from control_plane.discovery.route import StreamRoute
+from control_plane.translate import names
 from control_plane.translate.gateway_hosts import Permitted, virtual_hosts
 from control_plane.translate.listeners import bound, gateway_http
 from control_plane.translate.routes import filters_in_use, table_of
@@ -198,7 +199,7 @@ def _socket(one: ServedListener) -> TransportSocket:
             tls_minimum_protocol_version=TlsParameters.TLSv1_2,
             tls_maximum_protocol_version=TlsParameters.TLSv1_3,
         ),
-        alpn_protocols=["http/1.1"] if one.listener.protocol == "HTTPS" else [],
+        alpn_protocols=names.ALPN_OUTSIDE if one.listener.protocol == "HTTPS" else [],
         tls_certificate_sds_secret_configs=[
             SdsSecretConfig(name=secret_name(one.certificate), sds_config=ads_source())
         ],

@@ -21,7 +21,7 @@ from control_plane.policy import effective
 from control_plane.translate.policy_hooks import port_policies
 from control_plane.translate.policy_routes import apply_to_rules, backends_of
 from control_plane.translate.rate_limit import RATE_LIMIT_FILTER, rate_limit_config
-from control_plane.translate.route_action import fill_route
+from control_plane.translate.route_action import Parent, fill_route
 from control_plane.translate.route_match import route_match
 from control_plane.translate.settings import Client
 
@@ -113,6 +113,6 @@ def _route(entry: Entry, port: int, registry: Registry, client: Client) -> compo
     route = components.Route(name=f"{entry.rule_name}/{entry.match_index}", match=route_match(entry.match))
     known = Permitted(registry, entry.route.kind, entry.route.key.namespace)
     # No Service has an empty name: a rule without backends has nobody to send to here.
-    nobody = (ObjectName(entry.route.key.namespace, ""), port)
+    nobody = Parent(ObjectName(entry.route.key.namespace, ""), port)
     fill_route(route, entry, nobody, known, client)
     return route

@@ -6,6 +6,7 @@ Outbound, a connection reaches `<VIP>_<port>` if that exists, else `0.0.0.0_<por
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
@@ -164,7 +165,9 @@ class InboundMtls:
         return {self.mode, *self.ports.values()} == {MtlsMode.STRICT}
 
 
-def virtual_inbound(ports: Collection[InboundPort], mtls: InboundMtls, tls: TransportSocket) -> Listener:
+def virtual_inbound(
+    ports: Collection[InboundPort], mtls: InboundMtls, tls: TransportSocket, *, is_envoy: bool = False
+) -> Listener:
     """Everything that arrives at the pod; `tls` is the server side of mesh TLS.
 
     In STRICT, plaintext matches no chain: the connection is closed, and counted.
@@ -175,36 +178,56 @@ def virtual_inbound(ports: Collection[InboundPort], mtls: InboundMtls, tls: Tran
     add_detection(listener, http=not mtls.is_strict)
     listener.filter_chains.append(_blocked(names.INBOUND_PORT))
     for port in ports:
-        http, tcp = _inbound_http(port.number, port), tcp_proxy(_inbound_name(port.number))
-        mode = mtls.of(port.number)
-        listener.filter_chains.extend(_port_chains(port.number, port.protocol, http, tcp, mode, tls))
-    http, tcp = _inbound_http(None, None), tcp_proxy(_inbound_name(None))
+        filters, mode = _InboundFilters.of(port.number, port, is_envoy=is_envoy), mtls.of(port.number)
+        listener.filter_chains.extend(_port_chains(port.number, port.protocol, filters, mode, tls))
+    filters = _InboundFilters.of(None, None, is_envoy=is_envoy)
     named = {port.number for port in ports}
     for number, mode in [(number, mtls.of(number)) for number in sorted(mtls.ports.keys() - named)]:
-        chains = _port_chains(number, PortProtocol.UNDECLARED, http, tcp, mode, tls)
+        chains = _port_chains(number, PortProtocol.UNDECLARED, filters, mode, tls)
         listener.filter_chains.extend(chains)
-    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, http, tcp, mtls.mode, tls))
+    listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, filters, mtls.mode, tls))
     return listener
 
 
+class _InboundFilters(NamedTuple):
+    """Network filters of one port."""
+
+    http: Filter
+    """HTTP/1.1, or HTTP/2 by its preface."""
+    tcp: Filter
+    http2: Filter | None
+    """Of stock Envoy, which asks ALPN for the version and does not know the mesh's names."""
+
+    @classmethod
+    def of(cls, port: int | None, policies: InboundPort | None, *, is_envoy: bool) -> "_InboundFilters":
+        http2 = _inbound_http(port, policies, hcm.HttpConnectionManager.HTTP2) if is_envoy else None
+        return cls(_inbound_http(port, policies), tcp_proxy(_inbound_name(port)), http2)
+
+
 def _port_chains(
-    port: int | None, protocol: PortProtocol, http: Filter, tcp: Filter, mode: MtlsMode, tls: TransportSocket
+    port: int | None,
+    protocol: PortProtocol,
+    filters: _InboundFilters,
+    mode: MtlsMode,
+    tls: TransportSocket,
 ) -> Iterable[FilterChain]:
     """Chains of one port; None is every port that nothing names."""
     label = "catch-all" if port is None else str(port)
-    mesh_http = _match(port, "tls", names.ALPN_HTTP)
-    mesh_tcp = _match(port, "tls", names.ALPN_TCP)
-    yield FilterChain(
-        name=f"{label}-mtls-http", filter_chain_match=mesh_http, filters=[http], transport_socket=tls
-    )
-    yield FilterChain(
-        name=f"{label}-mtls-tcp", filter_chain_match=mesh_tcp, filters=[tcp], transport_socket=tls
-    )
+    http, tcp, http2 = filters
+    by_alpn = [("mtls-http", http, names.ALPN_REQUESTS), ("mtls-tcp", tcp, (names.ALPN_TCP,))]
+    if http2 is not None:
+        by_alpn[0] = ("mtls-http", http, (names.ALPN_HTTP,))
+        by_alpn.append(("mtls-http2", http2, (names.ALPN_HTTP2,)))
+    for kind, one, alpn in by_alpn:
+        match = _match(port, "tls", *alpn)
+        yield FilterChain(
+            name=f"{label}-{kind}", filter_chain_match=match, filters=[one], transport_socket=tls
+        )
     if mode is MtlsMode.STRICT:
         return
     # The app's own TLS: not ours to end.
     yield FilterChain(name=f"{label}-tls", filter_chain_match=_match(port, "tls"), filters=[tcp])
-    if protocol is PortProtocol.HTTP:
+    if protocol.is_http:
         yield FilterChain(name=f"{label}-http", filter_chain_match=_match(port, "raw_buffer"), filters=[http])
         return
     if protocol is PortProtocol.UNDECLARED:
@@ -224,15 +247,21 @@ def _inbound_name(port: int | None) -> str:
     return names.INBOUND_PASSTHROUGH_CLUSTER if port is None else names.inbound_cluster(port)
 
 
-def _inbound_http(port: int | None, policies: InboundPort | None) -> Filter:
+def _inbound_http(
+    port: int | None,
+    policies: InboundPort | None,
+    codec: hcm.HttpConnectionManager.CodecType = hcm.HttpConnectionManager.AUTO,
+) -> Filter:
     """`policies` are those of the Service port behind it, which are kept here."""
     cluster = _inbound_name(port)
     limit = None if policies is None else policies.rate_limit
     filters = () if limit is None else (RATE_LIMIT_FILTER,)
     manager = _http_manager(f"inbound_0.0.0.0_{port or 'catch-all'}", filters)
+    manager.codec_type = codec
     if policies is not None and policies.header_timeout is not None:
         manager.request_headers_timeout.CopyFrom(duration(policies.header_timeout))
-    host = single_cluster_host(f"inbound|http|{port or ''}", cluster, "default")
+    has_calls = policies is not None and policies.protocol is PortProtocol.HTTP2
+    host = single_cluster_host(f"inbound|http|{port or ''}", cluster, "default", has_calls=has_calls)
     if limit is not None:
         host.typed_per_filter_config[RATE_LIMIT_FILTER].CopyFrom(rate_limit_config(limit))
     manager.route_config.CopyFrom(RouteConfiguration(name=cluster, virtual_hosts=[host]))

@@ -22,6 +22,11 @@ POD_HTTP_CLUSTER = "MeshPodHttpCluster"
 """Requests to one."""
 
 ALPN_HTTP = "istio-http/1.1"
+ALPN_HTTP2 = "istio-h2"
+ALPN_REQUESTS = (ALPN_HTTP2, ALPN_HTTP)
+"""Both, best first."""
+ALPN_OUTSIDE = ("h2", "http/1.1")
+"""Of clients that are no part of the mesh."""
 ALPN_TCP = "istio"
 
 LABEL_METADATA = "meshproxy.io"

@@ -27,11 +27,11 @@ from control_plane.translate.clusters import (
     limits,
     service_identities,
     service_metadata,
-    speak_http1,
 )
 from control_plane.translate.listeners import http_or_opaque, outbound_http, tcp_proxy, unbound
 from control_plane.translate.settings import Client, MeshSettings, MtlsMode
 from control_plane.translate.tls import upstream_socket, upstream_socket_of_anyone
+from control_plane.translate.upstream_protocol import speak
 
 OWN_PORTS = (15020, 15021, 15090)
 """Of every sidecar: metrics and readiness, in plaintext; never intercepted."""
@@ -90,7 +90,7 @@ def pod_clusters(settings: MeshSettings, secrets_dir: str) -> tuple[Cluster, ...
     http = _by_address(
         names.POD_HTTP_CLUSTER, upstream_socket_of_anyone(names.ALPN_HTTP, anyone, secrets_dir)
     )
-    speak_http1(http)
+    speak(http, PortProtocol.HTTP)
     return opaque, http
 
 
@@ -120,7 +120,7 @@ def _headless_listener(
     name = names.service_listener(endpoint.address, endpoint.port)
     listener = unbound(name, endpoint.address, endpoint.port)
     http = outbound_http(name, names.headless_table(port.number, is_meshed=is_meshed), filters)
-    if port.protocol is PortProtocol.HTTP:
+    if port.protocol.is_http:
         listener.filter_chains.append(FilterChain(name="http", filters=[http]))
     else:
         http_or_opaque(listener, http, direct)
@@ -138,7 +138,7 @@ def headless_clusters(
         return
     key = view.service.key
     for port in view.service.ports:
-        if port.protocol is PortProtocol.HTTP:
+        if port.protocol.is_http:
             continue
         socket = upstream_socket(
             names.sni(key, port.number),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
@@ -60,6 +61,15 @@ _NOT_FOUND = {
 _NO_TIMEOUT = Duration(seconds=0)
 
 
+class Parent(NamedTuple):
+    """What requests are sent to."""
+
+    service: ObjectName
+    port: int
+    is_http2: bool = False
+    """Its port declares it."""
+
+
 def effective_filters(rule: RouteRule) -> Filters:
     """Filters of the rule; of its only backend too, where xDS has one place for both."""
     if len(rule.backends) != 1:
@@ -87,21 +97,21 @@ def backends_of(rule: RouteRule, parent: ObjectName, port: int) -> tuple[Backend
 def fill_route(
     route: components.Route,
     entry: Entry,
-    parent: tuple[ObjectName, int],
+    parent: Parent,
     known: KnownObjects,
     client: Client,
 ) -> None:
-    """Set what `route` does. `parent`: the Service and port that requests are sent to."""
+    """Set what `route` does."""
     rule, path, kind = entry.rule, entry.match.path, entry.route.kind
     filters = effective_filters(rule)
     matched = path.value if path.kind is PathMatchKind.PREFIX else ""
-    backends = backends_of(rule, *parent)
+    backends = backends_of(rule, parent.service, parent.port)
     has_target = any(one.weight and is_resolved(one.ref, kind, known) for one in backends)
     if filters.redirect is not None and (has_target or not backends):
-        route.redirect.CopyFrom(redirect_action(filters.redirect, matched, parent[1]))
+        route.redirect.CopyFrom(redirect_action(filters.redirect, matched, parent.port))
     elif has_target:
         route.route.CopyFrom(_forward(backends, filters, matched, kind, known, client))
-        add_defaults(route.route, client)
+        add_defaults(route.route, client, may_last=parent.is_http2 or kind == GRPC_ROUTE)
         add_rule_settings(route.route, rule.timeouts, rule.retry, client)
     else:
         route.direct_response.status = 503 if kind == GRPC_ROUTE else 500
@@ -173,10 +183,18 @@ def _share(
 # --- timeouts and retries -----------------------------------------------------------------------------------
 
 
-def add_defaults(action: components.RouteAction, client: Client) -> None:
-    """The mesh's timeout and retries."""
-    action.timeout.CopyFrom(Duration(seconds=REQUEST_TIMEOUT_SECONDS))
+def add_defaults(action: components.RouteAction, client: Client, *, may_last: bool = False) -> None:
+    """The mesh's timeout and retries. `may_last`: what is sent there may be streams that go on for ever; only
+    silence ends them, and a call's own deadline."""
+    action.timeout.CopyFrom(_NO_TIMEOUT if may_last else Duration(seconds=REQUEST_TIMEOUT_SECONDS))
+    if may_last:
+        heed_calls(action)
     action.retry_policy.CopyFrom(_default_retries(client))
+
+
+def heed_calls(action: components.RouteAction) -> None:
+    """A call is given as long as its `grpc-timeout` says."""
+    action.max_stream_duration.grpc_timeout_header_max.CopyFrom(_NO_TIMEOUT)
 
 
 def _default_retries(client: Client) -> components.RetryPolicy:

@@ -16,10 +16,10 @@ from control_plane.api.envoy.config.route.v3 import route_components_pb2 as comp
 from control_plane.api.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from control_plane.attachment.backend import KnownObjects
 from control_plane.attachment.precedence import Entry, ordered_entries
-from control_plane.discovery.model import Service, ServicePort
+from control_plane.discovery.model import PortProtocol, Service, ServicePort
 from control_plane.discovery.route import HttpRoute
 from control_plane.translate import names
-from control_plane.translate.route_action import add_defaults, fill_route
+from control_plane.translate.route_action import Parent, add_defaults, fill_route, heed_calls
 from control_plane.translate.route_match import route_match
 from control_plane.translate.settings import Client, OutboundTrafficPolicy
 
@@ -42,7 +42,8 @@ def virtual_host(
             _rule_route(entry, service, port, known, client) for entry in ordered_entries(routes)
         )
     else:
-        host.routes.append(default_route(names.outbound_cluster(service.key, port.number), client))
+        cluster = names.outbound_cluster(service.key, port.number)
+        host.routes.append(default_route(cluster, client, may_last=port.protocol is PortProtocol.HTTP2))
     return host
 
 
@@ -89,9 +90,14 @@ def _changes_headers_of_a_share(route: components.Route) -> bool:
     )
 
 
-def single_cluster_host(name: str, cluster: str, route_name: str) -> components.VirtualHost:
-    """Everything to one cluster, without timeout or retry: for inbound, where the client has set both."""
+def single_cluster_host(
+    name: str, cluster: str, route_name: str, *, has_calls: bool = False
+) -> components.VirtualHost:
+    """Everything to one cluster, without timeout or retry: for inbound, where the client has set both; calls
+    bring a deadline of their own along."""
     action = components.RouteAction(cluster=cluster, timeout=_NO_TIMEOUT)
+    if has_calls:
+        heed_calls(action)
     route = components.Route(name=route_name, match=components.RouteMatch(prefix="/"), route=action)
     return components.VirtualHost(name=name, domains=["*"], routes=[route])
 
@@ -107,10 +113,10 @@ def _catch_all(policy: OutboundTrafficPolicy) -> components.VirtualHost:
     return components.VirtualHost(name="block_all", domains=["*"], routes=[route])
 
 
-def default_route(cluster: str, client: Client) -> components.Route:
+def default_route(cluster: str, client: Client, *, may_last: bool = False) -> components.Route:
     """Everything to one cluster, with the mesh's timeout and retries."""
     action = components.RouteAction(cluster=cluster)
-    add_defaults(action, client)
+    add_defaults(action, client, may_last=may_last)
     return components.Route(name="default", match=components.RouteMatch(prefix="/"), route=action)
 
 
@@ -118,5 +124,6 @@ def _rule_route(
     entry: Entry, service: Service, port: ServicePort, known: KnownObjects, client: Client
 ) -> components.Route:
     route = components.Route(name=f"{entry.rule_name}/{entry.match_index}", match=route_match(entry.match))
-    fill_route(route, entry, (service.key, port.number), known, client)
+    parent = Parent(service.key, port.number, port.protocol is PortProtocol.HTTP2)
+    fill_route(route, entry, parent, known, client)
     return route

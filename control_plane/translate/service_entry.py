@@ -26,7 +26,7 @@ from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import 
 )
 from control_plane.api.envoy.type.matcher.v3.string_pb2 import StringMatcher
 from control_plane.discovery.entry import EntryHost
-from control_plane.discovery.model import Workload
+from control_plane.discovery.model import PortProtocol, Workload
 from control_plane.resources.service_entry import EntryEndpoint, EntryTls
 from control_plane.translate import names
 from control_plane.translate.amount import count
@@ -34,7 +34,6 @@ from control_plane.translate.clusters import (
     CONNECT_TIMEOUT_SECONDS,
     limits,
     socket_matches,
-    speak_http1,
 )
 from control_plane.translate.endpoints import socket_address, struct
 from control_plane.translate.listeners import (
@@ -47,6 +46,7 @@ from control_plane.translate.listeners import (
 from control_plane.translate.routes import default_route
 from control_plane.translate.settings import Client, MeshSettings, MtlsMode, OutboundTrafficPolicy
 from control_plane.translate.tls import packed, upstream_socket
+from control_plane.translate.upstream_protocol import speak
 
 SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 """The certificate authorities of the machine: for hosts that are not of the mesh."""
@@ -99,7 +99,7 @@ def entry_cluster(one: EntryHost, pods: Pods, settings: MeshSettings, client: Cl
             socket_matches(upstream_socket(_sni(one), alpn, known, client.secrets_dir))
         )
     if one.port.protocol == HTTP:
-        speak_http1(cluster)
+        speak(cluster, PortProtocol.HTTP)
     return cluster
 
 

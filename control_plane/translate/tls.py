@@ -82,7 +82,7 @@ def downstream_socket(trust_domain: str, secrets_dir: str) -> TransportSocket:
     business."""
     matchers = [_uri(StringMatcher(prefix=f"spiffe://{trust_domain}/"))]
     context = DownstreamTlsContext(
-        common_tls_context=_common([names.ALPN_HTTP, names.ALPN_TCP], matchers, secrets_dir),
+        common_tls_context=_common([*names.ALPN_REQUESTS, names.ALPN_TCP], matchers, secrets_dir),
         require_client_certificate=BoolValue(value=True),
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))

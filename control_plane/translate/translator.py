@@ -267,7 +267,7 @@ class Translator:
         for number in sorted(hosts):
             yield self._route_table(number, tuple(hosts[number]), client)
         ports = (port for view in views for port in view.service.ports)
-        declared = {port.number for port in ports if port.protocol is PortProtocol.HTTP}
+        declared = {port.number for port in ports if port.protocol.is_http}
         declared |= {one.port.number for one in entries if one.port.protocol == HTTP}
         named = server_names(entries)
         for number in sorted(declared):
@@ -381,9 +381,9 @@ class Translator:
             for number, (service, port) in sorted(ports.items())
         ]
         mtls = inbound_mtls(workload, settings.mtls_mode)
-        yield resource_of(listeners.virtual_inbound(declared, mtls, socket))
-        for number, (service, _) in sorted(ports.items()):
-            yield resource_of(clusters.inbound_cluster(number, service.key))
+        yield resource_of(listeners.virtual_inbound(declared, mtls, socket, is_envoy=node.client.is_envoy))
+        for port, (_, (service, _)) in zip(declared, sorted(ports.items()), strict=True):
+            yield resource_of(clusters.inbound_cluster(port.number, service.key, port.protocol))
 
     def _inbound_port(
         self, number: int, service: Service, port: ServicePort, *, is_opaque: bool

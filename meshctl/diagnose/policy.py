@@ -137,10 +137,10 @@ def _faults(facts: Facts, notes: list[str]) -> Finding | None:
         abort, delay = policy.spec.abort, policy.spec.delay
         if policy.spec.headers:
             notes.append(f"{name} disturbs requests with certain headers")
-        elif abort is not None and abort.percent > 0 and abort.http_status >= 400:
+        elif abort is not None and abort.percent > 0 and abort.is_failure:
             return fault(
                 _LAYER,
-                f"{name} answers {abort.percent:g} % of the requests with {abort.http_status}",
+                f"{name} answers {abort.percent:g} % of the requests with {abort.answer}",
                 mend=f"kubectl delete faultpolicy {policy.metadata.name} -n {policy.metadata.namespace}",
                 advice="it does so on purpose: delete it when the experiment is over",
             )

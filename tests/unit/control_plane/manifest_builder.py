@@ -194,3 +194,30 @@ def reference_grant(
         "metadata": meta(name, namespace),
         "spec": {"from": [source], "to": [to or {"group": "", "kind": "Service"}]},
     }
+
+
+def grpc_route(
+    name: str,
+    *rules: Manifest,
+    namespace: str = "shop",
+    created: str = EARLY,
+    parents: Sequence[Manifest] | None = None,
+    hostnames: Sequence[str] = (),
+) -> Manifest:
+    """A GRPCRoute attached to `catalog`, or to `parents`."""
+    spec: Manifest = {"parentRefs": [service_parent()] if parents is None else list(parents)}
+    spec["rules"] = list(rules)
+    if hostnames:
+        spec["hostnames"] = list(hostnames)
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GRPCRoute",
+        "metadata": meta(name, namespace, created),
+        "spec": spec,
+    }
+
+
+def call_rule(*backends: Manifest, methods: Sequence[Manifest] = (), **more: object) -> Manifest:
+    """`methods`: what `method` of each match is."""
+    matches = [{"method": method} for method in methods]
+    return {"matches": matches, "backendRefs": list(backends), **more}

@@ -143,7 +143,7 @@ def test_durations(text: str, expected: int) -> None:
             "spec.outlierDetection.maxEjectionPercent",
             "less",
         ),
-        ({"healthCheck": {}}, "spec.healthCheck", "exactly one of http, tcp"),
+        ({"healthCheck": {}}, "spec.healthCheck", "exactly one of http, tcp, grpc"),
         ({"healthCheck": {"http": {"path": "x"}}}, "spec.healthCheck.http.path", "match pattern"),
         (
             {"healthCheck": {"http": {"path": "/", "expectedStatuses": [{"start": 300, "end": 200}]}}},
@@ -259,7 +259,13 @@ def test_defaults() -> None:
         ({"delay": {"fixed": "0s"}}, "spec.delay.fixed", "longer than 0"),
         ({"delay": {"fixed": "1s", "percent": 100.5}}, "spec.delay.percent", "less than or equal"),
         ({"abort": {"httpStatus": 600}}, "spec.abort.httpStatus", "less than or equal to 599"),
-        ({"abort": {"grpcStatus": 14}}, "spec.abort.grpcStatus", "unknown field"),
+        ({"abort": {"grpcStatus": 17}}, "spec.abort.grpcStatus", "less than or equal to 16"),
+        (
+            {"abort": {"grpcStatus": 14, "httpStatus": 503}},
+            "spec.abort",
+            "exactly one of httpStatus, grpcStatus",
+        ),
+        ({"abort": {}}, "spec.abort", "exactly one of httpStatus, grpcStatus"),
     ],
 )
 def test_fault_policy_refuses(spec: dict[str, object], field: str, message: str) -> None:

@@ -112,9 +112,9 @@ def test_strict_lets_in_mesh_tls_only() -> None:
         "catch-all-mtls-http": "inline InboundPassthroughCluster",
         "catch-all-mtls-tcp": "InboundPassthroughCluster",
     }
-    assert _match(listener, "8080-mtls-http") == (8080, "tls", ["istio-http/1.1"])
+    assert _match(listener, "8080-mtls-http") == (8080, "tls", ["istio-h2", "istio-http/1.1"])
     assert _match(listener, "8080-mtls-tcp") == (8080, "tls", ["istio"])
-    assert _match(listener, "catch-all-mtls-http") == (0, "tls", ["istio-http/1.1"])
+    assert _match(listener, "catch-all-mtls-http") == (0, "tls", ["istio-h2", "istio-http/1.1"])
     assert _match(listener, "blocked") == (15006, "", [])
     assert not listener.HasField("default_filter_chain")
     filters = [one.name.rpartition(".")[2] for one in listener.listener_filters]
@@ -149,7 +149,7 @@ def test_callers_must_show_an_identity_of_the_trust_domain() -> None:
     context = DownstreamTlsContext()
     assert chain.transport_socket.typed_config.Unpack(context)
     assert context.require_client_certificate.value
-    assert list(context.common_tls_context.alpn_protocols) == ["istio-http/1.1", "istio"]
+    assert list(context.common_tls_context.alpn_protocols) == ["istio-h2", "istio-http/1.1", "istio"]
     validation = context.common_tls_context.combined_validation_context.default_validation_context
     assert validation.match_typed_subject_alt_names[0].matcher.prefix == "spiffe://cluster.local/"
 
