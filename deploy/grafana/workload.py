@@ -130,13 +130,13 @@ _SIDECAR = Row(
             "Memory",
             "Resident, by pod, all processes of its sidecar.",
             Unit.BYTES,
-            (Query(_own("process_resident_memory_bytes"), "{{pod}}"),),
+            (Query(_own("meshproxy_resident_memory_bytes"), "{{pod}}"),),
         ),
         Panel(
             "CPU",
             "Cores, by pod.",
             Unit.CORES,
-            (Query(rate("process_cpu_seconds_total", *_SIDECARS, by=("pod",)), "{{pod}}"),),
+            (Query(rate("meshproxy_cpu_seconds_total", *_SIDECARS, by=("pod",)), "{{pod}}"),),
         ),
         Panel(
             "Certificate expires in",

@@ -247,11 +247,12 @@ WORKERS_SERVING: Final = MetricFamily(
 WORKER_RESTARTS: Final = MetricFamily(
     "meshproxy_worker_restarts_total", MetricKind.COUNTER, "Worker processes started in place of dead ones."
 )
+# Not `process_…`: the app has those, and one scrape has both.
 RESIDENT_MEMORY: Final = MetricFamily(
-    "process_resident_memory_bytes", MetricKind.GAUGE, "Resident memory of the sidecar, all its processes."
+    "meshproxy_resident_memory_bytes", MetricKind.GAUGE, "Resident memory of the sidecar, all its processes."
 )
 CPU_SECONDS: Final = MetricFamily(
-    "process_cpu_seconds_total",
+    "meshproxy_cpu_seconds_total",
     MetricKind.COUNTER,
     "User and system CPU time of the sidecar, all its processes.",
 )

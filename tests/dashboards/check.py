@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from lab.topology import Source, read_topology
 from meshctl.demo import scenario
 from meshctl.demo.mesh import DemoMesh
 from tests.dashboards.expectations import Check, expectations
+from tests.dashboards.fickle import OWN_MEMORY
 from tests.dashboards.measure import Series, Verdict, compare
 from tests.dashboards.prometheus_query import query, targets, unhealthy_rules
 from tests.dashboards.traffic import observe
@@ -40,6 +42,8 @@ _INTERVAL = "1s"
 _READY_TIMEOUT = 90.0
 _TIMEOUT = 180.0
 _FICKLE = Path(__file__).with_name("fickle.yaml")
+_OWN_METRIC = "process_resident_memory_bytes"
+"""Of the one program that has metrics of its own; its sidecar shows them."""
 _RANGE = "$__rate_interval"
 ISTIO_NAMES = (
     "istio_request_duration_milliseconds",
@@ -104,6 +108,9 @@ async def others(paths: LabPaths, prometheus: LabPrometheus) -> list[str]:
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         problems = [f"rule {text}" for text in await unhealthy_rules(client, prometheus.url)]
         scraped = await targets(client, prometheus.url)
+        own = await query(client, prometheus.url, _OWN_METRIC, time.time())
+    if list(own.values()) != [OWN_MEMORY]:
+        problems.append(f"{_OWN_METRIC}: {own}; the program says {OWN_MEMORY}")
     problems += [f"target {url}: {error}" for url, error in scraped.items() if error]
     plan = read_plan(paths)
     namespace = Node(paths.root, plan, plan.nodes[0].name).namespace

@@ -2,7 +2,7 @@
 
 Every answer has 1,000 bytes. `/unsteady` fails every fourth time with 503; `/slow` takes 120 ms; `/broken`
 answers 500, `/down` 503; the rest is well. `GET /ledger` says what was answered, times by CLOCK_MONOTONIC:
-`[[finished_at, path, status], …]`.
+`[[finished_at, path, status], …]`. `/metrics` has what every program's library shows: its process's memory.
 """
 
 import argparse
@@ -14,6 +14,11 @@ from examples.shop.http_server import json_response, serve
 
 SLOWNESS = 0.12
 BODY = b"x" * 1000
+OWN_MEMORY = 123456
+METRICS = f"""# HELP process_resident_memory_bytes Of the program.
+# TYPE process_resident_memory_bytes gauge
+process_resident_memory_bytes {OWN_MEMORY}
+""".encode()
 _FIXED = {"/broken": 500, "/down": 503}
 
 
@@ -28,6 +33,8 @@ class Fickle:
         """Answer, and write it down."""
         if request.target == "/ledger":
             return json_response(200, self._records)
+        if request.target == "/metrics":
+            return Response(200, METRICS, {"content-type": "text/plain; version=0.0.4"})
         if request.target == "/healthz":
             return Response(200, b"ok\n")
         status = _FIXED.get(request.target, 200)

@@ -19,7 +19,7 @@ async def check(mesh: DemoMesh) -> list[Finding]:
 
 async def _memory(mesh: DemoMesh) -> Finding:
     evidence = Evidence("memory of each sidecar")
-    sizes = {pod: (await mesh.samples(pod)).total("process_resident_memory_bytes") / 1e6 for pod in MESHED}
+    sizes = {pod: (await mesh.samples(pod)).total("meshproxy_resident_memory_bytes") / 1e6 for pod in MESHED}
     evidence.expect(all(sizes.values()), ", ".join(f"{pod} {size:.0f} MB" for pod, size in sizes.items()))
     return evidence.finding()
 

@@ -123,8 +123,8 @@ def test_values_kept_elsewhere_are_read_at_every_scrape() -> None:
 
 def test_memory_and_cpu_of_the_process_are_always_there() -> None:
     families = _scrape(MeshMetrics())
-    assert _values(families["process_resident_memory_bytes"])[()] > 1_000_000
-    assert _values(families["process_cpu_seconds"])[()] > 0
+    assert _values(families["meshproxy_resident_memory_bytes"])[()] > 1_000_000
+    assert _values(families["meshproxy_cpu_seconds"])[()] > 0
 
 
 def test_overflow_keeps_totals_by_reporter_and_code_and_is_counted() -> None:
