@@ -80,6 +80,9 @@ def _service(facts: Facts, tried: list[str]) -> Finding:
             f"the pods are reached, but not the Service's address"
             f" {place(service.spec.cluster_ip, facts.port)}: {facts.service_reached}",
             f"{client.full_name} has no sidecar: node {node} translates the address",
+            "internalTrafficPolicy is Local: only endpoints of this node count"
+            if service.spec.internal_traffic_policy == "Local"
+            else "",
             mend=f"kubectl describe node {node}",
             advice="who keeps the node's rules for Services is dead or behind: in a lab, meshctl lab status",
         )

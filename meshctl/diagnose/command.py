@@ -1,5 +1,6 @@
 """`meshctl diagnose`."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +9,33 @@ import click
 
 from control_plane.client import ApiClient
 from lab.paths import LABS
-from meshctl.connection import call, find_kubeconfig, find_lab, kubeconfig_option, lab_option
+from meshctl.connection import call, find_lab, kubeconfig_option, lab_option
 from meshctl.diagnose.collector import Ambiguous, Collector
 from meshctl.diagnose.eyes import eyes_for
-from meshctl.diagnose.facts import Facts
-from meshctl.diagnose.question import BadQuestion, parse_question
+from meshctl.diagnose.finding import Finding, Layer
+from meshctl.diagnose.question import BadQuestion, Question, parse_question
 from meshctl.diagnose.report import document, text_lines
 from meshctl.diagnose.walk import cause, walk
+
+_UNDER_WAY = (Layer.ENDPOINTS, Layer.CONFIGURATION)
+"""Layers that follow a change with a delay."""
+_PATIENCE = 1.5
+"""Seconds."""
+
+
+async def look(client: ApiClient, asked: Question, namespace: str) -> tuple[list[Finding], list[str]]:
+    """The findings, and what could not be read. What may be a change under way is looked at twice.
+
+    Raises ApiError, Ambiguous.
+    """
+    for wait in (_PATIENCE, 0.0):
+        collector = Collector(client, eyes_for(client.server, LABS), asked, namespace)
+        findings = walk(await collector.collect())
+        found = cause(findings)
+        if found is None or found.layer not in _UNDER_WAY or not wait:
+            break
+        await asyncio.sleep(wait)
+    return findings, collector.unread
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -39,17 +60,16 @@ def diagnose(
         asked = parse_question(question)
     except BadQuestion as error:
         raise click.UsageError(str(error)) from error
-    path = find_lab(lab).kubeconfig if lab is not None else find_kubeconfig(kubeconfig)
+    if kubeconfig is None and lab is not None:
+        kubeconfig = find_lab(lab).kubeconfig
 
-    async def work(client: ApiClient) -> tuple[Facts, list[str]]:
-        collector = Collector(client, eyes_for(path, LABS), asked, namespace)
-        return await collector.collect(), collector.unread
+    async def work(client: ApiClient) -> tuple[list[Finding], list[str]]:
+        return await look(client, asked, namespace)
 
     try:
-        facts, unread = call(path, work)
+        findings, unread = call(kubeconfig, work)
     except Ambiguous as error:
         raise click.ClickException(str(error)) from error
-    findings = walk(facts)
     if output == "json":
         click.echo(json.dumps({**document(asked, findings), "unread": unread}, indent=2))
     else:

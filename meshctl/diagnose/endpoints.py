@@ -25,6 +25,8 @@ def judge(facts: Facts) -> Finding:
         return _external(facts, facts.service)
     if facts.port not in declared:
         return _no_port(facts, facts.service)
+    if any(one.protocol != "TCP" for one in facts.service.spec.ports if one.port == facts.port):
+        return absent(_LAYER, f"port {facts.port} is not of TCP alone")
     notes: list[str] = []
     for backend in facts.backends:
         found = _of_backend(backend, facts.cluster, notes)

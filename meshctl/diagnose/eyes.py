@@ -22,6 +22,7 @@ from lab import netns
 from lab.netns import NetworkError
 from lab.paths import LabPaths
 from lab.pod_record import PodRecord, read_pod_record
+from lab.state import read_state
 from meshctl.diagnose.address import REFUSED
 from meshctl.diagnose.facts import PodInside, Resolution, SidecarFacts, Unseen
 from meshctl.diagnose.socket_table import listening
@@ -207,21 +208,12 @@ def _searches(conf: str) -> tuple[str, ...]:
     return tuple(found[-1]) if found else ()
 
 
-def eyes_for(kubeconfig: Path, labs: Path) -> Eyes:
-    """Of the lab whose cluster this kubeconfig is, if it is one of this machine's."""
+def eyes_for(server: str, labs: Path) -> Eyes:
+    """Of the lab of this machine whose API server has this URL, or that runs nodes for it."""
     for state in sorted(labs.glob("*/state.json")):
-        paths = LabPaths(state.parent)
-        if kubeconfig.resolve() in (paths.kubeconfig.resolve(), _foreign(state)):
+        found = read_state(state)
+        if found is not None and found.url == server:
             if os.geteuid() != 0:
-                return Blind("to look into pods takes root: sudo meshctl diagnose")
-            return LabEyes(paths)
+                return Blind("to look into pods takes root")
+            return LabEyes(LabPaths(state.parent))
     return Blind("the pods run on no lab of this machine, so they cannot be looked into from here")
-
-
-def _foreign(state: Path) -> Path | None:
-    """The kubeconfig of an API server that the lab runs nodes for."""
-    try:
-        text = json.loads(state.read_text())["options"]["kubeconfig"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Path(text).resolve() if text else None

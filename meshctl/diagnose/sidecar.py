@@ -11,6 +11,7 @@ from lab.controllers.service_endpoint import target_of
 from meshctl.diagnose import command_line
 from meshctl.diagnose.facts import Facts, PodFacts, SidecarFacts, Unseen, has_sidecar, place
 from meshctl.diagnose.finding import Finding, Layer, absent, fault, ok, unseen
+from meshctl.diagnose.interception import settings_in
 from meshctl.json_value import member, objects, text
 from meshctl.proxy_status import TYPES
 
@@ -112,6 +113,8 @@ def _refused(pod: PodFacts) -> Finding | None:
 
 
 def _knows_service(facts: Facts, client: PodFacts, sidecar: SidecarFacts) -> Finding | None:
+    if settings_in(client.pod) is None:
+        return None  # a gateway knows what its routes name, and no more
     known = {text(cluster, "name"): cluster for cluster in sidecar.clusters}
     is_connected = bool(member(sidecar.info, "xds", "connected"))
     mend = "meshctl proxy-status" if is_connected else _CONTROL_PLANE

@@ -78,6 +78,16 @@ INNER_ALIAS = service(
 BY_HAND = service(selector={})
 UDP = service(port={"protocol": "UDP"})
 
+GATEWAY = seen(
+    pod(
+        "web-1",
+        "10.244.0.5",
+        spec={"initContainers": [], "containers": [{"name": "meshproxy", "image": "none"}]},
+        status={"initContainerStatuses": [], "containerStatuses": [running("meshproxy")]},
+    ),
+    ports=[("0.0.0.0", 80)],
+)
+
 HEALTHY: dict[str, Facts] = {
     "a mesh": facts(),
     "without a sidecar on either side": facts(
@@ -152,6 +162,9 @@ HEALTHY: dict[str, Facts] = {
         ),
         service_reached="",
         **only(PERMISSIVE),
+    ),
+    "a gateway, which knows what its routes name": facts(
+        client=replace(GATEWAY, sidecar=sidecar(cluster_page(name="outbound|80||other")))
     ),
     "the control plane is away, and all is known": facts(
         client=replace(
