@@ -33,6 +33,8 @@ from lab.topology import Declared
 from meshctl.manifest_files import files_option, read_manifests
 from meshctl.pod_command import command_beside
 
+_START_TIMEOUT = 120.0
+"""Seconds until the lab itself runs; a busy machine takes its time, and pods have theirs besides."""
 _POLL = 0.1
 """Seconds between looks at what is ready."""
 _STABLE_AFTER = 0.5
@@ -84,7 +86,7 @@ def lab() -> None:
 )
 @click.option("--without-controllers", is_flag=True, help="Somebody else keeps Deployments and binds Pods.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every pod is ready.")
-@click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait for pods.")
 def up(
     name: str,
     files: Sequence[Path],
@@ -102,7 +104,6 @@ def up(
     """Start a lab, and apply the manifests of the given files and directories."""
     paths = _paths(name)
     _check_address(dns_upstream)
-    give_up_at = time.monotonic() + timeout
     declared = read_manifests(files)
     plan = _plan(zones, topology)
     foreign = "" if kubeconfig is None else str(kubeconfig)
@@ -115,10 +116,11 @@ def up(
         raise click.ClickException(str(error)) from error
     click.echo(f"starting lab {name} …")
     try:
-        state = lifecycle.wait_until_ready(paths, daemon, timeout, lambda: None)
+        state = lifecycle.wait_until_ready(paths, daemon, _START_TIMEOUT, lambda: None)
     except (LabError, KeyboardInterrupt) as error:
         lifecycle.stop(paths)
         raise click.ClickException(str(error) or "interrupted; the lab was taken down") from error
+    give_up_at = time.monotonic() + timeout
     try:
         asyncio.run(_apply_and_wait(paths, declared, give_up_at if wait else None))
     except (ApiError, httpx.TransportError) as error:

@@ -70,7 +70,7 @@ class PodExec:
 
     async def _place(self, connection: HTTPConnection) -> ContainerPlace:
         names, query = connection.path_params, connection.query_params
-        if not query.get("command"):
+        if "command" not in query:  # an argument may be empty
             raise Failure(HTTPStatus.BAD_REQUEST, "you must specify at least one command for the container")
         place = await self._kubelets.place(names["namespace"], names["name"], query.get("container", ""))
         if place is None:

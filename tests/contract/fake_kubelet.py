@@ -1,6 +1,7 @@
 """A kubelet of one container, `app`, that runs commands on this machine; with the lab's TLS."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from control_plane.apiserver.kubelet import KubeletFiles
 from control_plane.apiserver.server import RestServer, bind
 from control_plane.apiserver.watch import WatchStreams
 from control_plane.resources.manifest import Manifest
+from lab.entrance import EnteringCommand
 from lab.exec_session import ExecRequest, serve_exec
 from lab.kubelet_certificates import KubeletAuthority
 from lab.kubelet_server import server_context
@@ -64,7 +66,7 @@ class FakeKubelet:
         request = ExecRequest.of(websocket.query_params.multi_items())
         (protocol,) = websocket.scope["subprotocols"]
         await websocket.accept(subprotocol=protocol)
-        await serve_exec(websocket, request, list(request.command))
+        await serve_exec(websocket, request, EnteringCommand(list(request.command), dict(os.environ)))
 
 
 @asynccontextmanager

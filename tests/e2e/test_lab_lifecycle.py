@@ -96,12 +96,12 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(manifests: Path) -> Iterator[str]:
     """A lab that is up, and down again whatever happens."""
     try:
-        yield meshctl("up", "--name", NAME, "-f", str(manifests), "--timeout", "30")
+        yield meshctl("up", "--name", NAME, "-f", str(manifests), "--timeout", "60")
     finally:
         lifecycle.stop(PATHS)
 
 
-def eventually(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def eventually(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for another process's doing; the time is a bound, not a measurement."""
     give_up_at = time.monotonic() + seconds
     while not condition():
