@@ -62,7 +62,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[DemoMesh]:
         await asyncio.to_thread(lifecycle.stop, PATHS)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, lab: str = NAME) -> None:
     """The time is a bound, not a measurement. Who does not answer meanwhile is asked again."""
     said = ""
     for _ in range(_LOOKS):
@@ -72,9 +72,8 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
         except (httpx.TransportError, ApiError) as error:
             said = str(error)
         await asyncio.sleep(_POLL)
-    raise AssertionError(
-        f"not in time: {what} {said}\n{await asyncio.to_thread(meshctl, 'status', '--name', NAME)}"
-    )
+    shown = await asyncio.to_thread(meshctl, "status", "--name", lab)
+    raise AssertionError(f"not in time: {what} {said}\n{shown}")
 
 
 async def is_whole(mesh: DemoMesh) -> bool:
