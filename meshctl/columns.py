@@ -7,6 +7,7 @@ from datetime import datetime
 from control_plane.resources.config_map import ConfigMap
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.endpoint_slice import EndpointSlice
+from control_plane.resources.grpc_route import GrpcRoute
 from control_plane.resources.http_route import HttpRoute
 from control_plane.resources.manifest import Manifest, metadata, name_of, namespace_of
 from control_plane.resources.pod import Pod
@@ -100,7 +101,7 @@ def _slice(item: Manifest) -> Sequence[str]:
 
 
 def _route(item: Manifest) -> Sequence[str]:
-    route = HttpRoute.read(item)
+    route = GrpcRoute.read(item) if item.get("kind") == GrpcRoute.KIND else HttpRoute.read(item)
     backends = _some(f"{ref.name}:{ref.weight}" for rule in route.spec.rules for ref in rule.backend_refs)
     conditions = [condition for parent in route.status.parents for condition in parent.conditions]
     verdicts: dict[str, str] = {}

@@ -116,3 +116,10 @@ def test_routes_show_the_worst_of_their_conditions_and_why():
     assert rows[1] == ["a", "one,two", "b:9", "False", "False", "gone; no", "5m"]
     del item["status"]
     assert table("HTTPRoute", [item], NOW, wide=False, namespaces=False)[1][3:5] == ["Unknown", "Unknown"]
+
+
+def test_calls_are_routed_in_the_same_columns() -> None:
+    spec = {"parentRefs": [{"name": "one"}], "rules": [{"backendRefs": [{"name": "b", "port": 1}]}]}
+    item = manifest("gateway.networking.k8s.io/v1", "GRPCRoute", spec=spec)
+    rows = table("GRPCRoute", [item], NOW, wide=False, namespaces=False)
+    assert rows[1][:3] == ["a", "one", "b:1"]

@@ -12,7 +12,7 @@ from tests.unit.control_plane.attachment.routes import index_of
 
 V1 = build.service("v1", {"name": "grpc", "port": 8080}, vip="10.96.0.11")
 RULE = build.call_rule(build.backend("v1"))
-GATEWAY = [{"name": "gw", "namespace": "edge"}]
+GATEWAY: list[Manifest] = [{"name": "gw", "namespace": "edge"}]
 
 
 def told(index: Index, route: Manifest) -> dict[str, RouteCondition]:

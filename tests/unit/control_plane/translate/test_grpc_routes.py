@@ -60,7 +60,9 @@ def alpn(cluster: Cluster) -> list[str]:
     return list(context.common_tls_context.alpn_protocols)
 
 
-def inbound(snapshot: Snapshot) -> dict[str, tuple[list[str], list[str], int]]:
+def inbound(
+    snapshot: Snapshot,
+) -> dict[str, tuple[list[str], list[str], hcm.HttpConnectionManager.CodecType]]:
     """Chain -> (ALPN it matches, ALPN it offers, codec) of mesh TLS."""
     found = {}
     for chain in mesh.listener(snapshot, "virtualInbound").filter_chains:
@@ -83,7 +85,7 @@ def test_both_sides_speak_http2_to_a_port_that_declares_it() -> None:
 
 
 def test_a_policy_keeps_the_protocol() -> None:
-    policy = {
+    policy: Manifest = {
         "apiVersion": "meshproxy.io/v1alpha1",
         "kind": "TrafficPolicy",
         "metadata": build.meta("p"),
@@ -196,7 +198,7 @@ def test_a_route_without_rules_matches_nothing() -> None:
 
 def test_a_policy_names_the_kind_of_its_route() -> None:
     rule = build.call_rule(build.backend("v1"))
-    policy = {
+    policy: Manifest = {
         "apiVersion": "meshproxy.io/v1alpha1",
         "kind": "TrafficPolicy",
         "metadata": build.meta("p"),
@@ -210,7 +212,7 @@ def test_a_policy_names_the_kind_of_its_route() -> None:
 
 
 def test_a_gateway_is_given_calls_of_its_hosts_and_offers_http2() -> None:
-    parents = [{"name": "gw", "namespace": "edge"}]
+    parents: list[Manifest] = [{"name": "gw", "namespace": "edge"}]
     rule = build.call_rule(build.backend("v1"), methods=[{"service": "a.B", "method": "C"}])
     call = build.grpc_route("r", rule, parents=parents, hostnames=["a.example"])
     grant = build.reference_grant("g", namespace="shop", from_namespace="shop", from_kind="GRPCRoute")
@@ -250,12 +252,12 @@ def test_an_abort_by_status_of_a_call() -> None:
 
 
 def test_health_checks_by_call_are_for_http2_only() -> None:
-    check = {"healthCheck": {"grpc": {"service": "shop.Catalog"}}}
-    snapshot = mesh.translate(shop(traffic_policy(**check)))
+    check: Manifest = {"grpc": {"service": "shop.Catalog"}}
+    snapshot = mesh.translate(shop(traffic_policy(healthCheck=check)))
     (found,) = mesh.cluster(snapshot, "outbound|8080||catalog.shop.svc.cluster.local").health_checks
     assert found.grpc_health_check.service_name == "shop.Catalog"
     assert found.grpc_health_check.authority == "catalog.shop.svc.cluster.local"
-    plain = mesh.translate(shop(PLAIN, traffic_policy(service="plain", **check)))
+    plain = mesh.translate(shop(PLAIN, traffic_policy(service="plain", healthCheck=check)))
     assert not mesh.cluster(plain, "outbound|8080||plain.shop.svc.cluster.local").health_checks
 
 
