@@ -12,8 +12,6 @@ from meshproxy.config.health_check import GrpcCheck, HealthCheck
 from meshproxy.config.model import WeightedCluster
 from meshproxy.config.resilience import HealthCheckSettings
 from meshproxy.config.retry import RetrySettings
-from meshproxy.http.h2.hpack import block_bytes
-from tests.unit.meshproxy.http.h2.recording import REQUEST, Recording
 from tests.unit.meshproxy.proxy.h2_peer import H2Upstream, Handler, Message, Peer, connect, echo
 from tests.unit.meshproxy.proxy.harness import (
     Mesh,
@@ -430,36 +428,6 @@ async def test_fields_beyond_the_limit_are_answered() -> None:
         assert large.status == 431 or large.reset is not None
         assert (await client.request().end()).status == 200
         client.close()
-
-
-async def test_a_connection_that_is_drained_ends_with_its_last_stream() -> None:
-    release = asyncio.Event()
-
-    async def held(peer: Peer, message: Message) -> None:
-        await release.wait()
-        await echo(peer, message)
-
-    async with h2_mesh(held) as (mesh, upstream):
-        reader, writer = await mesh.connect()
-        client = Recording(is_client=True)  # python-hyper's hears nothing more after a GOAWAY
-        client.start()
-        stream = client.open()
-        client.send_head(stream, block_bytes(REQUEST), end=True)
-        writer.write(client.take_output())
-        while not upstream.requests:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-        (connection,) = [one for _, m in mesh.worker._managers.values() for one in m.connections]
-        connection.drain()
-        async with asyncio.timeout(5):
-            while not client.goaway_received:
-                client.receive(await reader.read(65536))
-            assert ("goaway", 2**31 - 1, 0) in client.told
-            release.set()
-            while data := await reader.read(65536):
-                client.receive(data)
-        assert ("over", stream.id) in client.told
-        assert any(one[0] == "trailers" for one in client.told)
-        writer.close()
 
 
 async def test_the_preface_may_come_in_pieces() -> None:

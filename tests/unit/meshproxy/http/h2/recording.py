@@ -1,5 +1,9 @@
 """A session that writes down what it is told."""
 
+from types import FunctionType
+
+import pytest
+
 from meshproxy.http.h2.error import StreamFault
 from meshproxy.http.h2.frame import PREFACE, settings
 from meshproxy.http.h2.hpack import Block, Fields
@@ -8,6 +12,11 @@ from meshproxy.http.h2.settings import H2Limits
 from meshproxy.http.h2.stream import Stream
 
 REQUEST: Fields = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a"))
+
+
+if not isinstance(Session.receive, FunctionType):
+    reason = "a compiled class takes no subclass that is not; the sources are tested without it"
+    pytest.skip(reason, allow_module_level=True)
 
 
 class Recording(Session):

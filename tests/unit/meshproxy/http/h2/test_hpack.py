@@ -94,6 +94,7 @@ def test_the_rfcs_responses_with_eviction() -> None:
     assert fields_of(connection, bytes.fromhex("4883640effc1c0bf"))[0] == (b":status", b"307")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_huffman_strings_are_read_as_by_the_oracle(data: bytes) -> None:
     try:
@@ -114,6 +115,7 @@ def attempt(call: Callable[[], Read]) -> Read | str:
         return str(fault)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_coded_strings_come_back(text: bytes) -> None:
     coder = hpack.Encoder().huffman_coder
@@ -125,7 +127,7 @@ VALUES = st.one_of(st.sampled_from([b"", b"1", b"a" * 200, UUID]), st.binary(max
 FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=8)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(FIELDS, st.booleans()), max_size=8), st.sampled_from([0, 64, 4096]))
 def test_connections_of_the_oracle_are_understood(
     messages: list[tuple[list[tuple[bytes, bytes]], bool]], table_size: int
@@ -137,6 +139,7 @@ def test_connections_of_the_oracle_are_understood(
         assert fields_of(connection, block) == tuple(fields)
 
 
+@settings(deadline=None)
 @given(FIELDS)
 def test_what_is_written_the_oracle_understands(fields: list[tuple[bytes, bytes]]) -> None:
     block = block_bytes(tuple(fields))
@@ -144,7 +147,7 @@ def test_what_is_written_the_oracle_understands(fields: list[tuple[bytes, bytes]
     assert fields_of(reader(), block) == tuple(fields)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=4))
 def test_garbage_is_refused_as_by_the_oracle(blocks: list[bytes]) -> None:
     decoder, connection = hpack.Decoder(), reader()
