@@ -15,13 +15,15 @@ from tests.dashboards.measure import (
     of_quantile,
     only,
 )
-from tests.dashboards.truth import NAMESPACE, TALKER, Call, Truth
+from tests.dashboards.truth import LOST, NAMESPACE, TALKER, Call, Truth
 
 CATALOG, FICKLE, GREETER = "catalog-v1", "fickle", "greeter"
 _TALKER = f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{TALKER}"
 _FRACTIONS = (0.5, 0.95, 0.99)
 _SIDECARS = 7
 """Pods of the shop with a sidecar, with the fickle one."""
+_ATTEMPTS = 3
+"""Of a request whose connections fail: two retries by default."""
 _ISSUED = _SIDECARS + 1
 """The injector has a certificate too."""
 
@@ -116,6 +118,8 @@ def _workload(truth: Truth) -> Checks:
     fickle = {"namespace": NAMESPACE, "workload": FICKLE}
     load = {"namespace": NAMESPACE, "workload": "load"}
     talker = {"namespace": NAMESPACE, "workload": TALKER}
+    lost = [call for call in truth.made if call.source == LOST]
+    lost_by = {"namespace": NAMESPACE, "workload": LOST}
     own = next(facts for facts in truth.sidecars if facts.pod.startswith(f"{truth.load}-"))
     pod = labels(pod=own.pod)
     by_pod = frozenset({"pod"})
@@ -137,7 +141,9 @@ def _workload(truth: Truth) -> Checks:
         "99th percentile outbound": Check([_durations_by_service(truth, made, 0.99)], load),
         "TCP bytes outbound": Check([{_GREETER: _tcp_rate(truth, _sent)}], talker),
         "Retries": Check([{cluster: truth.rate(retried)}], load),
-        "Failed connects": Check([NOTHING], load),
+        "Failed connects": Check(
+            [{labels(reason="refused"): truth.rate(_ATTEMPTS * len(truth.within(lost)))}], lost_by
+        ),
         "Refused by limits": Check([NOTHING], load),
         "Ejected endpoints": Check([NOTHING], load),
         "Memory": Check([{pod: near(own.memory, 0.1)}], load, by_pod),
@@ -167,7 +173,9 @@ def _control_plane(truth: Truth) -> Checks:
         "Time to converge": Check([only(slowest), only(slowest)]),
         "Refused by proxies": nothing,
         "Refused by sidecars": nothing,
-        "Certificates refused": nothing,
+        "Certificates refused": Check(
+            [{labels(reason="malformed"): truth.rate(truth.count(at for at, _ in truth.forged))}]
+        ),
     }
 
 

@@ -4,7 +4,14 @@ from deploy.grafana.build import DASHBOARDS
 from meshctl.demo.ledger import Ledger, Record
 from tests.dashboards.expectations import expectations
 from tests.dashboards.measure import labels
-from tests.dashboards.truth import Connection, SidecarFacts, Truth, add_fickle_ledger, add_ledgers
+from tests.dashboards.truth import (
+    Connection,
+    SidecarFacts,
+    Truth,
+    add_fickle_ledger,
+    add_ledgers,
+    add_lost_ledger,
+)
 
 
 def ledger(run: str, *kinds: int, status: int = 200) -> Ledger:
@@ -16,6 +23,8 @@ def whole_truth() -> Truth:
     truth = Truth(0.0, 20.0)
     add_ledgers(truth, ledger("a", 0, 1), ledger("b", 0), ledger("c", 0, 6), "note")
     add_fickle_ledger(truth, [[10.0, "/echo", 200], [10.0, "/down", 503]])
+    add_lost_ledger(truth, ledger("g", 0, status=503))
+    truth.forged = [(10.0, "UNAUTHENTICATED: malformed")]
     truth.connections = [Connection(9.0, 10.0, 2000, 2058)]
     truth.changes = [1.0, 4.0]
     truth.sidecars = [SidecarFacts("load-1", 1e6, 0.1, 86400.0)]
@@ -41,6 +50,7 @@ def test_a_request_for_the_page_is_seen_by_three_services():
         ("catalog-v1", "inventory"),
         ("load", "fickle"),
         ("load", "fickle"),
+        ("greeter", "nowhere"),
     ]
 
 
@@ -53,11 +63,13 @@ def test_rates_count_what_was_answered_in_the_window():
         labels(source="load"): truth.rate(5),
         labels(source="web"): truth.rate(1),
         labels(source="catalog-v1"): truth.rate(1),
+        labels(source="greeter"): truth.rate(1),
     }
 
 
 def test_success_is_exact_when_nothing_failed():
-    truth = whole_truth()
+    truth = Truth(0.0, 20.0)
+    add_ledgers(truth, ledger("a", 0, 1), ledger("b", 0), ledger("c", 0, 6), "note")
     [share] = truth.success(truth.made).values()
     assert share.agrees(1.0)
     assert not share.agrees(0.99)

@@ -11,12 +11,14 @@ from meshctl.proxy_status import sync_states
 from tests.dashboards import sidecar_facts
 from tests.dashboards.truth import (
     FICKLE_REQUESTS,
+    LOST,
     TALKER,
     Connection,
     SidecarFacts,
     Truth,
     add_fickle_ledger,
     add_ledgers,
+    add_lost_ledger,
 )
 
 WARM_UP = 4.0
@@ -26,6 +28,7 @@ _AFTER = 2.5
 _CHANGE_PERIOD = 3.0
 _NOTE = "n" * 500
 _SIDECARS = ("web", "catalog-v1", "catalog-v2", "inventory", "greeter", "load", "fickle")
+_SIGNING = "control-plane.meshproxy-system.svc:15011"
 _TALK = ("greeter", "9000", "--rate", "4", "--size", "2000")
 _HOST = "http://fickle:8080"
 _TIMEOUT = 10.0
@@ -50,11 +53,19 @@ async def observe(mesh: DemoMesh, seconds: float) -> Truth:
         stranger = await start(mesh.load("outsider", "GET http://catalog.shop:8080/products", rate=2))
         tcp = await mesh.start(TALKER, "python", "-m", "tests.dashboards.tcp_load", *_TALK)
         stack.push_async_callback(finish, tcp)
+        nowhere = await start(mesh.load(LOST, "GET http://nowhere:8080/", rate=2))
+        root = (mesh.paths.control_plane / "ca" / "root-cert.pem").read_text()
+        forger = await mesh.start(
+            "outsider", "python", "-m", "tests.dashboards.forger", _SIGNING, root, "--rate", "2"
+        )
+        stack.push_async_callback(finish, forger)
         await asyncio.sleep(WARM_UP)
         truth = await _window(mesh, seconds)
         await asyncio.sleep(_AFTER)
         add_ledgers(truth, await catalog.stop(), await web.stop(), await wavering.stop(), _NOTE)
         truth.refused = [record.answered_at for record in (await stranger.stop()).records]
+        add_lost_ledger(truth, await nowhere.stop())
+        truth.forged = [(at, what) for at, what in json.loads((await forger.communicate(b""))[0])]
         add_fickle_ledger(truth, json.loads(await mesh.page("fickle", "/ledger", 8080)))
         truth.connections = [Connection(*entry) for entry in json.loads((await tcp.communicate(b""))[0])]
         return truth

@@ -11,6 +11,8 @@ from tests.dashboards.measure import Expected, Labels, Measure, near, only
 NAMESPACE = "shop"
 TALKER = "inventory"
 """Where TCP connections come from: a pod that asks for no other names."""
+LOST = "greeter"
+"""Who calls where nobody listens: a pod that calls nobody else."""
 RATE_SLACK = 0.05
 """Share by which a rate may be off: Prometheus extends it to the ends of the window."""
 
@@ -76,6 +78,8 @@ class Truth:
     connections: list[Connection] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     """When connections without a certificate were refused."""
+    forged: list[tuple[float, str]] = field(default_factory=list)
+    """When certificates were asked for with a token that is none, and what came of it."""
     changes: list[float] = field(default_factory=list)
     """When routes were changed."""
     slowest_change: float = 0.0
@@ -166,6 +170,13 @@ def add_fickle_ledger(truth: Truth, records: Sequence[Sequence[object]]) -> None
                 is_bound=path != "/slow",
             )
         )
+
+
+def add_lost_ledger(truth: Truth, ledger: Ledger) -> None:
+    """Requests to an endpoint where nobody listens."""
+    for record in ledger.records:
+        at, latency = record.answered_at, record.latency_ms
+        truth.made.append(Call(LOST, "unknown", "nowhere", record.status, at, latency, flags="UF"))
 
 
 def _catalog_call(
