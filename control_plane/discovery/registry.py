@@ -46,6 +46,7 @@ class Registry:
         self._redeclared: set[ObjectName] = set()
         self._slices: dict[ObjectName, EndpointSlice] = {}
         self._workloads: dict[ObjectName, Workload] = {}
+        self._mesh_pod_of: dict[ObjectName, MeshPod] = {}
         self._mesh_pods: tuple[MeshPod, ...] | None = None
         self._nodes: dict[str, Locality] = {}
         self._clients: Mapping[Locality, int] = {}
@@ -170,16 +171,17 @@ class Registry:
     def mesh_pods(self) -> tuple[MeshPod, ...]:
         """Pods with a sidecar, by address; the same object until one of them changes."""
         if self._mesh_pods is None:
-            found = {pod.ip: pod for one in self._workloads.values() if (pod := one.mesh_pod) is not None}
+            found = {pod.ip: pod for pod in self._mesh_pod_of.values()}
             self._mesh_pods = tuple(found[ip] for ip in sorted(found))
         return self._mesh_pods
 
     def _note_pod(self, key: ObjectName, workload: Workload | None) -> None:
         """Before the workload `key` is replaced."""
-        old = self._workloads.get(key)
-        if self._client_place(old) != self._client_place(workload):
-            self._are_clients_counted = False
-        if (old and old.mesh_pod) != (workload and workload.mesh_pod):
+        self._count_client(self._client_place(self._workloads.get(key)), self._client_place(workload))
+        old, new = self._mesh_pod_of.pop(key, None), workload and workload.mesh_pod
+        if new is not None:
+            self._mesh_pod_of[key] = new
+        if old != new:
             self._mesh_pods = None
             self._revision += 1
 
@@ -342,6 +344,14 @@ class Registry:
         """Where the pod counts among `clients`."""
         is_client = workload is not None and workload.meshed and bool(workload.ip)
         return self.locality_of(workload) if is_client else None
+
+    def _count_client(self, before: Locality | None, after: Locality | None) -> None:
+        """One of `clients` was at `before` and is at `after`; not counted yet, it will be with all others."""
+        if self._are_clients_counted and before != after:
+            found = Counter(self._clients)
+            found.update([] if after is None else [after])
+            found.subtract([] if before is None else [before])
+            self._clients = +found
 
     @property
     def clients(self) -> Mapping[Locality, int]:
