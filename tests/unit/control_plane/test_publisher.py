@@ -11,7 +11,7 @@ from control_plane.api.envoy.config.core.v3.base_pb2 import Node
 from control_plane.cache import SnapshotCache
 from control_plane.debounce import DebounceSettings
 from control_plane.publisher import SnapshotPublisher, identify
-from control_plane.resources.manifest import Manifest, section
+from control_plane.resources.manifest import Manifest, objects, resource_version_of, section
 from control_plane.snapshot import CLUSTER_TYPE, ENDPOINT_TYPE, InconsistentSnapshot, Snapshot
 from control_plane.status import StatusWriter
 from control_plane.store.api import HistoryGone
@@ -196,6 +196,29 @@ async def test_an_object_that_cannot_be_read_is_left_out(
     async with desk.running():
         assert CATALOG in (await desk.connect(_Stream()).next()).of_type(CLUSTER_TYPE)
     assert "broken" in caplog.text
+
+
+async def test_what_is_not_understood_is_told_so_until_it_is(desk: _Desk) -> None:
+    await desk.create(build.route("split"))
+    async with desk.running():
+        await _settled(desk)
+        good = await desk.store.get("HTTPRoute", "shop", "split")
+        spec = section(good, "spec")
+        assert _accepted(good) == ("True", "Accepted")
+        odd = await desk.store.update({**good, "spec": {**spec, "hostnames": 7}})
+        version = await _settled(desk)
+        told = await desk.store.get("HTTPRoute", "shop", "split")
+        assert _accepted(told) == ("False", "Invalid")
+        assert version == int(resource_version_of(odd)) + 1  # written once
+        await desk.store.update({**told, "spec": spec})
+        await _settled(desk)
+        assert _accepted(await desk.store.get("HTTPRoute", "shop", "split")) == ("True", "Accepted")
+
+
+def _accepted(route: Manifest) -> tuple[object, object]:
+    [parent] = objects(section(route, "status"), "parents")
+    [found] = [one for one in objects(parent, "conditions") if one["type"] == "Accepted"]
+    return found["status"], found["reason"]
 
 
 async def test_statuses_are_written_and_tried_again(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:

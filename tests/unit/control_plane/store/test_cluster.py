@@ -14,10 +14,12 @@ from control_plane.resources.manifest import Manifest, section, with_metadata
 from control_plane.store.api import (
     EventType,
     HistoryGone,
+    NamespaceTerminating,
     ObjectExists,
     ObjectNotFound,
     StoreClosed,
     VersionConflict,
+    WriteRefused,
 )
 from control_plane.store.cluster import ClusterStore
 from tests.unit.control_plane.apiserver.serving import serving
@@ -57,6 +59,22 @@ async def test_objects_come_and_go_as_in_any_store(place: Place) -> None:
     for missing in (store.get("ConfigMap", "shop", "b"), store.update(config_map("b"))):
         with pytest.raises(ObjectNotFound):
             await missing
+
+
+async def test_what_the_server_refuses_is_a_refusal_and_not_the_end(place: Place) -> None:
+    created = await place.store.create(config_map("a"))
+    bad: Manifest = {**created, "data": {"no/key": "1"}}
+    for refused in (place.store.update(bad), place.store.create({**config_map("b"), "data": bad["data"]})):
+        with pytest.raises(WriteRefused, match=r"cannot be written: .*data\[no/key\]"):
+            await refused
+
+
+async def test_a_namespace_that_is_going_takes_nothing_new(place: Place) -> None:
+    kept = with_metadata(config_map("kept"), finalizers=["example.com/kept"])
+    await place.store.create(kept)
+    await place.client.delete("Namespace", "shop")
+    with pytest.raises(NamespaceTerminating):
+        await place.store.create(config_map("late"))
 
 
 async def test_a_status_is_written_and_nothing_else(place: Place) -> None:
