@@ -3,6 +3,8 @@
 What is tried goes past the client's sidecar, by its user; at the other end it meets the pod's own sidecar.
 """
 
+import shlex
+
 from lab.controllers.service_endpoint import target_of
 from meshctl.diagnose.command_line import describe
 from meshctl.diagnose.facts import Facts, PodFacts, SidecarFacts, Unseen, place
@@ -51,7 +53,7 @@ def _not_reached(facts: Facts, pod: PodFacts, address: str, problem: str) -> Fin
             _LAYER,
             what,
             *(rule for rule, _ in blocking),
-            mend=f"nsenter --target {pid} --net iptables -t filter {rule.replace('-A ', '-D ', 1)}",
+            mend=_without(rule, pid),
             advice="on the pod's node; or mend what has put the rule there",
         )
     return fault(
@@ -62,6 +64,15 @@ def _not_reached(facts: Facts, pod: PodFacts, address: str, problem: str) -> Fin
         mend=describe(pod.pod),
         advice="the pods' network is broken: the nodes' routes, rules that drop, a kubelet that is dead",
     )
+
+
+def _without(rule: str, pid: int) -> str:
+    """Words of a rule, such as its comment, are the pod's: none of them is a shell's."""
+    try:
+        words = shlex.split(rule.replace("-A ", "-D ", 1))
+    except ValueError:
+        return f"nsenter --target {pid} --net iptables --list-rules"
+    return f"nsenter --target {pid} --net iptables -t filter {shlex.join(words)}"
 
 
 def _refusals(pod: PodFacts) -> list[tuple[str, int]]:

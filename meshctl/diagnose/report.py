@@ -13,7 +13,11 @@ _NOT_REACHED = "not looked at: it rests on what fails"
 
 
 def text_lines(question: Question, findings: Sequence[Finding]) -> list[str]:
-    """A line a layer, then what is wrong and how it is mended."""
+    """A line a layer, then what is wrong and how it is mended. What pods say cannot steer the terminal."""
+    return [_printable(line) for line in _lines(question, findings)]
+
+
+def _lines(question: Question, findings: Sequence[Finding]) -> list[str]:
     rows = [list(_row(layer, findings)) for layer in Layer]
     lines = [str(question), *(f"  {line}" for line in table_lines(rows)), ""]
     found = cause(findings)
@@ -30,6 +34,10 @@ def text_lines(question: Question, findings: Sequence[Finding]) -> list[str]:
     if found.advice:
         lines.append(f"      ({found.advice})")
     return lines
+
+
+def _printable(line: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 def _row(layer: Layer, findings: Sequence[Finding]) -> tuple[str, str, str]:

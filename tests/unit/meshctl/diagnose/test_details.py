@@ -10,6 +10,7 @@ from certs.spiffe_id import TrustDomain
 from meshctl.diagnose import address, command_line, ejection, interception, sidecar, traffic
 from meshctl.diagnose.facts import Resolution, SidecarFacts, Unseen, place
 from meshctl.diagnose.finding import Layer, State
+from meshctl.diagnose.report import text_lines
 from meshctl.diagnose.walk import cause, walk
 from tests.unit.meshctl.diagnose.test_broken import asked, catalog, inside, only
 from tests.unit.meshctl.diagnose.world import (
@@ -229,3 +230,27 @@ def test_routes_to_single_clusters_are_followed() -> None:
     config = {"rds": {"resources": {"8080": {"virtual_hosts": hosts}}}}
     found = traffic.destinations(SidecarFacts(config=config), "catalog.shop.svc.cluster.local", 8080)
     assert found == ("v3",)
+
+
+def test_words_of_a_rule_are_no_words_of_a_shell() -> None:
+    rule = '-A INPUT -p tcp -m comment --comment "$(reboot); `x`" -j DROP'
+    found = cause_of(
+        facts(**only(inside(CATALOG_1, refusals=(rule,))), reached={"10.244.0.7:8080": "no answer"})
+    )
+    assert found.mend == (
+        "nsenter --target 4711 --net iptables -t filter"
+        " -D INPUT -p tcp -m comment --comment '$(reboot); `x`' -j DROP"
+    )
+
+
+def test_a_rule_that_cannot_be_quoted_is_only_shown() -> None:
+    odd = ('-A INPUT -m comment --comment "x -j DROP',)
+    found = cause_of(facts(**only(inside(CATALOG_1, refusals=odd)), reached={"10.244.0.7:8080": "no answer"}))
+    assert found.mend == "nsenter --target 4711 --net iptables --list-rules"
+
+
+def test_what_a_container_says_cannot_steer_the_terminal() -> None:
+    ended = waiting("app", "CrashLoopBackOff")
+    ended["lastState"] = {"terminated": {"exitCode": 1, "message": "no\x1b[2Jfile\nfound"}}
+    broken = facts(**only(catalog(ready=False, status={"containerStatuses": [ended]})))
+    assert "  no [2Jfile found" in text_lines(broken.question, walk(broken))
