@@ -41,6 +41,7 @@ test-parity: venv
 	@$(RUN) pytest -q tests/parity
 
 test-dashboards: venv
+	@command -v promtool >/dev/null || { echo 'needs Prometheus; on Debian and Ubuntu: apt-get install prometheus'; exit 1; }
 	@promtool check rules deploy/prometheus/rules.yml
 	@promtool test rules deploy/prometheus/rules_test.yml
 	@$(RUN) tests.dashboards.check
