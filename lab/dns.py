@@ -35,6 +35,8 @@ _MAX_ADDRESSES = 1000
 """Records in one answer; 16 bytes each, so that a message over TCP stays below its 65,535 bytes."""
 _MAX_TARGETS = 100
 """Of SRV records: those whose addresses are given along."""
+_MAX_ADDITIONAL = 8
+"""Records after the question of a query; one is of use, the EDNS option."""
 _MAX_TCP_CONNECTIONS = 64
 _TCP_IDLE_TIMEOUT = 10.0
 """Seconds a TCP client may take for its next query (RFC 7766 section 6.2.3 asks for a few)."""
@@ -118,6 +120,12 @@ def answer(query: bytes, table: DnsTable, *, over_udp: bool = True) -> bytes:
     """The response to one query; empty when none must be sent (not a query, or too short to be answered)."""
     if len(query) < _HEADER_SIZE or query[2] & 0x80:
         return b""
+    if int.from_bytes(query[6:8], "big") or int.from_bytes(query[8:10], "big"):
+        return _format_error(
+            query
+        )  # answers in a query: nobody has them, and reading thousands takes seconds
+    if int.from_bytes(query[4:6], "big") > 1 or int.from_bytes(query[10:12], "big") > _MAX_ADDITIONAL:
+        return _format_error(query)
     try:
         request = DNSRecord.parse(query)
     except Exception:  # dnslib's record parsers raise many types on malformed data, all of them the peer's

@@ -56,6 +56,8 @@ MAX_UDP_SIZE: Final = 1232
 """DNS flag day 2020: the largest answer that is never fragmented."""
 _MAX_SIZE: Final = 65535
 _MAX_POINTER: Final = 0x3FFF
+_MAX_ADDITIONAL: Final = 8
+"""Records after the question; one is of use, the EDNS option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def read_query(data: bytes) -> Query:
         raise BadQuery("not a query", b"")
     if flags & _OPCODE:
         raise _bad("not a standard query", identity, flags, NOTIMP)
-    if questions != 1 or answers or authorities:
+    if questions != 1 or answers or authorities or additional > _MAX_ADDITIONAL:
         raise _bad("not exactly one question", identity, flags, FORMERR)
     try:
         name, position = read_name(data, HEADER.size)

@@ -13,6 +13,9 @@ from meshproxy.errors import RemoteProtocolError
 MAX_NAME: Final = 255
 """Bytes of a name's wire form."""
 MAX_LABEL: Final = 63
+_MAX_POINTERS: Final = MAX_NAME // 2
+"""In one name: a useful one stands before a label. Chains of others cost time, and thousands of names may end
+in the same one."""
 ROOT: Final = b"\0"
 _POINTER: Final = 0xC0
 
@@ -27,7 +30,7 @@ def read_name(data: bytes, start: int) -> tuple[bytes, int]:
     A pointer must lead to a lower offset than any read before, so that following them ends.
     """
     labels = bytearray()
-    position, end, lowest = start, None, start
+    position, end, lowest, pointers = start, None, start, 0
     while True:
         length = _byte(data, position)
         if length & _POINTER == _POINTER:
@@ -36,6 +39,8 @@ def read_name(data: bytes, start: int) -> tuple[bytes, int]:
             if target >= lowest:
                 raise DnsError(f"name at {start}: a pointer at {position} does not lead backwards")
             position = lowest = target
+            if (pointers := pointers + 1) > _MAX_POINTERS:
+                raise DnsError(f"name at {start}: more than {_MAX_POINTERS} pointers")
             continue
         if length > MAX_LABEL:
             raise DnsError(f"name at {start}: label type {length >> 6} at {position} is not known")

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import cast
 
 import pytest
-from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import EDNS0, QTYPE, RCODE, RR, A, DNSHeader, DNSQuestion, DNSRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +105,14 @@ def test_another_operation_is_not_implemented() -> None:
 def test_other_than_one_question_is_a_format_error(body: bytes) -> None:
     request = body or DNSRecord().pack()
     assert DNSRecord.parse(answer(request, TABLE)).header.rcode == RCODE.FORMERR
+
+
+@pytest.mark.parametrize(("section", "records"), [("ar", 9), ("rr", 1), ("auth", 1)])
+def test_a_query_that_brings_records_is_a_format_error(section: str, records: int) -> None:
+    """Reading thousands of them, names by pointers, would keep the kubelet for seconds."""
+    asked = query("catalog.shop.svc.cluster.local")
+    getattr(asked, section).extend([RR("a", rdata=A("10.0.0.1"))] * records)
+    assert DNSRecord.parse(answer(asked.pack(), TABLE)).header.rcode == RCODE.FORMERR
 
 
 def test_a_cut_off_question_is_a_format_error_with_its_id() -> None:

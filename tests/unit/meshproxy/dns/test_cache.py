@@ -67,3 +67,24 @@ def test_giants_are_not_kept() -> None:
     cache = DnsCache(CacheSettings(max_answer_size=100))
     cache.keep(ASKED, Answer(0, (a(60),) * 20), 0.0)
     assert len(cache) == 0
+
+
+def test_what_is_kept_has_a_size_in_memory_not_in_the_message() -> None:
+    """500 addresses of a short name are 4 KB of data, and twenty times as much of objects."""
+    cache = DnsCache(CacheSettings(max_size=20_000))
+    for number in range(50):
+        name = wire_of(f"a{number}")
+        cache.keep(Question(name, dns.A), Answer(0, (Record(name, dns.A, 60, bytes(4)),) * 20), 0.0)
+    assert 0 < cache.size <= 20_000
+    assert len(cache) < 6
+    assert cache.find(Question(wire_of("a49"), dns.A), 1.0)
+    assert cache.find(Question(wire_of("a0"), dns.A), 1.0) is None
+
+
+def test_what_is_replaced_or_over_takes_no_place() -> None:
+    cache = DnsCache()
+    for _ in range(3):
+        cache.keep(ASKED, Answer(0, (a(60),)), 0.0)
+    once = cache.size
+    assert cache.find(ASKED, 60.0) is None
+    assert (cache.size, once < 1000) == (0, True)

@@ -195,3 +195,27 @@ def test_names_beyond_the_reach_of_pointers_are_written_whole() -> None:
     assert len(packed) > 0x4000
     names = [str(one.rname) for one in DNSRecord.parse(packed).rr]
     assert names[-2:] == ["1199.example.com."] * 2
+
+
+@pytest.mark.parametrize("pointers", [127, 128])
+def test_a_name_has_no_more_pointers_than_it_may_have_labels(pointers: int) -> None:
+    """Thousands of records that each end in one long chain of pointers would keep the sidecar for seconds."""
+    chain = b"\0" + b"".join((0xC000 | max(0, 2 * place - 1)).to_bytes(2, "big") for place in range(pointers))
+    if pointers == 127:
+        assert read_name(chain, len(chain) - 2) == (b"\0", len(chain))
+        return
+    with pytest.raises(DnsError, match="more than 127 pointers"):
+        read_name(chain, len(chain) - 2)
+
+
+@pytest.mark.parametrize(("records", "rcode"), [(8, None), (9, dns.FORMERR)])
+def test_a_query_does_not_bring_many_records(records: int, rcode: int | None) -> None:
+    question = dns.write_query(7, Question(wire_of("a.b"), dns.A))[12:-11]
+    other = b"\0" + dns.RECORD_HEAD.pack(dns.A, dns.IN, 0, 0)
+    data = dns.HEADER.pack(7, dns.RD, 1, 0, 0, records) + question + other * records
+    if rcode is None:
+        assert read_query(data).id == 7
+        return
+    with pytest.raises(BadQuery) as refused:
+        read_query(data)
+    assert refused.value.response[3] & 0x0F == rcode
