@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from meshproxy.config.model import WorkloadIdentity
+from meshproxy.config.model import Endpoint, WorkloadIdentity
 from meshproxy.config.snapshot import ConfigSnapshot
 from meshproxy.identity.identity import Identity
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.workers.child import ChildWorker
 from meshproxy.workers.message import Begin, Connections, CountConnections, Pages, ReportPages, UseIdentity
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
-from tests.unit.meshproxy.proxy.harness import Upstream, http_listener, snapshot, static_cluster
+from tests.unit.meshproxy.proxy.harness import http_listener, snapshot, static_cluster
 from tests.unit.meshproxy.proxy.test_http_failure import A
 from tests.unit.meshproxy.proxy.test_http_proxy import RETRY
 from tests.unit.meshproxy.proxy.test_two_sidecars import (
@@ -74,17 +74,23 @@ class SidecarPair:
 
 
 @contextlib.asynccontextmanager
-async def sidecar_processes(app: Upstream, **manager: object) -> AsyncIterator[SidecarPair]:
-    """`manager`: settings of both `HttpConnectionManager`s; exchanges may last as long as they like."""
+async def sidecar_processes(
+    *apps: Endpoint, http2: bool = False, action: dict[str, object] | None = None, **manager: object
+) -> AsyncIterator[SidecarPair]:
+    """`apps` are what catalog stands for, one pod each; with `http2` they speak it, and so do the sidecars
+    among themselves. `manager`: settings of both `HttpConnectionManager`s, `action`: of web's route;
+    exchanges may last as long as they like."""
     authority = new_authority()
     async with contextlib.AsyncExitStack() as stack:
-        config = inbound(app.port, timeout=0, **manager)
-        config = replace(config, clusters={"inbound": static_cluster("inbound", app.endpoint)})
-        catalog = await _start(stack, config, issue(authority, CATALOG), CATALOG_WORKLOAD)
-        cluster = replace(outbound_cluster(catalog.port), name=A.name)
-        config = snapshot(http_listener(A, timeout=0, retry=RETRY, **manager), cluster)
+        pods = []
+        for app in apps:
+            config = inbound(app.port, timeout=0, **manager)
+            config = replace(config, clusters={"inbound": static_cluster("inbound", app, http2=http2)})
+            pods.append(await _start(stack, config, issue(authority, CATALOG), CATALOG_WORKLOAD))
+        cluster = replace(outbound_cluster(*(pod.port for pod in pods)), name=A.name, http2=http2)
+        config = snapshot(http_listener(A, timeout=0, retry=RETRY, action=action, **manager), cluster)
         web = await _start(stack, config, issue(authority, WEB), WEB_WORKLOAD)
-        yield SidecarPair(web, catalog)
+        yield SidecarPair(web, pods[0])
 
 
 async def _start(

@@ -106,7 +106,7 @@ async def running(**manager: object) -> AsyncIterator[tuple[App, SidecarPair]]:
     app = App()
     upstream = await Upstream(app.serve).start()
     try:
-        async with asyncio.timeout(TIMEOUT), sidecar_processes(upstream, **manager) as pair:
+        async with asyncio.timeout(TIMEOUT), sidecar_processes(upstream.endpoint, **manager) as pair:
             yield app, pair
     finally:
         await upstream.stop()
