@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from control_plane.resources.container import Container
 from control_plane.resources.container_probe import GrpcAction, HttpGetAction, Probe
@@ -18,6 +19,7 @@ from lab import grpc_health, netns
 from lab.environment import PodStartError
 
 _HTTP_SUCCESS = range(200, 400)
+_URL_CHARACTERS = "%/:=&?~+!$,;'@()*[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,14 @@ async def run_probe(
         if probe.grpc is not None:
             async with asyncio.timeout(timeout):
                 return await _grpc(probe.grpc, network, pod_ip)
+        if probe.exec_ is not None:
+            ended = await execute(list(probe.exec_.command), timeout)
+            said = f": {ended.output.strip()}" if ended.output.strip() else ""
+            return ProbeResult(ended.status == 0, f"command ended with {ended.status}{said}")
     except TimeoutError:
         return ProbeResult(False, f"no answer within {probe.timeout_seconds} s (context deadline exceeded)")
     except (OSError, ValueError, PodStartError) as error:
         return ProbeResult(False, str(error))
-    if probe.exec_ is not None:
-        ended = await execute(list(probe.exec_.command), timeout)
-        said = f": {ended.output.strip()}" if ended.output.strip() else ""
-        return ProbeResult(ended.status == 0, f"command ended with {ended.status}{said}")
     raise AssertionError("the model demands one action")
 
 
@@ -157,7 +159,12 @@ def _unverified() -> ssl.SSLContext:
 
 
 def _request(path: str, headers: Mapping[str, str]) -> bytes:
-    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    """One request, whatever a pod says: the node sends nothing else for it. Raises ValueError."""
+    target = quote(path.partition("#")[0], safe=_URL_CHARACTERS)
+    fields = [f"{name}: {value}" for name, value in headers.items()]
+    if bad := next((field for field in fields if any(mark in field for mark in "\r\n\0")), None):
+        raise ValueError(f"httpHeaders: {bad!r} has the end of a line in it")
+    lines = [f"GET {target if target.startswith('/') else f'/{target}'} HTTP/1.1", *fields]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 

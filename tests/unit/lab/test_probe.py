@@ -1,5 +1,6 @@
 """Counting probe results, and what an answer means."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,33 @@ async def test_a_tcp_probe_succeeds_when_the_port_is_open() -> None:
     server.close()
     await server.wait_closed()
     assert not (await run_probe(probe(tcpSocket={"port": port}), app(), HERE, "127.0.0.1", never)).success
+
+
+async def test_a_probe_sends_one_request_whatever_the_pod_says() -> None:
+    """Not what the pod would have the node say to somebody else's server (`host`)."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    path = "/a b HTTP/1.1\r\n\r\nFLUSHALL\r\n#part"
+    made = probe(httpGet={"port": port, "path": path})
+    assert (await run_probe(made, app(), HERE, "127.0.0.1", never)).success
+    assert asked[0].startswith(b"GET /a%20b%20HTTP/1.1%0D%0A%0D%0AFLUSHALL%0D%0A HTTP/1.1\r\nHost: ")
+    headers = [{"name": "X", "value": "1\r\n\r\nFLUSHALL"}]
+    made = probe(httpGet={"port": port, "httpHeaders": headers})
+    result = await run_probe(made, app(), HERE, "127.0.0.1", never)
+    assert (result.success, "the end of a line" in result.message, len(asked)) == (False, True, 1)
+    server.close()
+
+
+async def test_a_command_that_cannot_be_started_fails_the_probe() -> None:
+    async def execute(command: list[str], limit: float) -> Ended:
+        raise ValueError("embedded null byte")
+
+    result = await run_probe(probe(exec={"command": ["a\0b"]}), app(), HERE, "127.0.0.1", execute)
+    assert (result.success, result.message) == (False, "embedded null byte")
