@@ -142,7 +142,13 @@ class _Assembly:
         self._keep_running(publisher.write_statuses(), "status")
         root_pem = certificate_to_pem(self._authority.root)
         self._keep_running(RootBundlePublisher(self._store, root_pem).run(), "root-bundle")
-        await publisher.is_synced.wait()
+        synced = asyncio.ensure_future(publisher.is_synced.wait())
+        try:
+            await asyncio.wait((synced, self.failure), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            synced.cancel()
+        if self.failure.done():
+            self.failure.result()  # raises; else nobody would ever be synced, and nobody told
 
     # --- REST and metrics -----------------------------------------------------------------------------------
 

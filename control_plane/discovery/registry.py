@@ -178,7 +178,7 @@ class Registry:
     def _note_pod(self, key: ObjectName, workload: Workload | None) -> None:
         """Before the workload `key` is replaced."""
         self._count_client(self._client_place(self._workloads.get(key)), self._client_place(workload))
-        old, new = self._mesh_pod_of.pop(key, None), workload and workload.mesh_pod
+        old, new = self._mesh_pod_of.pop(key, None), None if workload is None else workload.mesh_pod
         if new is not None:
             self._mesh_pod_of[key] = new
         if old != new:

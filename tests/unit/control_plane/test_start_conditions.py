@@ -7,6 +7,7 @@ import pytest
 from certs.errors import KeyStoreError
 from control_plane.app import ControlPlane
 from control_plane.options import parse_options
+from control_plane.publisher import SnapshotPublisher
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", "tökén".encode()])
@@ -19,3 +20,17 @@ async def test_an_administrators_token_that_is_none(tmp_path: Path, content: byt
         await ControlPlane.start(parse_options(flags.split()))
     assert not (tmp_path / "ports.json").exists()
     assert not (tmp_path / "kubeconfig").exists()
+
+
+async def test_a_part_that_ends_before_everything_has_been_read_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: SnapshotPublisher) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(SnapshotPublisher, "run", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await ControlPlane.start(
+            parse_options(["--data-dir", str(tmp_path), "--rest-address", "127.0.0.1:0"])
+        )
+    assert not (tmp_path / "ports.json").exists()
