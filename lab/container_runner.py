@@ -27,6 +27,8 @@ from lab.sandbox import Sandbox
 
 EAGER_PERIOD = 0.2
 """Seconds between probes before the first success: a pod that starts fast is seen to."""
+_NOT_RUN = 126
+"""Exit code of a command that cannot be started, as shells have it."""
 _TIMED_OUT = 124
 """Exit code of a command that took too long, as timeout(1) has it."""
 _LOG_WAIT = 0.5
@@ -217,13 +219,16 @@ class ContainerRunner:
         entered = self.enter(command)
         if entered is None:
             return Ended(_TIMED_OUT, "the container does not run")
-        child = await asyncio.create_subprocess_exec(
-            *entered.line,
-            env=entered.environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *entered.line,
+                env=entered.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        except (OSError, ValueError) as error:  # too long, or with a null byte: a hook must not hold the end
+            return Ended(_NOT_RUN, str(error))
         try:
             async with asyncio.timeout(limit):
                 output = await _output(child)
