@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+from websockets import http11
 
 from control_plane.resources.timestamp import rfc3339, seconds_of
 from lab import netns
@@ -31,6 +32,8 @@ from lab.network import Node
 
 KUBELET_PORT = 10250
 _MAX_HEAD = 64 * 1024
+http11.MAX_LINE_LENGTH = 1024 * 1024
+# Commands travel in the request line, which h11 has bounded; websockets' own bound is 8 KiB.
 _GRACEFUL_TIMEOUT = 1
 _BACKLOG = 128
 _SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")

@@ -5,6 +5,7 @@ import socket
 import ssl
 
 import uvicorn
+from websockets import http11
 
 from control_plane.apiserver.app import RestApp
 
@@ -12,6 +13,9 @@ MAX_HEAD = 64 * 1024
 """Bytes of a request's line and headers; it is read before anybody has said who they are."""
 GRACEFUL_TIMEOUT = 5
 """Seconds that requests in flight have to end when the server stops."""
+http11.MAX_LINE_LENGTH = 1024 * 1024
+# A command for a container travels in the request line. h11 has bounded that line already; uvicorn never
+# sends what websockets answers to one that it finds too long, 8 KiB, and the client waits for ever.
 _CLOSE_TIMEOUT = 0.5
 """Seconds for idle clients to answer the end of TLS; many never do, and asyncio would wait for 30."""
 _KEEP_ALIVE = 75

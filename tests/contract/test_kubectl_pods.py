@@ -83,6 +83,8 @@ async def test_exec(cluster: Cluster) -> None:
     run = cluster.kubectl.run
     assert await run("exec", "web", "--", "echo", "hello", "world") == (0, "hello world\n")
     assert await run("exec", "web", "--", "echo", "-n", "") == (0, "")  # the last argument is empty
+    code, told = await run("exec", "web", "--", "echo", "x" * 20_000)
+    assert (code, len(told)) == (0, 20_001)
     code, told = await run("exec", "web", "--", "sh", "-c", "echo oops >&2; exit 3")
     assert (code, "oops" in told) == (3, True)
     process = await cluster.kubectl.start("exec", "-i", "web", "--", "cat")
