@@ -32,7 +32,7 @@ class Recording(Session):
             raise StreamFault(self.refuse, "refused by the test")
         self.told.append(("head", stream.id, fields, end))
         for name, value in fields:
-            if name == b"content-length":
+            if name == b"content-length" and value.isdigit():
                 stream.expected = int(value)
 
     def on_trailers(self, stream: Stream, fields: Fields) -> None:
