@@ -1,6 +1,7 @@
 """A gRPC server and a client, as processes of a network namespace.
 
 `grpc_peer serve NAME ADDRESS`, and `grpc_peer call TARGET METHOD…`, which prints a JSON object a method.
+The server prints its port.
 Methods whose name begins with `Watch` answer three messages; all others are of both directions and answer
 each message. An answer is the server's name, and whether the sidecar says who calls.
 """
@@ -48,9 +49,9 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
 def serve(name: str, address: str) -> None:
     server = grpc.server(ThreadPoolExecutor(4), handlers=[_Handler(name)])
-    server.add_insecure_port(address)
+    port = server.add_insecure_port(address)
     server.start()
-    print("ready", flush=True)
+    print(port, flush=True)
     server.wait_for_termination()
 
 

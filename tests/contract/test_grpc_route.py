@@ -70,7 +70,7 @@ async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
         try:
             for server in servers:
                 assert server.stdout is not None
-                assert await asyncio.to_thread(server.stdout.readline) == "ready\n"
+                assert await asyncio.to_thread(server.stdout.readline) == f"{PORT}\n"
             for manifest in manifests():
                 await create(running.api, manifest)
             await running.until(lambda: ask(running, WATCH)[0]["code"] == "OK", "calls are not routed")
