@@ -20,7 +20,8 @@ SLICE_LIMIT: Final = 100
 _SERVICES_PER_NAMESPACE: Final = 100
 _NODES: Final = 200
 _FIRST_VIP: Final = IPv4Address("10.96.0.10")
-_FIRST_POD: Final = IPv4Address("10.128.0.1")
+_FIRST_POD: Final = IPv4Address("10.128.0.2")
+_ADDRESSES_OF_NODE: Final = 1024
 _PORTS: Final = 20
 """Every port has another kind of protocol, see `_port`."""
 
@@ -89,7 +90,7 @@ def service(index: int) -> Manifest:
 
 def pod(index: int, number: int) -> Manifest:
     """Pod `number` of all, behind Service `index`; as the kubelet reports one that runs with its sidecar."""
-    address = str(_FIRST_POD + number)
+    address = _pod_address(number)
     labels = {"app": service_name(index), "pod-template-hash": "5d8f7b9c4", "meshproxy.io/tls-mode": "mutual"}
     since = {"lastTransitionTime": "2026-01-01T00:00:00Z", "status": "True"}
     conditions = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
@@ -113,6 +114,12 @@ def pod(index: int, number: int) -> Manifest:
     }
 
 
+def _pod_address(number: int) -> str:
+    """Of its node's network, in which one address in ten is free: that of a Pod that has gone."""
+    place, node = divmod(number, _NODES)
+    return str(_FIRST_POD + node * _ADDRESSES_OF_NODE + place + place // 9)
+
+
 def pod_name(index: int, number: int) -> str:
     return f"{service_name(index)}-5d8f7b9c4-{number:05d}"
 
@@ -134,7 +141,7 @@ def endpoint_slice(index: int, part: int, members: range, *, unready: int | None
 def _endpoint(index: int, number: int, *, is_ready: bool) -> Manifest:
     namespace, name = namespace_of_service(index), pod_name(index, number)
     return {
-        "addresses": [str(_FIRST_POD + number)],
+        "addresses": [_pod_address(number)],
         "conditions": {"ready": is_ready, "serving": is_ready, "terminating": False},
         "nodeName": f"node-{number % _NODES:03d}",
         "targetRef": {"kind": "Pod", "name": name, "namespace": namespace},
