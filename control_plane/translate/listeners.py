@@ -186,6 +186,9 @@ def virtual_inbound(
         chains = _port_chains(number, PortProtocol.UNDECLARED, filters, mode, tls)
         listener.filter_chains.extend(chains)
     listener.filter_chains.extend(_port_chains(None, PortProtocol.UNDECLARED, filters, mtls.mode, tls))
+    if mtls.mode is not MtlsMode.STRICT:
+        strict = sorted(number for number, mode in mtls.ports.items() if mode is MtlsMode.STRICT)
+        listener.filter_chains.extend(map(_refused, strict))
     return listener
 
 
@@ -332,10 +335,17 @@ def _original_dst() -> ListenerFilter:
 
 def _blocked(port: int) -> FilterChain:
     """Refuses a connection made to the listener itself: relaying it would come back here for ever."""
+    return _black_hole("blocked", port)
+
+
+def _refused(port: int) -> FilterChain:
+    """For what is not mesh TLS on a port that demands it, lest chains of every port take it."""
+    return _black_hole(f"{port}-refused", port)
+
+
+def _black_hole(name: str, port: int) -> FilterChain:
     match = FilterChainMatch(destination_port=UInt32Value(value=port))
-    return FilterChain(
-        name="blocked", filter_chain_match=match, filters=[tcp_proxy(names.BLACK_HOLE_CLUSTER)]
-    )
+    return FilterChain(name=name, filter_chain_match=match, filters=[tcp_proxy(names.BLACK_HOLE_CLUSTER)])
 
 
 def tcp_proxy(cluster: str) -> Filter:

@@ -184,7 +184,9 @@ def test_a_port_differs_from_its_pod() -> None:
     assert listener.listener_filters[-1].name.endswith("http_inspector")
     strict_port = {"8080": {"mode": "STRICT"}}
     opened = _inbound(peer("PERMISSIVE", selector=CATALOG, portLevelMtls=strict_port))
-    assert "8080-http" not in _plain(opened)
+    assert {name for name in _plain(opened) if name.startswith("8080")} == {"8080-refused"}
+    refusing = next(chain for chain in opened.filter_chains if chain.name == "8080-refused")
+    assert not refusing.filter_chain_match.transport_protocol, "the app's own TLS neither"
     assert {"9000-http", "catch-all-http"} <= _plain(opened)
 
 
