@@ -78,11 +78,20 @@ class Seeds:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def copy(self, destination: Path, services: int, *, meshed: bool, rules: Rules = Rules.TWO) -> Path:
+    def copy(
+        self,
+        destination: Path,
+        services: int,
+        *,
+        meshed: bool,
+        rules: Rules = Rules.TWO,
+        http2: bool = False,
+    ) -> Path:
         """The state of a mesh with that many Services, at `destination`, which is replaced."""
-        seed = self._folder / f"{services}-{'meshed' if meshed else 'plain'}-{rules.value}"
+        protocol = "h2" if http2 else "h1"
+        seed = self._folder / f"{services}-{'meshed' if meshed else 'plain'}-{rules.value}-{protocol}"
         if not seed.exists():
-            self._make(seed, services, rules, meshed=meshed)
+            self._make(seed, services, rules, meshed=meshed, http2=http2)
         shutil.rmtree(destination, ignore_errors=True)
         shutil.copytree(seed, destination)
         return destination
@@ -93,11 +102,11 @@ class Seeds:
         self._load(destination, [], list(dataset.services(first, total - first, total)))
         return destination
 
-    def _make(self, seed: Path, services: int, rules: Rules, *, meshed: bool) -> None:
+    def _make(self, seed: Path, services: int, rules: Rules, *, meshed: bool, http2: bool) -> None:
         unfinished = seed.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         foundation = list(dataset.foundation(meshed=meshed))
-        self._load(unfinished, foundation, list(dataset.services(0, services, services, rules)))
+        self._load(unfinished, foundation, list(dataset.services(0, services, services, rules, http2=http2)))
         unfinished.rename(seed)
 
     def _load(self, data_dir: Path, first: list[Manifest], rest: list[Manifest]) -> None:

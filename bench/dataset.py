@@ -53,10 +53,13 @@ def foundation(*, meshed: bool) -> Iterator[Manifest]:
     yield _endpoints("relay", ports)
 
 
-def services(first: int, count: int, total: int, rules: Rules = Rules.TWO) -> Iterator[Manifest]:
-    """Services `first` to `first + count - 1` of `total`, with endpoints and routes."""
+def services(
+    first: int, count: int, total: int, rules: Rules = Rules.TWO, *, http2: bool = False
+) -> Iterator[Manifest]:
+    """Services `first` to `first + count - 1` of `total`, with endpoints and routes. `http2`: the servers
+    speak it."""
     for index in range(first, first + count):
-        name, ports = service_name(index), {"http": (SERVICE_PORT, SERVICE_PORT)}
+        name, ports = service_name(index), {"http2" if http2 else "http": (SERVICE_PORT, SERVICE_PORT)}
         yield _service(name, service_address(index), ports)
         yield _endpoints(name, ports)
         if rules is Rules.TWO:

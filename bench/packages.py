@@ -17,6 +17,7 @@ _PACKAGES: Final = {
     "haproxy": "haproxy",
     "nginx": "nginx",
     "wrk": "wrk",
+    "h2load": "nghttp2-client",
     "iperf3": "iperf3",
     "iptables-restore": "iptables",
     "ip": "iproute2",

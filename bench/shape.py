@@ -71,6 +71,8 @@ def _many_headers() -> tuple[tuple[str, str], ...]:
     )
 
 
+GRPC_MESSAGE = b"\0" + len(SMALL_BODY).to_bytes(4, "big") + SMALL_BODY
+"""A message of gRPC with the small body."""
 RESPONSE_16K = _body(16 * 1024, 1)
 RESPONSE_1M = _body(1024 * 1024, 2)
 
@@ -85,3 +87,16 @@ SHAPES = (
 """In the order they are run."""
 
 SMALL = SHAPES[0]
+
+HTTP2_SHAPES = (
+    Shape("h2_get_64", "HTTP/2, GET 64 B", "/small"),
+    Shape(
+        "grpc_unary",
+        "gRPC, unary, 64 B both ways",
+        "/grpc",
+        method="POST",
+        headers=(("content-type", "application/grpc"), ("te", "trailers")),
+        request_body=GRPC_MESSAGE,
+        response_body=GRPC_MESSAGE,
+    ),
+)

@@ -66,6 +66,8 @@ class Plan:
     services: int = SERVICES
     rules: Rules = Rules.TWO
     """Of each Service."""
+    http2: bool = False
+    """The upstream speaks it, and so do the sidecars with each other."""
     workers: int = 1
     """Of each sidecar."""
     sidecar_module: str = "meshproxy"
@@ -116,7 +118,7 @@ class Testbed:
         self.network = network = Network(f"{name}-{id(self):x}")
         self._stack.callback(network.close)
         self.folder = network.root / "files"
-        self.upstream = self._keep(start_upstream(network.server, self.folder / "upstream"))
+        self.upstream = self._keep(start_upstream(network.server, self.folder / "upstream", http2=plan.http2))
         network.intercept(network.client)
         if plan.layout.is_meshed:
             network.intercept(network.server)
@@ -131,7 +133,11 @@ class Testbed:
     def _build_mesh(self) -> None:
         plan, network = self.plan, self.network
         data_dir = self._seeds.copy(
-            self.folder / "control", plan.services, meshed=plan.layout.is_meshed, rules=plan.rules
+            self.folder / "control",
+            plan.services,
+            meshed=plan.layout.is_meshed,
+            rules=plan.rules,
+            http2=plan.http2,
         )
         self.control = ControlPlane(data_dir, network.control, self.folder / "control-plane.log")
         self._stack.callback(self._stop_control)

@@ -9,30 +9,33 @@ from bench.dataset import CONNECTION_TARGET
 from bench.network import DIRECT_PORT
 from bench.process import LOAD_CORE, Process
 from bench.route_table import PATH
-from bench.shape import RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
+from bench.shape import GRPC_MESSAGE, RESPONSE_1M, RESPONSE_16K, SERVICE_PORT, SMALL_BODY
 
 RESET_LOG: Final = "resets.log"
 """A line for each request to `/resetting` that was reset."""
 
 
-def start_upstream(namespace: Path, folder: Path) -> Process:
+def start_upstream(namespace: Path, folder: Path, *, http2: bool = False) -> Process:
     """Serves `/small`, `/routed`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the
     proxies.
 
-    `/closing` ends its connection after each answer, `/resetting` ends it instead of 1 % of the answers.
+    `/grpc` answers calls of gRPC; with `http2` Services are spoken to by it. `/closing` ends its connection
+    after each answer, `/resetting` ends it instead of 1 % of the answers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "16k").write_bytes(RESPONSE_16K)
     (folder / "post").touch()
+    (folder / "grpc_answer").write_bytes(GRPC_MESSAGE)
     (folder / "1m").write_bytes(RESPONSE_1M)
     config = folder / "nginx.conf"
-    config.write_text(_configuration(folder))
+    config.write_text(_configuration(folder, http2=http2))
     command = ["nginx", "-c", str(config), "-p", str(folder), "-e", "stderr"]
     return Process(command, namespace=namespace, core=LOAD_CORE, log=folder / "upstream.log")
 
 
-def _configuration(folder: Path) -> str:
-    listen = "\n".join(f"    listen {port};" for port in (SERVICE_PORT, CONNECTION_TARGET, DIRECT_PORT))
+def _configuration(folder: Path, *, http2: bool) -> str:
+    listen = "\n".join(f"    listen {port};" for port in (CONNECTION_TARGET, DIRECT_PORT))
+    listen += f"\n    listen {SERVICE_PORT}{' http2' if http2 else ''};"
     return f"""
 daemon off;
 user root;
@@ -74,6 +77,8 @@ http {{
       if ($fault) {{ return 444; }}
       return 200 "{SMALL_BODY.decode()}";
     }}
+    location = /grpc {{ mirror /nowhere; error_page 405 =200 /grpc_answer; }}
+    location = /grpc_answer {{ types {{ }} default_type application/grpc; add_trailer grpc-status 0; }}
     location = /nowhere {{ internal; return 204; }}
     location / {{ }}
   }}

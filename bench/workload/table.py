@@ -12,6 +12,7 @@ from bench.workload import (
     connections,
     fault,
     http1,
+    http2,
     latency,
     memory,
     propagation,
@@ -41,6 +42,8 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "http1_two_hops_mtls_routes": Workload(
             "HTTP/1.1, two hops, mTLS, 50 rules a host and edited heads", http1.two_hops_mtls_routes
         ),
+        "http2_one_hop": Workload("HTTP/2 and gRPC, one hop", http2.one_hop),
+        "http2_two_hops_mtls": Workload("HTTP/2 and gRPC, two hops, mTLS", http2.two_hops_mtls),
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
         connections.NAME: Workload("a new connection for each request", connections.new_connections),
         propagation.NAME: Workload("a rule, from REST to 100 sidecars", propagation.propagation),
