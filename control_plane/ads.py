@@ -187,7 +187,8 @@ class AdsStream:
         deadline = self._state.next_deadline()
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):  # `wait_for` of Python 3.11 may lose a cancellation
+                await self._wake.wait()
         except TimeoutError:
             pass
 

@@ -130,7 +130,8 @@ class Injector:
     async def _wait_for_news(self, due: float) -> None:
         """Until `due` (seconds since the epoch), or a new bundle."""
         try:
-            await asyncio.wait_for(self._bundle.changed.wait(), max(0.0, due - time.time()))
+            async with asyncio.timeout(max(0.0, due - time.time())):
+                await self._bundle.changed.wait()
         except TimeoutError:
             pass
 

@@ -257,7 +257,8 @@ class Supervisor:
             return
         child.terminate()
         try:
-            await asyncio.wait_for(child.wait(), _STOP_GRACE)
+            async with asyncio.timeout(_STOP_GRACE):
+                await child.wait()
         except TimeoutError:
             child.kill()
             await child.wait()

@@ -96,9 +96,9 @@ class Reporter:
         labels = tcp_labels(
             Direction.OUTBOUND,
             self._own,
-            endpoint.endpoint.workload,
+            self._callee(endpoint),
             own_principal=self._own_principal if endpoint.tls is not None else "",
-            peer_principal=endpoint.endpoint.spiffe_id,
+            peer_principal=_proved_by(endpoint),
             service=cluster.cluster.service if cluster is not None else _NO_SERVICE,
             security=SecurityPolicy.UNKNOWN,  # Istio: only the destination knows for certain
             response_flags=flag,
@@ -183,9 +183,9 @@ class Reporter:
             tcp_labels(
                 facts.direction,
                 self._own,
-                endpoint.endpoint.workload if outbound else self._caller(facts),
+                self._callee(endpoint) if outbound else self._caller(facts),
                 own_principal=self._own_principal if outbound and endpoint.tls else facts.local_principal,
-                peer_principal=endpoint.endpoint.spiffe_id if outbound else facts.peer_principal,
+                peer_principal=_proved_by(endpoint) if outbound else facts.peer_principal,
                 service=cluster.cluster.service if cluster is not None else _NO_SERVICE,
                 security=SecurityPolicy.UNKNOWN if outbound else security,
                 request_protocol="tcp",
@@ -194,6 +194,13 @@ class Reporter:
         if outbound:
             endpoint.tcp_series = series
         return series
+
+    def _callee(self, endpoint: EndpointRuntime) -> WorkloadIdentity:
+        """Who is called: as its metadata says, else whose the address is among all that are known."""
+        workload = endpoint.endpoint.workload
+        if workload is not peer.UNKNOWN and workload != peer.UNKNOWN:
+            return workload
+        return self._workload_at(endpoint.endpoint.address) or peer.UNKNOWN
 
     def _caller(self, facts: ConnectionFacts) -> WorkloadIdentity:
         """Who calls over TCP: the workload at the source address, if its proved identity agrees."""
@@ -253,3 +260,12 @@ class Reporter:
     def protocol_error(self, direction: Direction, reason: str) -> None:
         """A downstream sent what is not HTTP we accept."""
         self.refused(direction.value, reason)
+
+
+def _proved_by(endpoint: EndpointRuntime) -> str:
+    """The identity that an endpoint must prove; of one that is only an address, that of its cluster, where
+    that is one."""
+    if endpoint.endpoint.spiffe_id or endpoint.tls is None:
+        return endpoint.endpoint.spiffe_id
+    accepted = endpoint.tls.san_matchers
+    return accepted[0] if len(accepted) == 1 else ""

@@ -142,7 +142,8 @@ class ChildWorker:
         if self._channel is not None:
             self._channel.close()
         try:
-            await asyncio.wait_for(self._process.wait(), EXIT_TIMEOUT)
+            async with asyncio.timeout(EXIT_TIMEOUT):
+                await self._process.wait()
         except TimeoutError:
             self._kill()
             await self._process.wait()
