@@ -75,7 +75,7 @@ def give_it_back() -> None:
 
 async def status_of(mesh: DemoMesh, url: str) -> int:
     """Of one request from the client."""
-    ledger = await mesh.run_load("client", f"GET {url}", rate=0, limit=1)
+    ledger = await mesh.run_load("client", f"GET {url}", rate=1, limit=1)
     return ledger.records[0].status
 
 
