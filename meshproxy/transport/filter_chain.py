@@ -14,6 +14,9 @@ from typing import Final
 from meshproxy.config.model import FilterChain, FilterChainMatch, Listener
 
 _HOST_SUFFIXES: Final = ("/32", "/128")
+_NO_PREFIX: Final = -1
+_MISSED: Final = -2
+"""In place of a prefix's length: there is none to match, or none matches."""
 _MAX_INDEXES: Final = 1024
 """Chains whose prefixes are remembered as an index; more than a configuration has, as a rule."""
 
@@ -31,8 +34,19 @@ class ConnectionFacts:
 
 
 def candidates(listener: Listener, address: str, port: int) -> tuple[FilterChain, ...]:
-    """Chains that can still match when only the destination is known."""
-    return tuple(c for c in listener.filter_chains if _destination_matches(c.match, address, port))
+    """Chains that can still match when only the destination is known.
+
+    As in Envoy, who names the port, and then the longest prefix, decides alone: that none of its chains takes
+    the client's protocol is no reason to ask those that name less.
+    """
+    chains = [c for c in listener.filter_chains if c.match.destination_port == port]
+    if not chains:
+        chains = [c for c in listener.filter_chains if c.match.destination_port is None]
+    lengths = [
+        _prefix_length(c.match, address) if c.match.destination_prefixes else _NO_PREFIX for c in chains
+    ]
+    longest = max(lengths, default=_MISSED)
+    return tuple(c for c, length in zip(chains, lengths, strict=True) if length == longest >= _NO_PREFIX)
 
 
 def needs_detection(chains: Iterable[FilterChain]) -> bool:
@@ -58,23 +72,23 @@ def select(chains: Iterable[FilterChain], facts: ConnectionFacts) -> FilterChain
 def _destination_matches(match: FilterChainMatch, address: str, port: int) -> bool:
     if match.destination_port is not None and match.destination_port != port:
         return False
-    return not match.destination_prefixes or _prefix_length(match, address) >= 0
+    return not match.destination_prefixes or _prefix_length(match, address) > _MISSED
 
 
 def _prefix_length(match: FilterChainMatch, address: str) -> int:
-    """Length of the longest prefix that holds the address; -1 when none does."""
+    """Length of the longest prefix that holds the address; `_MISSED` when none does."""
     index = _index_of(match.destination_prefixes)
     if address in index.hosts:
         return 128 if ":" in address else 32
     if not index.networks:
-        return -1
+        return _MISSED
     target = ip_address(address)
     lengths = [
         network.prefixlen
         for network in index.networks
         if network.version == target.version and target in network
     ]
-    return max(lengths, default=-1)
+    return max(lengths, default=_MISSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +147,7 @@ def _matches(match: FilterChainMatch, facts: ConnectionFacts) -> bool:
 def _rank(match: FilterChainMatch, facts: ConnectionFacts) -> tuple[int, int, int, int, int]:
     return (
         int(match.destination_port is not None),
-        _prefix_length(match, facts.destination_address) if match.destination_prefixes else -1,
+        _prefix_length(match, facts.destination_address) if match.destination_prefixes else _NO_PREFIX,
         _server_name_rank(match, facts.server_name),
         int(bool(match.transport_protocol)),
         int(bool(match.application_protocols)),

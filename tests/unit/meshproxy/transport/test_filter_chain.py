@@ -99,3 +99,20 @@ def test_exact_server_names_beat_suffixes_and_longer_suffixes_shorter():
 
 def test_nothing_matches_nothing():
     assert select((), ConnectionFacts("10.0.0.1", 1)) is None
+
+
+def test_who_names_the_destination_best_decides_alone():
+    """A port that is STRICT must not fall back to what holds for all others, as in Envoy."""
+    strict, everything = MTLS_HTTP, chain("everything")
+    listener = Listener("l", Direction.INBOUND, "0.0.0.0", 15006, (everything, strict))
+    plaintext = ConnectionFacts("10.0.0.1", 8080, transport_protocol="raw_buffer")
+    assert select(candidates(listener, "10.0.0.1", 8080), plaintext) is None
+    assert name_of(select(candidates(listener, "10.0.0.1", 81), plaintext)) == "everything"
+    wide, narrow = (
+        chain("wide", destination_prefixes=("10.0.0.0/8",)),
+        chain("narrow", destination_prefixes=("10.1.0.0/16",), transport_protocol="tls"),
+    )
+    listener = Listener("l", Direction.OUTBOUND, "0.0.0.0", 15001, (everything, wide, narrow))
+    assert [c.name for c in candidates(listener, "10.1.0.1", 1)] == ["narrow"]
+    assert [c.name for c in candidates(listener, "10.2.0.1", 1)] == ["wide"]
+    assert [c.name for c in candidates(listener, "192.0.2.1", 1)] == ["everything"]
