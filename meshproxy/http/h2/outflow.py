@@ -142,6 +142,10 @@ class Outflow:
                 return
 
     def _pump_one(self, stream: Stream) -> None:
+        if not stream.queued:
+            if stream.is_local_done:
+                self._end_behind_queue(stream)
+            return
         while (
             stream.queued
             and stream.send_window > 0
@@ -155,8 +159,6 @@ class Outflow:
             if not stream.is_send_blocked:
                 stream.is_send_blocked = True
                 self.on_send_blocked(stream)
-        elif stream.is_local_done and stream.id in self.streams:
-            self._end_behind_queue(stream)
 
     def _send_queued(self, stream: Stream) -> None:
         """One frame of what waits."""

@@ -33,6 +33,8 @@ class Message:
 
     stream: int
     fields: dict[bytes, bytes] = field(default_factory=dict)
+    pairs: Pairs = field(default_factory=list)
+    """The same as they came, and as often."""
     interim: list[dict[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
     trailers: dict[bytes, bytes] = field(default_factory=dict)
@@ -101,11 +103,13 @@ class Peer(asyncio.Protocol):
             return
         message = self.messages.setdefault(number, Message(number))
         if isinstance(event, RequestReceived):
-            message.fields = dict(event.headers or ())
+            message.pairs = cast("Pairs", event.headers or [])
+            message.fields = dict(message.pairs)
             if self._on_request is not None:
                 self._on_request(self, message)
         elif isinstance(event, ResponseReceived):
-            message.fields = dict(event.headers or ())
+            message.pairs = cast("Pairs", event.headers or [])
+            message.fields = dict(message.pairs)
         elif isinstance(event, InformationalResponseReceived):
             message.interim.append(dict(event.headers or ()))
         elif isinstance(event, TrailersReceived):

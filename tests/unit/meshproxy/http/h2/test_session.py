@@ -491,3 +491,19 @@ def test_a_terminated_peer_sees_why() -> None:
         pair.ours.receive(frame(frames.PUSH_PROMISE, WHOLE, 1, bytes(4)))
     events = pair.peer.receive_data(pair.ours.take_output())
     assert [event.error_code for event in events if isinstance(event, ConnectionTerminated)] == [1]
+
+
+@pytest.mark.parametrize("size", [0, 16_384, 16_385, 40_000])
+@pytest.mark.parametrize("is_end_apart", [False, True])
+def test_a_stream_is_ended_once_however_many_frames_its_data_takes(size: int, is_end_apart: bool) -> None:
+    session = Recording(is_client=True)
+    session.start()
+    stream = session.open()
+    session.send_head(stream, BLOCK, end=False)
+    session.take_output()
+    session.send_data(stream, b"x" * size, end=not is_end_apart)
+    if is_end_apart:
+        session.send_data(stream, b"", end=True)
+    frames_sent = sent(session)
+    assert sum(len(payload) for _, _, _, payload in frames_sent) == size
+    assert [flags & END for _, flags, _, _ in frames_sent] == [0] * (len(frames_sent) - 1) + [END]
