@@ -47,10 +47,13 @@ class Versions:
         endpoints = [one if isinstance(one, Endpoint) else one.endpoint for one in servers]
         return static_cluster(name, *endpoints, http2=self.server == 2, **settings)
 
+    def client_of(self, mesh: Mesh) -> Client:
+        return (Http2Client if self.client == 2 else Http1Client)(mesh.port)
+
     @asynccontextmanager
     async def mesh(self, listener: Listener, *clusters: Cluster) -> AsyncIterator[tuple[Mesh, Client]]:
         async with running(snapshot(listener, *clusters)) as mesh:
-            client = (Http2Client if self.client == 2 else Http1Client)(mesh.port)
+            client = self.client_of(mesh)
             try:
                 yield mesh, client
             finally:
