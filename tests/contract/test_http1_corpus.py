@@ -31,7 +31,7 @@ async def running_ours(lanes: int, quiet: float) -> AsyncIterator[list[Lane]]:
             upstream = await Upstream().start()
             stack.push_async_callback(upstream.stop)
             from_config = snapshot(
-                http_listener(WeightedCluster("a", 1)),
+                http_listener(WeightedCluster("a", 1), codec="HTTP1"),
                 static_cluster("a", Endpoint("127.0.0.1", upstream.port)),
             )
             mesh = await stack.enter_async_context(running(from_config))

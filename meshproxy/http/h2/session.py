@@ -79,6 +79,7 @@ class Session(Inflow):
         self._buffer = b""
         self._needs_preface = not is_client
         self._needs_settings = True
+        self._has_peer_settings = False
         self._reader = BlockReader(max_list_bytes=limits.max_head_bytes)
         self._block: list[bytes] = []
         self._block_bytes = 0
@@ -399,6 +400,9 @@ class Session(Inflow):
         if len(payload) % 6:
             raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS whose length is not a multiple of 6")
         self._spend(1)
+        if not self._has_peer_settings:
+            self._has_peer_settings = True
+            self.peer.begin()
         for key, value in frames.read_settings(payload):
             before = self.peer.initial_window
             self.peer.apply(key, value, from_server=self.is_client)

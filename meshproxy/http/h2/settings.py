@@ -17,6 +17,9 @@ MAX_HEADER_LIST_SIZE: Final = 0x6
 
 DEFAULT_WINDOW: Final = 65_535
 UNLIMITED: Final = 2**32 - 1
+ASSUMED_STREAMS: Final = 100
+"""Streams that are opened before the peer has said how many it takes: RFC 9113 section 6.5.2 recommends that
+nobody takes fewer. Strictly there is no limit yet, but servers end connections over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,13 @@ class PeerSettings:
 
     def __init__(self) -> None:
         self.initial_window = DEFAULT_WINDOW
-        self.max_concurrent_streams = UNLIMITED
+        self.max_concurrent_streams = ASSUMED_STREAMS
         self.max_frame = SMALLEST_MAX_FRAME
         self.max_header_list = UNLIMITED
+
+    def begin(self) -> None:
+        """The first SETTINGS came: what they do not say has its default."""
+        self.max_concurrent_streams = UNLIMITED
 
     def apply(self, key: int, value: int, *, from_server: bool) -> None:
         """One value. Raises ConnectionFault for one that RFC 9113 section 6.5.2 forbids."""

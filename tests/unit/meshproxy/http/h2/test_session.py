@@ -507,3 +507,15 @@ def test_a_stream_is_ended_once_however_many_frames_its_data_takes(size: int, is
     frames_sent = sent(session)
     assert sum(len(payload) for _, _, _, payload in frames_sent) == size
     assert [flags & END for _, flags, _, _ in frames_sent] == [0] * (len(frames_sent) - 1) + [END]
+
+
+def test_a_client_opens_a_hundred_streams_until_it_knows_better() -> None:
+    session = Recording(is_client=True)
+    session.start()
+    while session.can_open:
+        session.open()
+    assert len(session.streams) == 100
+    session.receive(frames.settings({}))
+    assert session.can_open
+    session.receive(frames.settings({3: 100}))
+    assert not session.can_open
