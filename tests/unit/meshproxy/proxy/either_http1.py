@@ -80,7 +80,8 @@ class Http1Talk(Talk):
     async def send(self, data: bytes) -> None:
         if data:
             self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-            await self._writer.drain()
+            with suppress(ConnectionError):  # `answer` says how it ended
+                await self._writer.drain()
 
     async def end(self, *trailers: Field) -> None:
         if self._chunked:
