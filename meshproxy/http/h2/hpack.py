@@ -83,7 +83,12 @@ class BlockReader:
     def _read_new(self, block: bytes, cut: int) -> tuple[Block, bytes]:
         """`cut`: what comes before is remembered by itself, if a field ends there."""
         self._is_changed = False
-        fields, before_cut = self._decode(block, cut)
+        try:
+            fields, before_cut = self._decode(block, cut)
+        except HeaderListTooLarge:
+            if self._is_changed:
+                self._memory.clear()
+            raise
         found, request_id = Block(fields), b""
         if before_cut >= 0 and before_cut < len(fields):
             found, request_id = Block(fields[:before_cut]), fields[before_cut][1]

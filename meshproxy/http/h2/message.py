@@ -21,6 +21,7 @@ from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.request_head import RequestHeads
 from meshproxy.http.response_head import KnownResponse, ResponseHeads
+from meshproxy.http.syntax import FIELD_VALUE, TOKEN, VISIBLE
 
 _ID_LINE: Final = b"\r\nx-request-id: "
 _ID_LENGTH: Final = 36
@@ -30,7 +31,8 @@ _CONNECTION_FIELDS: Final = frozenset(
 """RFC 9113 section 8.2.2."""
 _NOT_SENT: Final = _CONNECTION_FIELDS | {b"host", b"te", b"http2-settings"}
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
-_UPPER: Final = bytes(range(0x41, 0x5B))
+_NAME: Final = TOKEN.translate(None, bytes(range(0x41, 0x5B)))
+"""RFC 9113 section 8.2.1: a token without upper-case letters. A colon in a name would end it early."""
 _GRPC: Final = b"application/grpc"
 _NO_BODY: Final = frozenset({204, 304})
 _MAX_ENTRIES: Final = 1024
@@ -59,6 +61,8 @@ class Messages:
     def request(self, block: Block, request_id: bytes, *, end: bool) -> Request:
         """A request's head. `end`: no body follows. Raises StreamFault; RemoteProtocolError with the status
         to answer for one that is too large."""
+        if request_id and request_id.translate(None, VISIBLE):
+            _check_id(request_id)
         known = block.closing if end else block.opening
         if known is not None:
             assert type(known) is RequestHead
@@ -140,6 +144,8 @@ def _request_text(fields: Fields, *, end: bool) -> bytes:
         if name[:1] == b":":
             if lines or cookies or host is not None or name not in _PSEUDO or name in pseudo:
                 raise malformed("a pseudo-field that is unknown, repeated or behind a field")
+            if value.translate(None, VISIBLE):  # it becomes part of a line: a blank would end it early
+                raise malformed("a pseudo-field with characters outside visible ASCII")
             pseudo[name] = value
             continue
         _check_field(name, value)
@@ -155,7 +161,7 @@ def _request_text(fields: Fields, *, end: bool) -> bytes:
     if cookies:
         lines.append(b"cookie: " + b"; ".join(cookies))  # RFC 9113 section 8.2.3
     start = _request_start(pseudo, host)
-    if not end and not has_length:
+    if not end and not has_length and pseudo[b":method"] != b"CONNECT":
         start.append(b"transfer-encoding: chunked")
     return b"\r\n".join([*start, *lines, b"", b""])
 
@@ -206,8 +212,8 @@ def _response_text(fields: Fields, *, end: bool) -> bytes:
 
 def _check_field(name: bytes, value: bytes) -> None:
     """RFC 9113 section 8.2; the character rules are the line parser's."""
-    if not name or name.translate(None, _UPPER) != name:
-        raise malformed("a field name with upper-case letters, or none")
+    if not name or name.translate(None, _NAME):
+        raise malformed("a field name that is no token in lower case")
     if name in _CONNECTION_FIELDS:
         raise malformed("a field that speaks of an HTTP/1.1 connection")
     if name == b"te" and value != b"trailers":
@@ -215,6 +221,13 @@ def _check_field(name: bytes, value: bytes) -> None:
     if value and (value[0] in b" \t" or value[-1] in b" \t"):
         raise malformed("a field value with blanks around it")
     if b"\r" in value or b"\n" in value or b"\0" in value:
+        raise malformed("a control character in a field value")
+
+
+def _check_id(value: bytes) -> None:
+    """An `x-request-id` that was cut off its block: no line parser sees it any more."""
+    _check_field(b"x-request-id", value)
+    if value.translate(None, FIELD_VALUE):
         raise malformed("a control character in a field value")
 
 
