@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+from control_plane.resources.node import Node
 from meshctl.demo.capture import Capture
 from meshctl.demo.finding import Evidence, Finding
 from meshctl.demo.ledger import describe_failures, failures
@@ -44,12 +45,21 @@ async def check(mesh: DemoMesh) -> list[Finding]:
         seen > 0 and not failures(outside.records, (404,)),
         f"packets with the marker of the plaintext control (load → legacy, outside the mesh): {seen}",
     )
-    stray = [pair for pair in captured.plain_http if mesh.pod("legacy").ip not in pair]
-    wire.expect(not stray, f"segments of plaintext HTTP that are not legacy's: {len(stray)}")
+    # The kubelet asks sidecars, in plaintext, how pods are; no pod's traffic has a node's address.
+    outsiders = {mesh.pod("legacy").ip, *await _node_addresses(mesh)}
+    stray = [pair for pair in captured.plain_http if not outsiders.intersection(pair)]
+    wire.expect(
+        not stray, f"segments of plaintext HTTP that are neither legacy's nor the node's: {len(stray)}"
+    )
     wire.expect(captured.tls_segments > 0, f"segments that begin with a TLS record: {captured.tls_segments}")
     if captured.server_names:
         wire.note("handshakes for " + ", ".join(sorted(captured.server_names)))
     return [wire.finding(), await _identities(mesh)]
+
+
+async def _node_addresses(mesh: DemoMesh) -> set[str]:
+    nodes = [Node.read(item) for item in (await mesh.client.list("Node")).items]
+    return {address.address for node in nodes for address in node.status.addresses}
 
 
 async def _identities(mesh: DemoMesh) -> Finding:
