@@ -33,9 +33,8 @@ lint: venv
 unit: venv
 	$(RUN) pytest -q tests/unit tests/property tests/test_architecture.py
 
-test: lint
-	$(RUN) pytest -q
-	@bash .ci/compiled_tests
+test: venv
+	@bash .ci/tests
 
 test-parity: venv
 	@$(RUN) pytest -q tests/parity
