@@ -22,7 +22,7 @@ from meshproxy.http.h2.outflow import Outflow
 from meshproxy.http.h2.settings import DEFAULT_WINDOW, H2Limits
 from meshproxy.http.h2.stream import Stream
 
-_REMEMBERED_RESETS: Final = 256
+_REMEMBERED_RESETS: Final = 2048
 """Streams we reset whose late frames are taken without complaint."""
 _EMPTY_FRAME_COST: Final = 10
 
@@ -64,6 +64,13 @@ class Inflow(Outflow):
             self._remember_reset(stream.id)
         super().reset(stream, code)
 
+    def recover(self) -> None:
+        """A second has passed: a hundredth of what a peer may waste is its again, so that one that asks now
+        and then whether anybody is there, or gives up a few streams, may stay for ever."""
+        limits = self.limits
+        self._control_credit = min(self._control_credit + limits.control_budget // 100, limits.control_budget)
+        self._resets_left = min(self._resets_left + limits.reset_budget // 100, limits.reset_budget)
+
     def pause(self, stream: Stream) -> None:
         """Take no more of its data: the peer runs out of window."""
         stream.is_paused = True
@@ -87,7 +94,9 @@ class Inflow(Outflow):
         if stream is None:
             self._check_not_idle(stream_id, "DATA")
             self._credit_connection(size)
-            if stream_id not in self._reset_by_us:
+            if self.is_client or stream_id in self._reset_by_us:
+                self._spend(1)  # it was on its way when we gave the stream up
+            else:
                 self._stream_fault(stream_id, STREAM_CLOSED)
             return
         padding = 0

@@ -7,11 +7,16 @@ more; streams that wait are served in turn, a frame each.
 
 from __future__ import annotations
 
+from typing import Final
+
 from meshproxy.http.h2 import frame as frames
 from meshproxy.http.h2.error import ENHANCE_YOUR_CALM, ConnectionFault
 from meshproxy.http.h2.frame import END_STREAM, MAX_WINDOW
 from meshproxy.http.h2.settings import DEFAULT_WINDOW, H2Limits, PeerSettings
 from meshproxy.http.h2.stream import Stream
+
+_LEAST_PART: Final = 1024
+"""Bytes: who opens its windows by less gets no credit for the frames that costs."""
 
 
 class Outflow:
@@ -28,6 +33,8 @@ class Outflow:
         """Streams with something queued, in the order they are served."""
         self._is_transport_full = False
         self._unsent_control = 0
+        self._unsent_heads = 0
+        """Bytes written while the transport was full."""
         self._control_credit = limits.control_budget
 
     # --- for the owner to override ---
@@ -53,6 +60,9 @@ class Outflow:
 
     def send_head(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """A message's head, or an interim one."""
+        stream.is_answered = True
+        if self._is_transport_full:
+            self._unsent_heads += len(block) + frames.HEAD_BYTES
         self.out.append(frames.header_frames(stream.id, block, END_STREAM if end else 0, self.peer.max_frame))
         if end:
             self._local_done(stream)
@@ -99,7 +109,7 @@ class Outflow:
         """The transport takes no more for now, or takes it again."""
         self._is_transport_full = is_full
         if not is_full:
-            self._unsent_control = 0
+            self._unsent_control = self._unsent_heads = 0
             self._pump()
 
     def _control(self, data: bytes) -> None:
@@ -164,13 +174,14 @@ class Outflow:
         """One frame of what waits."""
         size = min(stream.send_window, self._send_window, self.peer.max_frame)
         data = stream.queue.popleft()
+        if len(data) <= size or size >= _LEAST_PART:
+            self._control_credit += 4
         if len(data) > size:
             stream.queue.appendleft(data[size:])
             data = data[:size]
         stream.queued -= len(data)
         stream.send_window -= len(data)
         self._send_window -= len(data)
-        self._control_credit += 4
         is_last = not stream.queued and stream.is_local_done and not stream.trailer_block
         self.out.append(frames.frame(frames.DATA, END_STREAM if is_last else 0, stream.id, data))
         if stream.queued:

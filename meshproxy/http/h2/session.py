@@ -167,7 +167,8 @@ class Session(Inflow):
             self._receive(data)
         except ConnectionFault as fault:
             self.is_closed = True
-            self.out.append(frames.goaway(self.last_peer_stream, fault.code, str(fault).encode()[:128]))
+            last = min(self.last_peer_stream, self._goaway_sent)  # it must not grow (RFC 9113 section 6.8)
+            self.out.append(frames.goaway(last, fault.code, str(fault).encode()[:128]))
             raise
 
     def _receive(self, data: bytes) -> None:
@@ -331,19 +332,21 @@ class Session(Inflow):
         """A stream the peer opens; None when it is not served."""
         is_peers = (stream_id & 1) == (0 if self.is_client else 1)
         if not is_peers or self.is_client:
-            if stream_id in self._reset_by_us:
-                return None
             if not is_peers and stream_id < self._next_id:
-                raise ConnectionFault(STREAM_CLOSED, "HEADERS on a stream that is closed")
+                self._spend(1)  # an answer that was on its way when we gave the stream up
+                return None
             raise ConnectionFault(PROTOCOL_ERROR, "HEADERS on a stream that the peer may not open")
         if stream_id <= self.last_peer_stream:
             if stream_id in self._reset_by_us:
+                self._spend(1)
                 return None
             raise ConnectionFault(STREAM_CLOSED, "HEADERS on a stream that is closed")
         self.last_peer_stream = stream_id
         if stream_id > self._goaway_sent:
+            self._remember_reset(stream_id)
             return None  # RFC 9113 section 6.8: ignored, the peer knows that it was not served
-        if len(self.streams) >= self.limits.max_concurrent_streams:
+        limits = self.limits
+        if len(self.streams) >= limits.max_concurrent_streams or self._unsent_heads > limits.max_unsent_heads:
             self._remember_reset(stream_id)
             self._control(frames.rst_stream(stream_id, REFUSED_STREAM))
             self._spend_reset()
@@ -382,7 +385,7 @@ class Session(Inflow):
             self._check_not_idle(stream_id, "RST_STREAM")
             self._spend(1)
             return
-        if not self.is_client and not stream.is_local_done:
+        if not self.is_client and not stream.is_answered:
             self._spend_reset()
         self._forget_unread(stream)
         self.on_reset(stream, code)
@@ -395,28 +398,30 @@ class Session(Inflow):
         if flags & ACK:
             if payload:
                 raise ConnectionFault(FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS with content")
+            self._spend(1)
             self._settings_acked = True
             return
         if len(payload) % 6:
             raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS whose length is not a multiple of 6")
-        self._spend(1)
+        self._spend(1 + len(payload) // 48)
         if not self._has_peer_settings:
             self._has_peer_settings = True
             self.peer.begin()
+        before = self.peer.initial_window
         for key, value in frames.read_settings(payload):
-            before = self.peer.initial_window
             self.peer.apply(key, value, from_server=self.is_client)
-            if key == INITIAL_WINDOW_SIZE and not self._shift_send_windows(value - before):
-                raise ConnectionFault(FLOW_CONTROL_ERROR, "a stream's window grew beyond 2^31-1")
+        shift = self.peer.initial_window - before  # once: a frame holds thousands, each for all streams
+        if shift and not self._shift_send_windows(shift):
+            raise ConnectionFault(FLOW_CONTROL_ERROR, "a stream's window grew beyond 2^31-1")
         self._control(frames.frame(SETTINGS, ACK, 0, b""))
 
     def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
         if stream_id:
             raise ConnectionFault(PROTOCOL_ERROR, "PING on a stream")
+        self._spend(1)
         if flags & ACK:
             self.on_ping_answer()
             return
-        self._spend(1)
         self._control(frames.frame(PING, ACK, 0, payload))
 
     def _on_goaway(self, stream_id: int, payload: bytes) -> None:

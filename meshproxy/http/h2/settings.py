@@ -43,6 +43,8 @@ class H2Limits:
     carried accounts for."""
     max_unsent_control: int = 1_000
     """Answers to the peer's control frames that it does not read."""
+    max_unsent_heads: int = 4_194_304
+    """Bytes of heads that it does not read, before new streams are refused: no window holds heads back."""
 
 
 class PeerSettings:

@@ -11,6 +11,7 @@ class Stream:
     __slots__ = (
         "expected",
         "id",
+        "is_answered",
         "is_local_done",
         "is_paused",
         "is_reading_trailers",
@@ -39,6 +40,8 @@ class Stream:
         """Fields to be sent behind the queue, which end the stream."""
         self.is_send_blocked = False
         """Its writer was told to wait."""
+        self.is_answered = False
+        """A head of ours went out."""
         self.is_local_done = False
         """We said END_STREAM, or shall behind the queue."""
         self.is_remote_done = False
