@@ -27,6 +27,7 @@ from control_plane.discovery.route import (
     Timeouts,
 )
 from control_plane.translate import http_filters, names
+from control_plane.translate.call_time import bound_streams, heed_calls
 from control_plane.translate.route_filter import (
     add_header_changes,
     add_path_replacement,
@@ -192,11 +193,6 @@ def add_defaults(action: components.RouteAction, client: Client, *, may_last: bo
     action.retry_policy.CopyFrom(_default_retries(client))
 
 
-def heed_calls(action: components.RouteAction) -> None:
-    """A call is given as long as its `grpc-timeout` says."""
-    action.max_stream_duration.grpc_timeout_header_max.CopyFrom(_NO_TIMEOUT)
-
-
 def _default_retries(client: Client) -> components.RetryPolicy:
     other_host = components.RetryPolicy.RetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=packed(PreviousHostsPredicate())
@@ -222,6 +218,8 @@ def add_rule_settings(
         _add_retry(action, retry, client)
     if timeouts.backend_request is not None:
         _add_try_timeout(action, timeouts.backend_request)
+    if client.is_envoy:
+        bound_streams(action)
 
 
 def _add_retry(action: components.RouteAction, retry: Retry, client: Client) -> None:

@@ -19,7 +19,8 @@ from control_plane.attachment.precedence import Entry, ordered_entries
 from control_plane.discovery.model import PortProtocol, Service, ServicePort
 from control_plane.discovery.route import HttpRoute
 from control_plane.translate import names
-from control_plane.translate.route_action import Parent, add_defaults, fill_route, heed_calls
+from control_plane.translate.call_time import heed_calls
+from control_plane.translate.route_action import Parent, add_defaults, fill_route
 from control_plane.translate.route_match import route_match
 from control_plane.translate.settings import Client, OutboundTrafficPolicy
 

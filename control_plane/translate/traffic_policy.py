@@ -33,6 +33,7 @@ from control_plane.resources.traffic_policy import TrafficPolicySpec
 from control_plane.resources.traffic_retry import Retry, Timeouts
 from control_plane.translate import names
 from control_plane.translate.amount import count, duration
+from control_plane.translate.call_time import bound_streams
 from control_plane.translate.tls import packed
 
 STATEFUL_SESSION_FILTER: Final = "envoy.filters.http.stateful_session"
@@ -54,11 +55,15 @@ def apply_to_action(
         return
     if spec.timeouts is not None:
         _apply_timeouts(action, spec.timeouts)
+        if is_envoy:
+            bound_streams(action)
     if spec.retry is not None:
         action.ClearField("retry_policy")
         if spec.retry.attempts:
             action.retry_policy.CopyFrom(retry_policy(spec.retry, is_envoy=is_envoy))
-    if spec.timeouts is not None and spec.timeouts.per_try and action.HasField("retry_policy"):
+    if spec.timeouts is not None and spec.timeouts.per_try:
+        if not action.HasField("retry_policy"):
+            action.retry_policy.CopyFrom(_Retry(num_retries=count(0)))  # it retries nothing, but carries this
         action.retry_policy.per_try_timeout.CopyFrom(duration(spec.timeouts.per_try))
     if spec.load_balancer is not None and spec.load_balancer.hash_on:
         del action.hash_policy[:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshproxy.http.events import Headers, RequestHead
+from meshproxy.http.events import Headers, RequestHead, ResponseHead
 
 _CONTENT_TYPE: Final = b"content-type"
 _GRPC: Final = b"application/grpc"
@@ -124,6 +124,24 @@ def timeout_value(seconds: float) -> bytes:
 def status_of(http_status: int) -> int:
     """The gRPC status of an answer that knows only HTTP's."""
     return _STATUSES.get(http_status, UNKNOWN)
+
+
+_COUNTED_AS: Final = {
+    b"%d" % code: status
+    for code, status in enumerate(
+        (200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401)
+    )
+}
+"""`grpc-status` -> HTTP's, as Envoy counts it (google.rpc.Code says the same)."""
+
+
+def counted_as(head: ResponseHead) -> int:
+    """The HTTP status that an answer to a call counts as where servers are judged: its `grpc-status` if that
+    is all the answer is, else its own. A status that comes behind messages is not waited for."""
+    for name, value in head.headers:
+        if name == _STATUS:
+            return _COUNTED_AS.get(value, 500)
+    return head.status
 
 
 def encoded_message(text: bytes) -> bytes:

@@ -286,8 +286,9 @@ class HttpStream(HttpExchange):
         assert endpoint is not None
         assert cluster is not None
         assert route is not None
-        if head.status >= 500 or endpoint.is_watched:
-            cluster.on_answer(endpoint, head, self._now() - self._attempted_at, self)
+        status = head.status if self._call is None else grpc.counted_as(head)
+        if status >= 500 or endpoint.is_watched:
+            cluster.on_answer(endpoint, head, status, self._now() - self._attempted_at, self)
         retry = route.retry
         if retry is not None:
             if retry.judges(head.status) and self._retry_answer(response, events):

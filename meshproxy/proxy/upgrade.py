@@ -54,7 +54,7 @@ class UpgradeStream(HttpStream):
         assert endpoint is not None
         assert cluster is not None
         if endpoint.is_watched:
-            cluster.on_answer(endpoint, head, self._now() - self._attempted_at, self)
+            cluster.on_answer(endpoint, head, head.status, self._now() - self._attempted_at, self)
         if self._retry is not None:
             self._retry.end()
         if self._attempt_timer is not None:

@@ -270,11 +270,15 @@ class ClusterRuntime:
         self._health.on_failed(runtime, kind, attempt)
 
     def on_answer(
-        self, runtime: EndpointRuntime, head: ResponseHead, took: float, attempt: object = None
+        self,
+        runtime: EndpointRuntime,
+        head: ResponseHead,
+        status: int,
+        took: float,
+        attempt: object = None,
     ) -> None:
-        """`runtime` answered after `took` seconds. Heard of statuses from 500 on, and of every answer while
-        it `is_watched`."""
-        self._health.on_answer(runtime, head, took, attempt)
+        """It answered after `took` seconds. Heard of a `status` from 500 on, and of all while `is_watched`."""
+        self._health.on_answer(runtime, head, status, took, attempt)
 
     def on_connected(self, runtime: EndpointRuntime, attempt: object = None) -> None:
         """Over TCP: `runtime`, which is watched, took a connection."""
@@ -491,5 +495,6 @@ class ClusterRuntime:
             for connection in runtime.idle.expire(now):
                 connection.close()
             for multiplexed in list(runtime.multiplexed):
+                multiplexed.recover()
                 if not multiplexed.streams and now - multiplexed.idle_since > self._pool.idle_timeout:
                     multiplexed.close()

@@ -114,18 +114,23 @@ class ClusterHealth:
             self._rotate()
 
     def on_answer(
-        self, endpoint: EndpointRuntime, head: ResponseHead, took: float, attempt: object = None
+        self,
+        endpoint: EndpointRuntime,
+        head: ResponseHead,
+        status: int,
+        took: float,
+        attempt: object = None,
     ) -> None:
-        """`endpoint` answered `attempt` after `took` seconds."""
+        """`endpoint` answered `attempt` after `took` seconds; `status` is what that counts as."""
         if endpoint.check is not None and any(name == IMMEDIATE_FAIL for name, _ in head.headers):
             self.on_going(endpoint)
-        if head.status >= 500:
-            is_gateway = head.status in GATEWAY_ERRORS
+        if status >= 500:
+            is_gateway = status in GATEWAY_ERRORS
             kind = FailureKind.GATEWAY if is_gateway else FailureKind.SERVER_ERROR
             self.on_failed(endpoint, kind, attempt, head.headers)
             return
         if endpoint.latency is not None:
-            if head.status == _TOO_MANY_REQUESTS:
+            if status == _TOO_MANY_REQUESTS:
                 self._penalize(endpoint, head.headers)
             else:
                 endpoint.latency.observe(took, self._clock.monotonic())

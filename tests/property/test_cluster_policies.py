@@ -135,7 +135,8 @@ def _end(cluster: ClusterRuntime, how: str, endpoint: EndpointRuntime, attempt: 
         if endpoint.is_watched:
             cluster.on_attempt_over(endpoint, attempt)
     elif how == "bad" or endpoint.is_watched:
-        cluster.on_answer(endpoint, _head(500 if how == "bad" else 200), 0.01, attempt)
+        status = 500 if how == "bad" else 200
+        cluster.on_answer(endpoint, _head(status), status, 0.01, attempt)
 
 
 def _check(

@@ -16,6 +16,7 @@ from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_
 from control_plane.index import Index
 from control_plane.resources.manifest import Manifest
 from control_plane.snapshot import Snapshot
+from control_plane.translate.call_time import bound_streams, heed_calls
 from control_plane.translate.settings import Node
 from tests import gateway_mesh as gw
 from tests.unit.control_plane import manifest_builder as build
@@ -117,6 +118,20 @@ def test_streams_have_no_deadline_but_their_own() -> None:
     limit = route.route.max_stream_duration
     assert (limit.grpc_timeout_header_max.seconds, limit.HasField("grpc_timeout_header_max")) == (0, True)
     assert not limit.HasField("max_stream_duration")
+
+
+@pytest.mark.parametrize(("longest", "limit"), [(3, 3), (0, None)])
+def test_envoy_limits_streams_where_it_would_not_look_at_a_timeout(longest: int, limit: int | None) -> None:
+    action = RouteAction()
+    bound_streams(action)
+    assert not action.HasField("max_stream_duration")
+    heed_calls(action)
+    action.max_stream_duration.max_stream_duration.seconds = 9  # of a rule that a policy overrides
+    action.timeout.seconds = longest
+    bound_streams(action)
+    found = action.max_stream_duration
+    assert found.grpc_timeout_header_max.seconds == longest
+    assert (found.max_stream_duration.seconds if found.HasField("max_stream_duration") else None) == limit
 
 
 @pytest.mark.parametrize(

@@ -323,6 +323,11 @@ def test_route_settings(spec: Tree, path: str, expected: object) -> None:
     assert at(action(one, rule), path) == expected
 
 
+def test_a_try_is_limited_also_where_nothing_is_tried_again() -> None:
+    one = action(policy("TrafficPolicy", "one", timeouts={"perTry": "1s"}, retry={"attempts": 0}))
+    assert one["retry_policy"] == {"num_retries": 0, "per_try_timeout": "1s"}
+
+
 def test_retries_can_be_off_and_may_go_to_the_same_host() -> None:
     assert "retry_policy" not in action(policy("TrafficPolicy", "one", retry={"attempts": 0}))
     same = action(policy("TrafficPolicy", "one", retry={"otherHosts": False}))

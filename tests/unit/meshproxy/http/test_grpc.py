@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshproxy.http.grpc import GrpcCall, MessageCounter, encoded_message, status_of, trailers_only
+from meshproxy.http.events import ResponseHead
+from meshproxy.http.grpc import (
+    GrpcCall,
+    MessageCounter,
+    counted_as,
+    encoded_message,
+    status_of,
+    trailers_only,
+)
 
 
 def message(body: bytes) -> bytes:
@@ -35,6 +43,33 @@ def test_a_status_is_the_last_one_said_and_one_that_grpc_knows() -> None:
 @pytest.mark.parametrize(("http", "grpc"), [(400, 13), (403, 7), (404, 12), (429, 14), (503, 14), (418, 2)])
 def test_statuses_are_mapped_as_grpc_says(http: int, grpc: int) -> None:
     assert status_of(http) == grpc
+
+
+def _head(status: int, *fields: tuple[bytes, bytes]) -> ResponseHead:
+    head = ResponseHead()
+    head.status, head.headers = status, fields
+    return head
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [
+        (b"0", 200),
+        (b"3", 400),
+        (b"4", 504),
+        (b"8", 429),
+        (b"14", 503),
+        (b"15", 500),
+        (b"99", 500),
+        (b"x", 500),
+    ],
+)
+def test_what_an_answer_without_a_message_counts_as(status: bytes, counts: int) -> None:
+    assert counted_as(_head(200, (b"grpc-status", status))) == counts
+
+
+def test_what_other_answers_to_calls_count_as() -> None:
+    assert [counted_as(_head(status)) for status in (200, 503)] == [200, 503]
 
 
 def test_messages_are_percent_encoded() -> None:
