@@ -2,8 +2,8 @@
 
 In `resources` a document is `kind`, `spec` and, where they differ from what is usual, `name` (the case's),
 `namespace` (`shop`), `labels` and `target` (what a policy is attached to: the case's first Service). An
-HTTPRoute without `parentRefs` is attached to the first Service. `$a` is the full name of the Service `a`,
-`$address_a` the address of its first endpoint.
+HTTPRoute or GRPCRoute without `parentRefs` is attached to the first Service. `$a` is the full name of the
+Service `a`, `$address_a` the address of its first endpoint.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import yaml
 
 from control_plane.resources.manifest import Manifest
 from control_plane.resources.registry import BY_KIND
+from tests.parity.script import HTTP_PORT, OK, TCP_PORT, TLS_PORT, Answer
 from tests.parity.step import Step
-from tests.parity.upstream import HTTP_PORT, OK, TCP_PORT, TLS_PORT, Answer
 
 NAMESPACE = "shop"
 GATEWAY = "edge"
 POLICIES = frozenset({"TrafficPolicy", "FaultPolicy", "RateLimitPolicy"})
+HTTP_ROUTES = frozenset({"HTTPRoute", "GRPCRoute"})
 STREAM_ROUTES = frozenset({"TCPRoute", "TLSRoute"})
 
 
@@ -60,7 +61,7 @@ class Case:
     steps: tuple[Step, ...]
     services: Mapping[str, tuple[Pod, ...]] = field(default_factory=lambda: {"a": ONE})
     protocol: str = "http"
-    """`http`: the Services have one port, 8080; `tcp` and `tls`: 9000."""
+    """Name of the Services' one port: 8080 for `http`, `grpc` and `http2`, 9000 for `tcp` and `tls`."""
     upstream_tls: bool = False
     """The endpoints speak TLS themselves."""
     at_gateway: bool = False
@@ -79,7 +80,7 @@ class Case:
 
     @property
     def port(self) -> int:
-        return HTTP_PORT if self.protocol == "http" else TCP_PORT
+        return TCP_PORT if self.protocol in ("tcp", "tls") else HTTP_PORT
 
     @property
     def target_port(self) -> int:
@@ -169,7 +170,7 @@ def _manifest(case: Case, document: Manifest) -> Manifest:
     assert isinstance(spec, dict)
     namespace = str(document.get("namespace", NAMESPACE))
     first = case.service_name(case.first)
-    if kind == "HTTPRoute" or kind in STREAM_ROUTES:
+    if kind in HTTP_ROUTES or kind in STREAM_ROUTES:
         spec = {**_parents(case, kind, first), **spec}
     if kind in POLICIES:
         spec = {
@@ -183,7 +184,7 @@ def _manifest(case: Case, document: Manifest) -> Manifest:
 def _parents(case: Case, kind: str, first: str) -> Manifest:
     if not case.at_gateway:
         return {"parentRefs": [{"group": "", "kind": "Service", "name": first}]}
-    hostnames = {"hostnames": [f"{first}.{NAMESPACE}"]} if kind == "HTTPRoute" else {}
+    hostnames = {"hostnames": [f"{first}.{NAMESPACE}"]} if kind in HTTP_ROUTES else {}
     return {"parentRefs": [{"name": GATEWAY, "sectionName": "http"}], **hostnames}
 
 

@@ -23,8 +23,10 @@ from tests.contract.one_pod_mesh import STARTERS, Place, create, root_bundle
 from tests.parity import edge
 from tests.parity.case import BLACKHOLE, CALLABLE, GATEWAY, MESHED_ADDRESS, Case, Placed, documents, manifests
 from tests.parity.client import TIMEOUT, Connection, Tls, connect
+from tests.parity.h2_client import H2Client
+from tests.parity.script import OK, Endpoint, Seen
 from tests.parity.step import Request
-from tests.parity.upstream import OK, Endpoint, Seen, Upstreams
+from tests.parity.upstream import Upstreams
 from tests.unit.control_plane import manifest_builder as build
 
 DATA_PLANES = ("meshproxy", "envoy")
@@ -246,7 +248,12 @@ class CaseBench:
         address = self._address(request.address or default, request)
         tls = Tls(edge.client_tls(request.proves_itself), self._host(request)) if request.tls else None
         return await connect(
-            self._plane.network, address, self._port(request), request.source or _CLIENT, tls
+            self._plane.network,
+            address,
+            self._port(request),
+            request.source or _CLIENT,
+            tls,
+            H2Client if request.version == "2" else Connection,
         )
 
     def _port(self, request: Request) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.parity.client import TIMEOUT, Reply
+from tests.parity.script import NAMED
 from tests.parity.step import Bench, Request, Result
-from tests.parity.upstream import NAMED
 
 SIGMAS = 4.5
 """Of a binomial share: a right one is called wrong once in 150,000 times."""
@@ -62,7 +62,7 @@ async def tally(step: Shares, bench: Bench) -> Counter[str]:
 def key_of(reply: Reply, by: str) -> str:
     name = reply.field(NAMED)
     if name is None or by == "status" or reply.status != 200:
-        return str(reply.status)
+        return str(reply.outcome)
     return name.rstrip("0123456789") if by == "service" else name
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tests.parity.client import Connection
-from tests.parity.upstream import Seen
+from tests.parity.script import Seen, chunked
 
 Facts = dict[str, object]
 POLL = 0.05
@@ -38,14 +38,20 @@ class Request:
     """Over TLS, asking for the Host's name."""
     proves_itself: bool = False
     """With a client certificate."""
+    version: str = "1.1"
+    """`1.1`, or `2` by prior knowledge."""
+    trailers: tuple[tuple[str, str], ...] = ()
 
     def encoded(self, host: str) -> bytes:
         """`host` is what stands for `self.host`."""
         fields = [("Host", host), *self.headers]
-        if self.body:
+        if self.trailers:
+            fields.append(("Transfer-Encoding", "chunked"))
+        elif self.body and self.version == "1.1":
             fields.append(("Content-Length", str(len(self.body))))
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        return f"{self.method} {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + self.body
+        body = chunked(self.body, self.trailers) if self.trailers else self.body
+        return f"{self.method} {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 class Bench(Protocol):

@@ -7,6 +7,9 @@ from tests.parity.cases import (
     filters,
     gateway,
     gateway_policy,
+    grpc_policy,
+    grpc_route,
+    http2,
     limit,
     match,
     path,
@@ -28,6 +31,9 @@ CASES = (
     *limit.CASES,
     *policy.CASES,
     *balance.CASES,
+    *grpc_route.CASES,
+    *grpc_policy.CASES,
+    *http2.CASES,
 )
 
 ROWS = {
@@ -44,6 +50,8 @@ ROWS = {
     "3.11": "CORS",
     "3.12": "Direct response",
     "3.13": "Composition of routes",
+    "3.14": "gRPC",
+    "3.15": "HTTP/2",
     "3.17": "TCP routing",
     "3.18": "TLS passthrough by SNI",
     "3.19": "Subsets",
@@ -94,6 +102,8 @@ ABSENT = {
 """Row -> why no case is for it, or not for all of it."""
 
 ELSEWHERE = {
+    "3.14": "tests/contract/test_grpc.py",
+    "3.15": "tests/contract/test_http2_clients.py",
     "3.20": "tests/contract/test_same_routing.py",
     "3.3": "tests/property/test_route_order.py",
     "3.34": "tests/unit/meshproxy/proxy/test_limits.py",

@@ -10,62 +10,24 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from tests.contract.network_namespace import NetworkNamespace
-
-HTTP_PORT, TCP_PORT, TLS_PORT = 8080, 9000, 9443
-NAMED = "x-upstream"
-"""Response header with the endpoint's name."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an endpoint does with one request."""
-
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-    body: str = ""
-    after: str = "answer"
-    """`answer`; `reset` and `hang` never answer; `hold` answers what asks for `/hold` when it is released;
-    `trickle` answers the head only."""
-
-
-RESET, HANG, HOLD, TRICKLE = (Answer(after=what) for what in ("reset", "hang", "hold", "trickle"))
-OK = Answer()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request as it arrived."""
-
-    endpoint: str
-    method: str
-    target: str
-    headers: Mapping[str, tuple[str, ...]]
-    """By lower-case name, in order."""
-    body: bytes
-
-
-@dataclass
-class Endpoint:
-    """One endpoint's script: answers in turn, the last one for ever."""
-
-    name: str
-    script: Sequence[Answer]
-    seen: list[Seen] = field(default_factory=list)
-    accepted: int = 0
-    """Connections so far."""
-    open: int = 0
-    """Connections now."""
-    released: asyncio.Event = field(default_factory=asyncio.Event)
-    _next: int = 0
-
-    def answer(self) -> Answer:
-        chosen = self.script[min(self._next, len(self.script) - 1)]
-        self._next += 1
-        return chosen
+from tests.parity.h2_fields import by_name
+from tests.parity.h2_upstream import H2Server
+from tests.parity.script import (
+    HTTP_PORT,
+    NAMED,
+    PREFACE,
+    TCP_PORT,
+    TLS_PORT,
+    Answer,
+    Endpoint,
+    Seen,
+    chunked,
+    fields_of,
+)
 
 
 class Upstreams:
@@ -113,43 +75,58 @@ class Upstreams:
             accepted_for.accepted += 1
             accepted_for.open += 1
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                seen = await _read_request(reader)
-                # Looked up for each request: connections to the meshed pod outlive a case.
-                if (endpoint := self._endpoint(writer)) is None:
+            while (seen := await _read_request(reader)) is not None:
+                if (endpoint := await self._note(writer, seen)) is None:
                     break
-                seen = replace(seen, endpoint=endpoint.name)
-                answer = endpoint.answer()
-                endpoint.seen.append(seen)
-                async with self.arrived:
-                    self.arrived.notify_all()
-                await _do(answer, seen, endpoint, reader, writer)
+                await _do(endpoint.answer(), seen, endpoint, reader, writer)
+            if seen is None:
+                await self._serve_h2(reader, writer)
         if accepted_for is not None:
             accepted_for.open -= 1
         writer.close()
 
+    async def _note(self, writer: asyncio.StreamWriter, seen: Seen) -> Endpoint | None:
+        """Whose request it is; looked up for each one: connections to the meshed pod outlive a case."""
+        if (endpoint := self._endpoint(writer)) is not None:
+            endpoint.seen.append(replace(seen, endpoint=endpoint.name))
+            async with self.arrived:
+                self.arrived.notify_all()
+        return endpoint
 
-async def _read_request(reader: asyncio.StreamReader) -> Seen:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    start, *lines = head[:-4].split("\r\n")
-    headers: dict[str, tuple[str, ...]] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        headers[key.lower()] = (*headers.get(key.lower(), ()), value.strip())
+    async def _serve_h2(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def arrived(seen: Seen) -> tuple[str, Answer, asyncio.Event] | None:
+            endpoint = await self._note(writer, seen)
+            return None if endpoint is None else (endpoint.name, endpoint.answer(), endpoint.released)
+
+        await H2Server(reader, writer, arrived).serve()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
+    """None: the client goes on in HTTP/2."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    if head == PREFACE:
+        return None
+    start, fields = fields_of(head[:-4])
+    headers = by_name((name.lower(), value) for name, value in fields)
     method, target, _ = start.split(" ")
-    return Seen("", method, target, headers, await read_body(reader, headers))
+    return Seen("", method, target, headers, *await read_body(reader, headers))
 
 
-async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, tuple[str, ...]]) -> bytes:
-    """By content-length or chunks (RFC 9112 section 6); nothing without either."""
+async def read_body(
+    reader: asyncio.StreamReader, headers: Mapping[str, tuple[str, ...]]
+) -> tuple[bytes, Mapping[str, tuple[str, ...]]]:
+    """By content-length or chunks (RFC 9112 section 6); nothing without either. Trailers with it."""
     if "transfer-encoding" not in headers:
-        return await reader.readexactly(int(headers.get("content-length", ("0",))[0]))
+        return await reader.readexactly(int(headers.get("content-length", ("0",))[0])), {}
     body = b""
     while size := int(await reader.readuntil(b"\r\n"), 16):
         body += await reader.readexactly(size)
         await reader.readexactly(2)
-    await reader.readuntil(b"\r\n")
-    return body
+    trailers = b""
+    while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+        trailers += line
+    _, fields = fields_of(b"\r\n" + trailers[:-2]) if trailers else ("", [])
+    return body, by_name((name.lower(), value) for name, value in fields)
 
 
 async def _do(
@@ -175,12 +152,15 @@ async def _do(
         await reader.read()
         raise ConnectionResetError
     if seen.method != "HEAD":
-        writer.write(answer.body.encode())
+        writer.write(
+            chunked(answer.body.encode(), answer.trailers) if answer.trailers else answer.body.encode()
+        )
     await writer.drain()
 
 
 def _head(answer: Answer, name: str) -> bytes:
     length = len(answer.body) + (1 if answer.after == "trickle" else 0)
-    fields = [*answer.headers, (NAMED, name), ("content-length", str(length))]
+    framing = ("transfer-encoding", "chunked") if answer.trailers else ("content-length", str(length))
+    fields = [*answer.headers, (NAMED, name), framing]
     lines = "".join(f"{key}: {value}\r\n" for key, value in fields)
     return f"HTTP/1.1 {answer.status} Scripted\r\n{lines}\r\n".encode()

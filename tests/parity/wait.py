@@ -20,8 +20,8 @@ class Together:
 
     request: Request
     held: int
-    statuses: Mapping[int, int]
-    """Status -> how many of the `held`, in the end."""
+    statuses: Mapping[int | str, int]
+    """`Reply.outcome` -> how many of the `held`, in the end."""
     sent: int = 0
     """How many are sent at once; 0: as many as are held."""
     meanwhile: tuple[Step, ...] = ()
@@ -42,7 +42,7 @@ class Together:
             result.wrong += [f"meanwhile {number}: {one}" for one in inner.wrong]
             result.facts[f"meanwhile {number}"] = inner.facts
         bench.release()
-        statuses = Counter(reply.status for reply in await asyncio.gather(*tasks))
+        statuses = Counter(reply.outcome for reply in await asyncio.gather(*tasks))
         for connection in connections:
             connection.close()
         result.facts["statuses"] = dict(statuses)

@@ -2,10 +2,10 @@
 
 from tests.parity.ask import ask
 from tests.parity.case import Case, Pod, pods
+from tests.parity.script import HOLD, OK, Answer
 from tests.parity.share import AtMost, Shares
 from tests.parity.step import Request, SetReady, Step
 from tests.parity.sticky import Session, Sticky
-from tests.parity.upstream import HOLD, OK, Answer
 from tests.parity.wait import Together
 
 _GET = Request("/")

@@ -2,9 +2,9 @@
 
 from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import ONE, Case, Pod, pods
+from tests.parity.script import HANG, RESET, Answer
 from tests.parity.share import Copies, Shares
 from tests.parity.step import Request, Step
-from tests.parity.upstream import HANG, RESET, Answer
 
 _TWO = {"a": ONE, "b": ONE}
 

@@ -2,9 +2,9 @@
 
 from tests.parity.ask import Ask
 from tests.parity.case import Case, pods
+from tests.parity.script import HANG, HOLD, OK, Answer
 from tests.parity.share import Shares
 from tests.parity.step import Request
-from tests.parity.upstream import HANG, HOLD, OK, Answer
 from tests.parity.wait import Together, Until
 
 _TIMEOUT = Case(

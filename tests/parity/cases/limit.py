@@ -2,9 +2,9 @@
 
 from tests.parity.ask import Ask, ask
 from tests.parity.case import ONE, Case, Pod, pods
+from tests.parity.script import HOLD, OK, Answer
 from tests.parity.share import Pause, Shares
 from tests.parity.step import Request, SetReady, Step
-from tests.parity.upstream import HOLD, OK, Answer
 from tests.parity.wait import Connections, Together, Until
 
 _GET, _HELD = Request("/"), Request("/hold")

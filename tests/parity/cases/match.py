@@ -2,9 +2,9 @@
 
 from tests.parity.ask import Ask, Forwarded, ask
 from tests.parity.case import ONE, Case, Pod, pods
+from tests.parity.script import OK
 from tests.parity.share import Shares
 from tests.parity.step import Request
-from tests.parity.upstream import OK
 
 _TWO = {"a": ONE, "b": ONE}
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tests.parity.ask import Ask, Forwarded
 from tests.parity.case import ONE, Case, Pod, pods
+from tests.parity.script import OK, RESET, Answer
 from tests.parity.step import Request
-from tests.parity.upstream import OK, RESET, Answer
 
 _CODE_503 = Answer(503)
 

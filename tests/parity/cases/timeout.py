@@ -2,8 +2,8 @@
 
 from tests.parity.ask import Ask, Forwarded
 from tests.parity.case import ONE, Case, Pod, pods
+from tests.parity.script import HANG, OK, TRICKLE
 from tests.parity.step import Request
-from tests.parity.upstream import HANG, OK, TRICKLE
 
 _REQUEST = Case(
     "timeout-of-a-rule",
