@@ -21,7 +21,8 @@ class Conversation:
         """The next line of the server. Raises DemoError when there is none."""
         assert self._process.stdout is not None
         try:
-            found = await asyncio.wait_for(self._process.stdout.readline(), _ANSWER_TIMEOUT)
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
+                found = await self._process.stdout.readline()
         except TimeoutError:
             raise DemoError(f"greeter said nothing for {_ANSWER_TIMEOUT:g} s") from None
         if not found:

@@ -204,7 +204,8 @@ class RunningLoad:
         """Until the first request is due. Raises DemoError."""
         assert self._process.stderr is not None
         try:
-            first = await asyncio.wait_for(self._process.stderr.readline(), _START_TIMEOUT)
+            async with asyncio.timeout(_START_TIMEOUT):
+                first = await self._process.stderr.readline()
         except TimeoutError:
             raise DemoError(f"load generator: not started within {_START_TIMEOUT:g} s") from None
         if first.strip() != b"started":
@@ -262,7 +263,8 @@ async def _finish(process: asyncio.subprocess.Process, reader: "asyncio.Future[b
         process.kill()
         # What it had started may hold its pipes, for which `wait` would wait, too.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await process.wait()
 
 
 def catalog_route(name: str, rules: Sequence[Mapping[str, object]], parent: str = "catalog") -> Manifest:

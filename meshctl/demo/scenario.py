@@ -71,7 +71,8 @@ async def run(mesh: DemoMesh, report: Report) -> bool:
 async def _guarded(name: str, work: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
     """What a check could not measure is a finding that did not hold."""
     try:
-        return await asyncio.wait_for(work, _CHECK_TIMEOUT)
+        async with asyncio.timeout(_CHECK_TIMEOUT):  # `wait_for` of Python 3.11 may lose an interrupt
+            return await work
     except TimeoutError:
         return [Finding(name, (f"NOT HELD: not done within {_CHECK_TIMEOUT:g} s",), False)]
     except (DemoError, ApiError, OSError, ValueError, httpx.TransportError) as error:

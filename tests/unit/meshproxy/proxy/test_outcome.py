@@ -2,7 +2,7 @@ import pytest
 
 from meshproxy.proxy.outcome import RULES, Outcome, rule
 
-FLAGS = {"NR", "NC", "UH", "UF", "UC", "UPE", "UO", "UT", "SI", "DC"}
+FLAGS = {"NR", "NC", "UH", "UF", "UC", "UPE", "UO", "UT", "SI", "DC", "DT"}
 
 
 @pytest.mark.parametrize("outcome", Outcome)
