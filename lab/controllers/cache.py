@@ -218,6 +218,6 @@ def _pod_entries(manifest: Manifest) -> Iterator[tuple[Hashable, ...]]:
         return
     node = str(section(manifest, "spec").get("nodeName") or "")
     yield ("node", node)
-    if node:
+    if node and not metadata(manifest).get("deletionTimestamp"):  # its successor may come where it was
         owners = objects(metadata(manifest), "ownerReferences")
         yield from (("siblings", one.get("uid"), node) for one in owners if one.get("controller"))
