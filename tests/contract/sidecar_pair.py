@@ -86,16 +86,17 @@ async def sidecar_processes(
         for app in apps:
             config = inbound(app.port, timeout=0, **manager)
             config = replace(config, clusters={"inbound": static_cluster("inbound", app, http2=http2)})
-            pods.append(await _start(stack, config, issue(authority, CATALOG), CATALOG_WORKLOAD))
+            pods.append(await start_sidecar(stack, config, issue(authority, CATALOG), CATALOG_WORKLOAD))
         cluster = replace(outbound_cluster(*(pod.port for pod in pods)), name=A.name, http2=http2)
         config = snapshot(http_listener(A, timeout=0, retry=RETRY, action=action, **manager), cluster)
-        web = await _start(stack, config, issue(authority, WEB), WEB_WORKLOAD)
+        web = await start_sidecar(stack, config, issue(authority, WEB), WEB_WORKLOAD)
         yield SidecarPair(web, pods[0])
 
 
-async def _start(
+async def start_sidecar(
     stack: contextlib.AsyncExitStack, config: ConfigSnapshot, identity: Identity, workload: WorkloadIdentity
 ) -> SidecarProcess:
+    """One that has a single listener; `stack` ends it."""
     child = await ChildWorker.start(1, MeshMetrics())
     stack.push_async_callback(child.close)
     await child.order(Begin(workload, str(identity.spiffe_id), "info"))

@@ -26,13 +26,13 @@ def _address(port: int) -> dict[str, object]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def listener(name: str, **action: object) -> dict[str, object]:
+def listener(name: str, *, codec: str = "HTTP1", **action: object) -> dict[str, object]:
     """On a port of its own, to the cluster of the same name; `action` is what the route says besides."""
     route = {"match": {"prefix": "/"}, "route": {"cluster": name, **action}}
     manager = {
         "@type": _HCM,
         "stat_prefix": name,
-        "codec_type": "HTTP1",
+        "codec_type": codec,
         # Ours takes HTTP/1.0: so that the comparison is about its messages, Envoy is told to.
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "a"},
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
@@ -99,7 +99,8 @@ async def started(
 ) -> AsyncIterator[Envoy]:
     """Envoy with a static configuration on one worker; ended on leaving."""
     static = {"listeners": listeners, "clusters": clusters}
-    config = {"admin": {"address": _address(0)}, "static_resources": static}
+    node = {"id": "test", "cluster": "test"}  # who asks for secrets has to say who it is
+    config = {"node": node, "admin": {"address": _address(0)}, "static_resources": static}
     with tempfile.TemporaryDirectory() as directory:
         admin = Path(directory) / "admin"
         config_file = Path(directory) / "envoy.json"
