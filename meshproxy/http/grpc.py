@@ -11,7 +11,7 @@ from meshproxy.http.events import Headers, RequestHead, ResponseHead
 
 _CONTENT_TYPE: Final = b"content-type"
 _GRPC: Final = b"application/grpc"
-_GRPC_WEB: Final = b"application/grpc-web"
+_BEHIND_GRPC: Final = frozenset((b"", b"+", b";"))
 UNKNOWN: Final = 2
 _STATUSES: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _MAX_MESSAGE: Final = 1024
@@ -87,10 +87,11 @@ class GrpcCall:
 
 
 def is_grpc(head: RequestHead) -> bool:
-    """By its content-type: `application/grpc`, also with `+proto` and the like; gRPC-Web is HTTP/1.1's."""
+    """By its content-type: `application/grpc`, also with `+proto` and the like, or parameters; gRPC-Web's is
+    another."""
     for name, value in head.headers:
         if name == _CONTENT_TYPE:
-            return value.startswith(_GRPC) and not value.startswith(_GRPC_WEB)
+            return value.startswith(_GRPC) and value[len(_GRPC) : len(_GRPC) + 1] in _BEHIND_GRPC
     return False
 
 

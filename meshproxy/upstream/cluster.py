@@ -277,7 +277,7 @@ class ClusterRuntime:
         took: float,
         attempt: object = None,
     ) -> None:
-        """It answered after `took` seconds. Heard of a `status` from 500 on, and of all while `is_watched`."""
+        """It answered after `took` seconds. Heard of a `status` from 500 on; of all while `is_watched`."""
         self._health.on_answer(runtime, head, status, took, attempt)
 
     def on_connected(self, runtime: EndpointRuntime, attempt: object = None) -> None:

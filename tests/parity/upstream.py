@@ -74,16 +74,22 @@ class Upstreams:
         if accepted_for is not None:
             accepted_for.accepted += 1
             accepted_for.open += 1
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while (seen := await _read_request(reader)) is not None:
-                if (endpoint := await self._note(writer, seen)) is None:
-                    break
-                await _do(endpoint.answer(), seen, endpoint, reader, writer)
-            if seen is None:
-                await self._serve_h2(reader, writer)
-        if accepted_for is not None:
-            accepted_for.open -= 1
-        writer.close()
+        try:
+            await self._serve(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            if accepted_for is not None:
+                accepted_for.open -= 1
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (seen := await _read_request(reader)) is not None:
+            if (endpoint := await self._note(writer, seen)) is None:
+                break
+            await _do(endpoint.answer(), seen, endpoint, reader, writer)
+        if seen is None:
+            await self._serve_h2(reader, writer)
 
     async def _note(self, writer: asyncio.StreamWriter, seen: Seen) -> Endpoint | None:
         """Whose request it is; looked up for each one: connections to the meshed pod outlive a case."""

@@ -1,14 +1,17 @@
 """Policies on calls, and what proxies answer to them (rows 3.14, 3.30 to 3.53)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.parity.ask import Ask
 from tests.parity.call import FINE, GET, call, calling, failing, failing_late
 from tests.parity.case import Case, Pod, pods
 from tests.parity.script import HANG, REFUSE, RESET, Answer
 from tests.parity.share import Shares
-from tests.parity.step import Step
+from tests.parity.step import Request, Step
 from tests.parity.wait import Connections, Together, Until
+
+_PLAIN = Request(GET, version="2")
 
 
 def _case(
@@ -53,6 +56,17 @@ _FAULTS = (
         )
         for status, becomes in _OF_HTTP.items()
     ),
+)
+
+_DELAY = _case(
+    "grpc-fault-delay-then-status",
+    "3.42",
+    "delay: {fixed: 200ms}, abort: {grpcStatus: 10}, headers: [{name: x-break, value: 'yes'}]",
+    call(GET, 10, metadata=(("x-break", "yes"),), at_least=0.2),
+    call(GET, 0, "a"),
+    Ask(replace(_PLAIN, headers=(("x-break", "yes"),)), 409, forwarded=(), at_least=0.2),
+    kind="FaultPolicy",
+    exercises=("delay", "abort.grpcStatus", "headers"),
 )
 
 _RATE = _case(
@@ -283,4 +297,4 @@ _OUTLIERS = (
     ),
 )
 
-CASES = (*_FAULTS, _RATE, *_RETRIES, *_TIMES, *_FAILURES, *_LIMITS, *_HEALTH, *_OUTLIERS)
+CASES = (*_FAULTS, _DELAY, _RATE, *_RETRIES, *_TIMES, *_FAILURES, *_LIMITS, *_HEALTH, *_OUTLIERS)

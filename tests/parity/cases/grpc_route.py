@@ -178,6 +178,13 @@ _AT_GATEWAY = _case(
     at_gateway=True,
 )
 
+
+def _typed(content_type: str, status: int) -> Ask:
+    """Nobody answers: 200 with a gRPC status says that it was a call."""
+    made = Request(GET, "POST", (("content-type", content_type),), body=b"x", version="2")
+    return Ask(made, status, forwarded=())
+
+
 _PLAIN = (
     Case(
         "grpc-service-without-routes",
@@ -202,6 +209,52 @@ _PLAIN = (
         (
             Ask(Request(GET, version="2"), forwarded=(Forwarded("a", GET, method="GET"),)),
             Ask(Request("/other", version="2"), 404, forwarded=()),
+        ),
+        {"a": _ONE},
+        protocol="grpc",
+    ),
+    Case(
+        "grpc-by-content-type",
+        ("3.14",),
+        (),
+        "",
+        (
+            *(_typed(value, 200) for value in ("application/grpc", "application/grpc+proto")),
+            *(
+                _typed(value, 503)
+                for value in ("application/grpc-web", "application/json", "application/grpcs")
+            ),
+            *(_typed(value, 503) for value in ("text/plain, application/grpc", "")),
+        ),
+        {"a": ()},
+        protocol="grpc",
+    ),
+    Case(
+        "grpc-by-content-type-with-parameters",
+        ("3.14",),
+        (),
+        "",
+        (_typed("application/grpc;v=1", 200), _typed("Application/gRPC", 503)),
+        {"a": ()},
+        protocol="grpc",
+    ),
+    Case(
+        "grpc-service-with-http-routes",
+        ("3.14", "3.1"),
+        ("HTTPRoute rules[].matches[].path",),
+        """
+        kind: HTTPRoute
+        spec:
+          rules:
+          - matches: [{path: {value: /shop.v1.Cart}}]
+            filters:
+            - type: URLRewrite
+              urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /v2}}
+            backendRefs: [{name: $a, port: 8080}]
+        """,
+        (
+            Ask(calling(), forwarded=(Forwarded("a", "/v2/Get", version="2"),), grpc=0),
+            call("/shop.v1.Stock/Get", 12),
         ),
         {"a": _ONE},
         protocol="grpc",

@@ -175,6 +175,43 @@ _TIMEOUT = Case(
     protocol="http2",
 )
 
+_TOO_LARGE = Case(
+    "http2-head-that-is-too-large",
+    ("3.15",),
+    (),
+    "",
+    (
+        _pass(Request("/", headers=(("x-big", "a" * 30_000),), version="2"), "2"),
+        Ask(Request("/", headers=(("x-big", "a" * 70_000),), version="2"), 431, forwarded=()),
+    ),
+    {"a": pods(_ANSWER)},
+    protocol="http2",
+)
+
+_MIRRORED_TRAILERS = Case(
+    "http2-trailers-of-copies",
+    ("3.15", "3.7"),
+    ("HTTPRoute rules[].filters[].requestMirror",),
+    """
+    kind: HTTPRoute
+    spec:
+      rules:
+      - filters: [{type: RequestMirror, requestMirror: {backendRef: {name: $b, port: 8080}}}]
+        backendRefs: [{name: $a, port: 8080}]
+    """,
+    (
+        Ask(
+            Request("/", "POST", body=b"abc", trailers=(("x-check", "7"),), version="2"),
+            forwarded=(
+                Forwarded("a", version="2", trailers={"x-check": "7"}),
+                Forwarded("b", version="2", trailers={"x-check": ""}),
+            ),
+        ),
+    ),
+    {"a": pods(_ANSWER), "b": pods(_ANSWER)},
+    protocol="http2",
+)
+
 CASES = (
     *(_plain(*versions) for versions in _BETWEEN),
     *(_host(*versions) for versions in _BETWEEN),
@@ -187,4 +224,6 @@ CASES = (
     _CALL_TO_HTTP_1,
     _MESHED,
     _TIMEOUT,
+    _TOO_LARGE,
+    _MIRRORED_TRAILERS,
 )

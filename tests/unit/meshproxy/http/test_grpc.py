@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshproxy.http.events import ResponseHead
+from meshproxy.http.events import RequestHead, ResponseHead
 from meshproxy.http.grpc import (
     GrpcCall,
     MessageCounter,
     counted_as,
     encoded_message,
+    is_grpc,
     status_of,
     trailers_only,
 )
@@ -66,6 +67,23 @@ def _head(status: int, *fields: tuple[bytes, bytes]) -> ResponseHead:
 )
 def test_what_an_answer_without_a_message_counts_as(status: bytes, counts: int) -> None:
     assert counted_as(_head(200, (b"grpc-status", status))) == counts
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"application/grpc", True),
+        (b"application/grpc+proto", True),
+        (b"application/grpc;v=1", True),
+        (b"application/grpc-web", False),
+        (b"application/grpcs", False),
+        (b"application/json", False),
+    ],
+)
+def test_calls_are_told_by_their_content_type(value: bytes, expected: bool) -> None:
+    head = RequestHead()
+    head.headers = ((b"accept", b"application/grpc"), (b"content-type", value))
+    assert is_grpc(head) is expected
 
 
 def test_what_other_answers_to_calls_count_as() -> None:
