@@ -11,7 +11,7 @@ import math
 from typing import Final, cast
 
 from meshproxy.errors import RemoteProtocolError
-from meshproxy.http.events import Headers, RequestHead, Trailers
+from meshproxy.http.events import Framing, Headers, RequestHead, Trailers
 from meshproxy.http.h1_writer import local_response
 from meshproxy.http.h2.error import CANCEL, INTERNAL_ERROR, NO_ERROR, ConnectionFault
 from meshproxy.http.h2.hpack import Block, Fields
@@ -74,6 +74,7 @@ class H2ServerConnection(Session):
             self._starting = []
             self._is_reading = False
             self._end()
+            self._lose_streams()  # now: a peer that does not read its GOAWAY would keep them going
             return
         if self._starting:
             self._start_exchanges()
@@ -136,7 +137,7 @@ class H2ServerConnection(Session):
                 raise
             self._refuse(stream, error.status, str(error))
             return
-        if request.head.content_length:
+        if request.head.framing is Framing.LENGTH:  # 0 as well: what followed would be the next request
             stream.expected = request.head.content_length
         if manager.edge is not None:
             request = manager.edge.admit(request, self.facts.peer_address, self.facts.scheme)
@@ -198,6 +199,7 @@ class H2ServerConnection(Session):
             stream.owner.on_send_resumed()
 
     def on_stream_over(self, stream: Stream) -> None:
+        stream.owner = None
         if self._is_ending and not self.streams and not self._closing:
             self._end()
 
@@ -271,6 +273,7 @@ class H2ServerConnection(Session):
         """End what has not moved for too long."""
         if self._closing:
             return
+        self.recover()
         config = self._manager.config
         for stream in list(self.streams.values()):
             if isinstance(stream.owner, H2ServerStream):
@@ -294,6 +297,11 @@ class H2ServerConnection(Session):
     # --- called by streams ---
 
     @property
+    def is_clogged(self) -> bool:
+        """The client does not take what was written."""
+        return self._is_write_paused
+
+    @property
     def stream_idle_timeout(self) -> float:
         """Seconds; 0 disables."""
         return self._manager.config.stream_idle_timeout
@@ -305,13 +313,18 @@ class H2ServerConnection(Session):
     def stream_done(self, stream: Stream, now: float) -> None:
         """The exchange is over on our side."""
         self._last_progress = now
-        stream.owner = None
         if stream.id in self.streams and stream.is_local_done and not stream.is_remote_done:
             if not stream.queued:
                 self.reset(stream, NO_ERROR)  # RFC 9113 section 8.1: the rest of the request is not wanted
             else:
                 self.resume(stream)
         self.flush_soon()
+
+    def _local_done(self, stream: Stream) -> None:
+        super()._local_done(stream)
+        side = stream.owner
+        if isinstance(side, H2ServerStream) and side.exchange is None and stream.id in self.streams:
+            self.reset(stream, NO_ERROR)  # as in `stream_done`; the answer had to wait
 
 
 class H2ServerStream(ClientSide):
@@ -335,6 +348,12 @@ class H2ServerStream(ClientSide):
         connection = self._connection
         connection.send_head(self._stream, connection.response_block(head), end=end)
         connection.flush_soon()
+
+    def send_interim(self, head: bytes) -> None:
+        """As `send_head`, for one that another follows; left out while the client reads nothing: it is no
+        loss, and no window would hold back a server that sends them without end."""
+        if not self._connection.is_clogged:
+            self.send_head(head, end=False)
 
     def send_data(self, data: bytes, *, end: bool) -> None:
         self._connection.send_data(self._stream, data, end=end)
@@ -402,3 +421,4 @@ class H2ServerStream(ClientSide):
                 exchange.on_idle()
             else:
                 self._connection.reset(self._stream, CANCEL)
+                self._connection.flush_soon()

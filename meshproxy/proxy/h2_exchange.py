@@ -52,9 +52,11 @@ class H2Exchange(HttpStream):
                 head = self._take_head(event, events)
                 if head is None:
                     return  # it is tried again, or was answered here
-                ends = event.end_stream and event.head.status >= _INTERIM
-                side.send_head(head.removesuffix(b"\r\n") if event.head.status < _INTERIM else head, end=ends)
-                if ends:
+                if event.head.status < _INTERIM:
+                    side.send_interim(head.removesuffix(b"\r\n"))
+                    continue
+                side.send_head(head, end=event.end_stream)
+                if event.end_stream:
                     self._finish()
                     return
             elif type(event) is Trailers:

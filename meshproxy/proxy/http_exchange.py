@@ -183,9 +183,9 @@ class HttpExchange:
             head = self._take_head(first, events)
             if head is None:
                 return
-            if len(events) == 3 and events[2] is END and first.framing is _LENGTH:
-                body = events[1]  # the common case: all of it in one read
-                assert type(body) is bytes
+            body = events[1] if len(events) == 3 else None
+            if type(body) is bytes and events[2] is END and first.framing is _LENGTH:
+                # the common case: all of it in one read
                 self.response_bytes = len(body)
                 self._connection.write(head + body)
                 self._finish()

@@ -11,8 +11,15 @@ from typing import Final, cast
 
 from meshproxy.errors import UpstreamError
 from meshproxy.http.events import END, Event, Headers, Trailers
-from meshproxy.http.h2.error import CANCEL, REFUSED_STREAM, ConnectionFault, StreamFault
-from meshproxy.http.h2.hpack import Block, Fields
+from meshproxy.http.h2.error import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    ConnectionFault,
+    StreamFault,
+)
+from meshproxy.http.h2.hpack import ID_FIELD_NAME, Block, Fields
 from meshproxy.http.h2.message import Messages, read_trailers, trailer_block
 from meshproxy.http.h2.session import Session
 from meshproxy.http.h2.settings import H2Limits
@@ -22,6 +29,11 @@ from meshproxy.transport.bounded_read import STUCK, WRITE_HIGH_WATER
 from meshproxy.upstream.lane import Lane, ResponseSink
 
 _HEAD: Final = b"HEAD"
+_FINAL: Final = 200
+_NO_BODY: Final = frozenset({204, 304})
+"""RFC 9110 sections 15.3.5 and 15.4.5."""
+_MAX_INTERIMS: Final = 1000
+"""Of one exchange: they are heads, and no window holds heads back."""
 
 
 class StreamRefused(UpstreamError):
@@ -73,7 +85,8 @@ class H2UpstreamConnection(Session):
     @property
     def has_room(self) -> bool:
         """Another exchange may begin."""
-        return self.can_open and not self.is_lost and not self.is_retired
+        # Not behind streams whose readers are so slow that all of them have to wait.
+        return self.can_open and not self.is_lost and not self.is_retired and not self._withheld
 
     def lane(self) -> H2Lane:
         """For one exchange, which begins at once. Only when it `has_room`."""
@@ -199,9 +212,20 @@ class H2UpstreamConnection(Session):
     def on_head(self, stream: Stream, block: Block, request_id: bytes, *, end: bool) -> None:
         lane = stream.owner
         assert isinstance(lane, H2Lane)
+        if request_id:  # only requests have it apart
+            block = Block((*block.fields, (ID_FIELD_NAME, request_id)))
         response = self.messages.response(block, end=end, is_head=lane.is_head)
-        if response.head.content_length >= 0 and not lane.is_head and not end:
-            stream.expected = response.head.content_length
+        head = response.head
+        if head.status < _FINAL:
+            lane.interims += 1
+            if lane.interims > _MAX_INTERIMS:
+                raise StreamFault(ENHANCE_YOUR_CALM, "interim responses without end")
+        elif lane.is_head or head.status in _NO_BODY:
+            stream.expected = 0  # its content-length, if any, is another response's
+        elif end and head.content_length > 0:
+            raise StreamFault(PROTOCOL_ERROR, "a body is declared that does not come")
+        else:
+            stream.expected = head.content_length
         self._touch(stream, response)
 
     def on_head_too_large(self, stream: Stream, *, end: bool) -> None:
@@ -256,7 +280,7 @@ class H2UpstreamConnection(Session):
 class H2Lane(Lane):
     """One stream, from its request to the end of its response."""
 
-    __slots__ = ("_connection", "_sink", "_stream", "events", "is_head")
+    __slots__ = ("_connection", "_sink", "_stream", "events", "interims", "is_head")
 
     def __init__(self, connection: H2UpstreamConnection) -> None:
         super().__init__()
@@ -265,6 +289,7 @@ class H2Lane(Lane):
         self._stream: Stream | None = None
         self.events: list[Event] = []
         """What the read under way brought."""
+        self.interims = 0
         self.is_head = False
         self.requests = connection.requests
 
