@@ -102,6 +102,14 @@ _RETRIES = (
         _retry(f"grpc-retry-{name}", name, failing(status), FINE, asked=call(attempts=2))
         for name, status in _RETRIED.items()
     ),
+    _case(
+        "grpc-retry-at-another-endpoint",
+        "3.39",
+        "retry: {attempts: 3, retryOn: [unavailable], otherHosts: true, backoff: {base: 1ms}}",
+        Shares(calling(), 20, {"200": 1.0}, "status", drawn=False),
+        a=pods(failing(14), FINE),
+        exercises=("retry.otherHosts",),
+    ),
     _retry("grpc-retry-limit", "unavailable", failing(14), asked=call(GET, 14, attempts=3)),
     _retry("grpc-retry-no-other-status", "unavailable", failing(5), FINE, asked=call(GET, 5, attempts=1)),
     _retry(
@@ -138,6 +146,19 @@ _TIMES = (
         "",
         call(GET, 0, "a", metadata=(("grpc-timeout", "10S"),)),
         call(GET, 0, "a", metadata=(("grpc-timeout", "1H"),)),
+    ),
+    _case(
+        "grpc-timeout-that-is-none",
+        "3.30",
+        "",
+        *(call(GET, 0, "a", metadata=(("grpc-timeout", text),)) for text in ("soon", "5", "5X", "S")),
+    ),
+    _case(
+        "grpc-timeout-to-a-pod",
+        "3.30",
+        "",
+        call(GET, 4, metadata=(("grpc-timeout", "300m"),), attempts=1, at_least=0.29),
+        a=(Pod((HANG,), where="meshed"),),
     ),
     _case(
         "grpc-timeout-of-a-policy",

@@ -151,6 +151,15 @@ _FILTERS = (
         exercises=("GRPCRoute rules[].filters[].responseHeaderModifier",),
     ),
     _case(
+        "grpc-response-metadata-of-local-replies",
+        "filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-set, value: s}]}}]"
+        ", backendRefs: [{name: $a, port: 8080}]",
+        call(GET, 14, headers={"x-set": "s"}),
+        rows=("3.10", "3.14"),
+        exercises=("GRPCRoute rules[].filters[].responseHeaderModifier",),
+        services={"a": ()},
+    ),
+    _case(
         "grpc-mirror",
         "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: $b, port: 8080}}}], " + _A,
         Ask(
