@@ -169,7 +169,7 @@ class HttpExchange:
         if self._upstream is not None:
             self._upstream.end_body(self._body.trailer_fields if self._body is not None else ())
         for mirror in self._mirrors:
-            mirror.on_end()
+            mirror.on_end(self._body.trailers if self._body is not None else None)
 
     @property
     def _is_replayable(self) -> bool:

@@ -269,7 +269,7 @@ class HttpStream(HttpExchange):
             if held:
                 mirror.on_data(held)
             if self._request_done:
-                mirror.on_end()
+                mirror.on_end(self._body.trailers if self._body is not None else None)
 
     # --- answers ---
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from meshproxy.http.events import END, Event, Response
+from meshproxy.http.events import END, Event, Response, Trailers
 from meshproxy.policy.timeout_wheel import Timer
 from meshproxy.proxy.request_body import HeldBody
 from meshproxy.proxy.services import ProxyServices
@@ -88,11 +88,12 @@ class Mirror:
         if self._body.is_too_large:
             self._abandon()
 
-    def on_end(self) -> None:
-        """The body is complete; its trailers are not copied."""
+    def on_end(self, trailers: Trailers | None) -> None:
+        """The body is complete."""
         self._is_complete = True
+        self._body.trailers = trailers
         if self._upstream is not None and not self._is_done:
-            self._upstream.end_body(())
+            self._upstream.end_body(self._body.trailer_fields)
 
     def cancel(self) -> None:
         """The request it copies was given up before it was complete."""
@@ -112,6 +113,7 @@ class Mirror:
             self._body.held,
             chunked=self._chunked,
             is_complete=self._is_complete,
+            trailers=self._body.trailer_fields,
         )
 
     def on_connect_failed(self, error: ConnectFailed) -> None:

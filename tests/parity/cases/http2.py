@@ -202,10 +202,7 @@ _MIRRORED_TRAILERS = Case(
     (
         Ask(
             Request("/", "POST", body=b"abc", trailers=(("x-check", "7"),), version="2"),
-            forwarded=(
-                Forwarded("a", version="2", trailers={"x-check": "7"}),
-                Forwarded("b", version="2", trailers={"x-check": ""}),
-            ),
+            forwarded=tuple(Forwarded(one, version="2", trailers={"x-check": "7"}) for one in "ab"),
         ),
     ),
     {"a": pods(_ANSWER), "b": pods(_ANSWER)},
