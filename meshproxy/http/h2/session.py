@@ -266,6 +266,8 @@ class Session(Inflow):
             self._block = [block]
             self._block_bytes = len(block)
         if depends_on == stream_id:
+            if self._block_stream:  # the stream would be opened after its reset
+                raise ConnectionFault(PROTOCOL_ERROR, "HEADERS on a stream that depends on itself")
             self._stream_fault(stream_id, PROTOCOL_ERROR)
 
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
@@ -410,10 +412,11 @@ class Session(Inflow):
         before = self.peer.initial_window
         for key, value in frames.read_settings(payload):
             self.peer.apply(key, value, from_server=self.is_client)
+        # First: for a peer that counts strictly its new window holds from the acknowledgement on.
+        self._control(frames.frame(SETTINGS, ACK, 0, b""))
         shift = self.peer.initial_window - before  # once: a frame holds thousands, each for all streams
         if shift and not self._shift_send_windows(shift):
             raise ConnectionFault(FLOW_CONTROL_ERROR, "a stream's window grew beyond 2^31-1")
-        self._control(frames.frame(SETTINGS, ACK, 0, b""))
 
     def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
         if stream_id:

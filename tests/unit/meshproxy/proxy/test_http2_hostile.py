@@ -14,6 +14,11 @@ from meshproxy.config.route import WeightedCluster
 from meshproxy.http.h2 import frame as frames
 from meshproxy.http.h2.frame import END_HEADERS, END_STREAM, frame
 from meshproxy.http.h2.hpack import ID_PREFIX, Fields, block_bytes
+from meshproxy.http.h2.message import messages_of
+from meshproxy.http.h2.settings import H2Limits
+from meshproxy.http.head_memory import HeadMemory
+from meshproxy.http.limits import HeadLimits
+from meshproxy.upstream.h2_connection import H2UpstreamConnection
 from tests.unit.meshproxy.proxy.h2_peer import H2Upstream, Message, Peer, connect
 from tests.unit.meshproxy.proxy.harness import (
     Mesh,
@@ -332,6 +337,26 @@ async def test_interim_answers_have_an_end(count: int) -> None:
         message = await client.request().end()
         assert message.status == (200 if count == 1000 else 503)
         client.close()
+
+
+async def test_new_exchanges_do_not_queue_behind_slow_readers() -> None:
+    """What paused streams hold withholds the credit of the whole connection: others take another one."""
+    rooms: list[H2UpstreamConnection] = []
+    limits = H2Limits(max_unread=65_536)
+    connection = H2UpstreamConnection(
+        messages_of(HeadMemory(), HeadLimits()), limits, rooms.append, rooms.append
+    )
+    connection.start()
+    connection.receive(frames.settings({}))
+    assert connection.has_room
+    stream = connection.open()
+    stream.owner = connection.lane()
+    connection.receive(head(1, ((b":status", b"200"),)))
+    connection.pause(stream)
+    connection.receive(frame(frames.DATA, 0, 1, bytes(16_384)) * 3)
+    assert not connection.has_room
+    connection.resume(stream)
+    assert connection.has_room
 
 
 # --- anything ---
