@@ -58,6 +58,7 @@ class GrpcProbe:
     async def ask(self) -> tuple[CheckResult, bool]:
         connection = self._connection
         if connection is None or not connection.has_room:
+            self.close()  # else one that allows no streams would stay, one for each check
             connection = self._connection = await self._dial()
         self._answer = asyncio.get_running_loop().create_future()
         self._call, self._body = GrpcCall(), b""

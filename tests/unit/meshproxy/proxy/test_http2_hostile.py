@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from meshproxy.config.health_check import GrpcCheck, HealthCheck
 from meshproxy.config.model import Endpoint
+from meshproxy.config.resilience import HealthCheckSettings
 from meshproxy.config.route import WeightedCluster
 from meshproxy.http.h2 import frame as frames
 from meshproxy.http.h2.frame import END_HEADERS, END_STREAM, frame
@@ -207,8 +209,9 @@ async def test_connect_is_not_allowed() -> None:
 class RawServer:
     """A server that answers each request with frames it was given."""
 
-    def __init__(self, answers: list[bytes]) -> None:
+    def __init__(self, answers: list[bytes], settings: dict[int, int] | None = None) -> None:
         self._answers = answers
+        self._settings = settings or {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -222,7 +225,7 @@ class RawServer:
         self._tasks.add(task)
         try:
             await reader.readexactly(len(frames.PREFACE))
-            writer.write(frames.settings({}))
+            writer.write(frames.settings(self._settings))
             while True:
                 start = await reader.readexactly(9)
                 await reader.readexactly(int.from_bytes(start[:3], "big"))
@@ -234,6 +237,15 @@ class RawServer:
         finally:
             self._tasks.discard(task)
             writer.close()
+
+    @property
+    def open(self) -> int:
+        """Connections."""
+        return len(self._tasks)
+
+    @property
+    def unanswered(self) -> int:
+        return len(self._answers)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -357,6 +369,20 @@ async def test_new_exchanges_do_not_queue_behind_slow_readers() -> None:
     assert not connection.has_room
     connection.resume(stream)
     assert connection.has_room
+
+
+async def test_checks_leave_no_connections_at_a_server_that_allows_no_streams() -> None:
+    well = answer((b"content-type", b"application/grpc")) + data(b"\0\0\0\0\x02\x08\x01", end=False)
+    well += head(THEIRS, ((b"grpc-status", b"0"),), END_STREAM)
+    server = await RawServer([well] * 100, {3: 0}).start()
+    settings = HealthCheckSettings(timeout=1.0, interval=0.01, unhealthy_threshold=1, healthy_threshold=1)
+    check = HealthCheck(GrpcCheck("web", ""), settings)
+    cluster = static_cluster("a", server.endpoint, http2=True, health_check=check)
+    async with running(snapshot(http_listener(ONE), cluster)) as mesh:
+        mesh.live.clusters["a"].exchanges += 1  # so that checks are made at their interval
+        await until(lambda: server.unanswered <= 92)
+        assert server.open <= 3
+    await server.stop()
 
 
 # --- anything ---
