@@ -115,8 +115,8 @@ def timeout_of(head: RequestHead) -> float | None:
 
 
 def timeout_value(seconds: float) -> bytes:
-    """`grpc-timeout` of what is left."""
-    milliseconds = int(max(seconds, LEAST_TIMEOUT) * 1000)
+    """`grpc-timeout` of what is left, rounded up: the limit of who asks must be the first to come."""
+    milliseconds = int(max(seconds, LEAST_TIMEOUT) * 1000) + 1
     if milliseconds <= _MAX_MILLISECONDS:
         return b"%dm" % milliseconds
     return b"%dS" % min(int(seconds), _MAX_MILLISECONDS)
@@ -155,7 +155,12 @@ def encoded_message(text: bytes) -> bytes:
 
 def trailers_only(status: int, message: bytes, extra: Headers) -> Headers:
     """The fields of an answer that is nothing but its status; `:status` is 200."""
-    fields = [(_CONTENT_TYPE, _GRPC), (b"grpc-status", b"%d" % status)]
+    return ((_CONTENT_TYPE, _GRPC), *trailers(status, message), *extra)
+
+
+def trailers(status: int, message: bytes) -> Headers:
+    """What ends a call."""
+    fields = [(_STATUS, b"%d" % status)]
     if message:
         fields.append((b"grpc-message", encoded_message(message)))
-    return (*fields, *extra)
+    return tuple(fields)

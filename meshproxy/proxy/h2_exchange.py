@@ -9,6 +9,7 @@ from meshproxy.http.events import END, Event, Headers, Request, Response, Traile
 from meshproxy.http.h1_writer import local_response
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
+from meshproxy.proxy.outcome import RULES, Outcome
 
 if TYPE_CHECKING:
     from meshproxy.proxy.h2_connection import H2ServerStream
@@ -73,6 +74,19 @@ class H2Exchange(HttpStream):
         if self._call is not None:
             self._call.on_fields(response.head.headers)
         return self._shown(response.head) + self._answer_lines
+
+    def _give_up(self, outcome: Outcome, status: int = 0) -> None:
+        """A call whose answer has begun can still be told in its trailers why it ends."""
+        code = RULES[outcome].grpc_status
+        response = self._response
+        if self._call is None or response is None or code is None:
+            super()._give_up(outcome, status)
+            return
+        self._leave_upstream()
+        fields = grpc.trailers(code, RULES[outcome].body.encode())
+        self._call.on_fields(fields)
+        self._side.send_end(fields)
+        self._complete(response.head.status, RULES[outcome].flag, close=False)
 
     def _reply(
         self,

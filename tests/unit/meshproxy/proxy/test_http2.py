@@ -352,9 +352,24 @@ async def test_a_call_has_the_time_it_asks_for_and_says_what_is_left_of_it() -> 
         assert (call.status, call.fields[b"grpc-status"]) == (200, b"4")
         left = upstream.requests[0].fields[b"grpc-timeout"]
         assert left.endswith(b"m")
-        assert 0 < int(left[:-1]) <= 80
+        assert 0 < int(left[:-1]) <= 81
         await upstream.requests[0].until(lambda one: one.reset == 8)
         assert mesh.metric("istio_requests_total", grpc_response_status="4", response_flags="DT") == 1
+        client.close()
+
+
+async def test_a_call_that_is_out_of_time_is_told_so_in_its_trailers_too() -> None:
+    async def begin(peer: Peer, message: Message) -> None:
+        peer.respond(message.stream, OK, (b"content-type", b"application/grpc"))
+        await peer.send(message.stream, b"\0\0\0\0\0", end=False)
+        await message.until(lambda one: one.reset is not None)
+
+    async with h2_mesh(begin, action={"grpc_timeout_max": 0.0}) as (mesh, upstream):
+        client = await connect(mesh.port)
+        fields = ((b"content-type", b"application/grpc"), (b"grpc-timeout", b"80m"))
+        call = await client.request(b"POST", b"/s/M", *fields).end()
+        assert (call.body, call.trailers[b"grpc-status"]) == (b"\0\0\0\0\0", b"4")
+        await upstream.requests[0].until(lambda one: one.reset == 8)
         client.close()
 
 
