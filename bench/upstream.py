@@ -25,6 +25,7 @@ def start_upstream(namespace: Path, folder: Path, *, http2: bool = False) -> Pro
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "16k").write_bytes(RESPONSE_16K)
     (folder / "post").touch()
+    (folder / "grpc").touch()
     (folder / "grpc_answer").write_bytes(GRPC_MESSAGE)
     (folder / "1m").write_bytes(RESPONSE_1M)
     config = folder / "nginx.conf"

@@ -18,6 +18,7 @@ from control_plane.client import ApiClient, ApiError
 from control_plane.kubeconfig import KubeconfigError
 from control_plane.resources.deployment import Deployment
 from control_plane.resources.manifest import ObjectKey, key_of
+from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from lab import lifecycle
 from lab.container_log import ContainerLogs
@@ -122,7 +123,8 @@ def up(
         raise click.ClickException(str(error) or "interrupted; the lab was taken down") from error
     give_up_at = time.monotonic() + timeout
     try:
-        asyncio.run(_apply_and_wait(paths, declared, give_up_at if wait else None))
+        nodes = [node.name for node in plan.nodes]
+        asyncio.run(_apply_and_wait(paths, nodes, declared, give_up_at if wait else None))
     except (ApiError, httpx.TransportError) as error:
         raise click.ClickException(str(error) or type(error).__name__) from error
     click.echo(f"lab {name} is up")
@@ -153,8 +155,11 @@ def _check_address(dns_upstream: str) -> None:
         raise click.BadParameter(str(error), param_hint="--dns-upstream") from error
 
 
-async def _apply_and_wait(paths: LabPaths, declared: Sequence[Declared], give_up_at: float | None) -> None:
+async def _apply_and_wait(
+    paths: LabPaths, nodes: Sequence[str], declared: Sequence[Declared], give_up_at: float | None
+) -> None:
     async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+        await _wait_for_nodes(client, nodes, time.monotonic() + _START_TIMEOUT)
         for entry in declared:
             try:
                 await client.apply(entry.manifest)
@@ -163,6 +168,20 @@ async def _apply_and_wait(paths: LabPaths, declared: Sequence[Declared], give_up
         click.echo(f"applied {len(declared)} objects")
         if give_up_at is not None:
             await _wait(client, paths, [key_of(entry.manifest) for entry in declared], give_up_at)
+
+
+async def _wait_for_nodes(client: ApiClient, names: Sequence[str], give_up_at: float) -> None:
+    """Before anything is applied: else all pods would go to the node that came first."""
+    while True:
+        found = [Node.read(item) for item in (await client.list("Node")).items]
+        late = set(names) - {node.metadata.name for node in found if node.status.is_ready}
+        if not late:
+            return
+        if time.monotonic() > give_up_at:
+            raise click.ClickException(
+                f"not ready: node {', '.join(sorted(late))}; see kubelet.log of the lab"
+            )
+        await asyncio.sleep(_POLL)
 
 
 async def _wait(client: ApiClient, paths: LabPaths, keys: Sequence[ObjectKey], give_up_at: float) -> None:

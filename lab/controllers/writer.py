@@ -102,8 +102,10 @@ class Writer:
             resource_version=resource_version_of(pod),
         )
         known = self._cache.manifest(key_of(pod))
-        if known is not None and resource_version_of(known) == resource_version_of(pod):
-            self._cache.assume({**known, "spec": {**section(known, "spec"), "nodeName": action.node}})
+        if known is None or uid_of(known) != uid_of(pod) or section(known, "spec").get("nodeName"):
+            return
+        # The next of its siblings may be placed before the API has told of this one.
+        self._cache.assume({**known, "spec": {**section(known, "spec"), "nodeName": action.node}})
 
 
 def _current(manifest: Manifest, versions: dict[str, str]) -> Manifest:

@@ -1,6 +1,7 @@
 """Each line of the demo's report, over one lab with the shop in it."""
 
 import asyncio
+import functools
 import os
 import signal
 import subprocess
@@ -108,7 +109,10 @@ def test_an_interrupted_demo_leaves_nothing_and_says_so():
     before = host_state()
     paths = LabPaths.of(f"e2e-interrupted-{os.getpid()}")
     command = [sys.executable, "-m", "meshctl", "demo", "--name", paths.name]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    # A shell that starts something in the background has it ignore SIGINT; what it starts inherits that.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, **pipes, text=True, preexec_fn=heed) as demo:
         try:
             assert demo.stdout is not None
             said = [demo.stdout.readline()]
