@@ -153,13 +153,15 @@ class Controllers:
     async def _work(self) -> None:
         await self._is_synced.wait()
         async with asyncio.TaskGroup() as group:
-            for worker in self.workers:
-                for _ in range(_WORKERS):
-                    group.create_task(worker.run())
+            for worker in self._hands():
+                group.create_task(worker.run())
+
+    def _hands(self) -> list[Worker]:
+        return [worker for worker in self.workers for _ in range(_WORKERS)]
 
     async def settle(self) -> None:
         """Work until nothing is left to do, apart from what waits for its time."""
-        while sum([await worker.drain() for worker in self.workers]):
+        while sum(await asyncio.gather(*(worker.drain() for worker in self._hands()))):
             pass
 
     def close(self) -> None:

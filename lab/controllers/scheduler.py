@@ -1,5 +1,6 @@
 """The scheduler: Pods get their node, by `pods/binding`, and the topology labels of it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from control_plane.resources.manifest import Manifest, ObjectKey, labels_of, metadata, objects, section
@@ -22,6 +23,7 @@ class Scheduler:
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
+        self._turn = asyncio.Lock()
 
     def affected(self, change: Change) -> Iterable[ObjectKey]:
         if change.key.kind == "Pod" and change.new is not None:
@@ -31,15 +33,20 @@ class Scheduler:
             yield from self._place.cache.unbound()
 
     async def reconcile(self, key: ObjectKey) -> float | None:
+        """One Pod at a time: the next is placed knowing where the last one went, or siblings share a node."""
+        async with self._turn:
+            await self._place_pod(key)
+        return None
+
+    async def _place_pod(self, key: ObjectKey) -> None:
         cache = self._place.cache
         pod, manifest = cache.typed(Pod, key), cache.manifest(key)
         if pod is None or manifest is None or not waits_for_node(pod):
-            return None
+            return
         nodes = [node for node, _ in cache.both(Node, cache.all_of("Node"))]
         chosen, why = choose(pod, nodes, self._crowd(pod, nodes))
         actions = _bind(manifest, chosen) if chosen is not None else self._refuse(manifest, why)
         await self._place.writer.perform(actions)
-        return None
 
     def _crowd(self, pod: Pod, nodes: Iterable[Node]) -> Crowd:
         names, owner, count = (

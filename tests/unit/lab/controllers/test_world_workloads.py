@@ -1,10 +1,11 @@
 """Deployments, ReplicaSets and Jobs with a real API server: what becomes of what a user applied."""
 
+from collections import Counter
 from pathlib import Path
 
 from control_plane.resources.manifest import Manifest, metadata, section
 from tests.unit.lab.builders import deployment_manifest, pod_manifest
-from tests.unit.lab.controllers.world import world
+from tests.unit.lab.controllers.world import node_manifest, world
 
 
 async def test_a_deployment_becomes_a_replica_set_and_pods_with_a_node(tmp_path: Path) -> None:
@@ -22,6 +23,12 @@ async def test_a_deployment_becomes_a_replica_set_and_pods_with_a_node(tmp_path:
             "Available": ("True", "MinimumReplicasAvailable"),
             "Progressing": ("True", "NewReplicaSetAvailable"),
         }
+
+
+async def test_pods_that_are_placed_at_the_same_time_spread_over_the_nodes(tmp_path: Path) -> None:
+    nodes = [node_manifest(name) for name in ("a", "b", "c")]
+    async with world(tmp_path, *nodes, deployment_manifest(6)) as lab:
+        assert Counter(pod.spec.node_name for pod in await lab.pods()) == {"a": 2, "b": 2, "c": 2}
 
 
 async def test_a_new_template_rolls_within_its_limits(tmp_path: Path) -> None:
