@@ -34,6 +34,8 @@ RATIO_TARGETS = (
     Target("http1_two_hops_mtls_routes", "two hops mTLS, 50 rules, likewise", 1.3, 1.3, True),
     Target("http2_one_hop", "HTTP/2 and gRPC, one hop, the worse", 0.5, 1.0, True),
     Target("http2_two_hops_mtls", "HTTP/2 and gRPC, two hops mTLS, the worse", 0.5, 1.0, True),
+    Target("grpc_stream_1g", "gRPC server streaming of 1 GiB, two hops mTLS", 0.5, 1.0, True),
+    Target("grpc_p99_1000rps", "gRPC p99 at 1,000 rps, two hops mTLS", 1.0, 1.0, False),
     Target("new_mtls_connections", "new mTLS connections, full handshake", 0.35, 0.7, True),
     Target("resumed_mtls_connections", "new mTLS connections, resumed", 0.7, 1.0, True),
     Target("added_p99_two_hops_mtls", "added p99 at 1,000 rps, two hops mTLS", 1.0, 1.0, False),

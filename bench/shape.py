@@ -100,3 +100,15 @@ HTTP2_SHAPES = (
         response_body=GRPC_MESSAGE,
     ),
 )
+
+GRPC_STREAM_BYTES = 1 << 30
+"""Of messages in the answer that `GRPC_STREAM` gets."""
+GRPC_STREAM_MESSAGE = b"\0" + len(RESPONSE_16K).to_bytes(4, "big") + RESPONSE_16K
+GRPC_STREAM = Shape(
+    "grpc_stream",
+    "gRPC, server streaming, 1 GiB in messages of 16 KiB",
+    "/grpc_stream",
+    headers=(("content-type", "application/grpc"), ("te", "trailers")),
+    small=False,
+)
+HELD = Shape("held", "GET, an answer that takes minutes", "/held", response_body=RESPONSE_16K, small=False)

@@ -19,8 +19,9 @@ def start_upstream(namespace: Path, folder: Path, *, http2: bool = False) -> Pro
     """Serves `/small`, `/routed`, `/16k`, `/1m` and POSTs to `/post`: to Services, to `relay`, and past the
     proxies.
 
-    `/grpc` answers calls of gRPC; with `http2` Services are spoken to by it. `/closing` ends its connection
-    after each answer, `/resetting` ends it instead of 1 % of the answers.
+    `/grpc` answers calls of gRPC, `/grpc_stream` with the file that a workload puts there; with `http2`
+    Services are spoken to by it. `/held` takes minutes, `/status` counts who waits. `/closing` ends its
+    connection after each answer, `/resetting` ends it instead of 1 % of the answers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "16k").write_bytes(RESPONSE_16K)
@@ -46,6 +47,7 @@ events {{ worker_connections 16384; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;
+  http2_max_concurrent_streams 2048;  # or who has not read the settings yet is refused
   keepalive_timeout 600s;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
@@ -80,6 +82,9 @@ http {{
     }}
     location = /grpc {{ mirror /nowhere; error_page 405 =200 /grpc_answer; }}
     location = /grpc_answer {{ types {{ }} default_type application/grpc; add_trailer grpc-status 0; }}
+    location = /grpc_stream {{ types {{ }} default_type application/grpc; add_trailer grpc-status 0; }}
+    location = /held {{ limit_rate 64; alias {folder}/16k; }}
+    location = /status {{ stub_status; }}
     location = /nowhere {{ internal; return 204; }}
     location / {{ }}
   }}

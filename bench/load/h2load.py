@@ -1,8 +1,9 @@
-"""Closed-loop load over HTTP/2 by h2load."""
+"""Load over HTTP/2 by h2load: as fast as it goes, at a rate, or streams that stay open."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from bench.errors import BenchError, WrongAnswer
@@ -14,6 +15,7 @@ CONNECTIONS: Final = 4
 STREAMS: Final = 16
 """At once on each connection."""
 _GRACE_SECONDS = 20.0
+_DOWNLOAD_SECONDS = 120.0
 _FINISHED = re.compile(r"finished in ([0-9.]+)(m?s), ")
 _REQUESTS = re.compile(
     r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored"
@@ -21,9 +23,46 @@ _REQUESTS = re.compile(
 
 
 def run(shape: Shape, target: Target, seconds: int) -> Load:
-    """Raises WrongAnswer when any request did not succeed."""
-    command = ["h2load", "-t1", f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-D{seconds}"]
-    command += ["-H", f":authority: {host_name(0)}"]
+    """As fast as it goes. Raises WrongAnswer when any request did not succeed."""
+    words = [f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-D{seconds}"]
+    return summary(_output(shape, target, words, seconds), shape, seconds)
+
+
+def paced(shape: Shape, target: Target, rate: int, seconds: int) -> list[float]:
+    """So many requests a second; how long each took, in seconds. Raises WrongAnswer."""
+    times = target.folder / "h2load.times"
+    times.unlink(missing_ok=True)
+    words = [f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-D{seconds}", f"--rps={rate // CONNECTIONS}"]
+    summary(_output(shape, target, [*words, f"--log-file={times}"], seconds), shape, seconds)
+    return latencies(times.read_text(), shape)
+
+
+def download(shape: Shape, target: Target) -> None:
+    """One request on one connection. Raises WrongAnswer."""
+    text = _output(shape, target, ["-c1", "-m1", "-n1"], _DOWNLOAD_SECONDS)
+    summary(text, shape, _DOWNLOAD_SECONDS)
+
+
+def hold(shape: Shape, target: Target, streams: int, *, connections: int) -> Process:
+    """So many requests at once. The caller stops it."""
+    words = [f"-c{connections}", f"-m{streams // connections}", f"-n{streams}"]
+    return _start(shape, target, words)
+
+
+def _output(shape: Shape, target: Target, words: Sequence[str], seconds: float) -> str:
+    process = _start(shape, target, words)
+    try:
+        code = process.wait(seconds + _GRACE_SECONDS)
+    finally:
+        process.stop()
+    text = process.log.read_text(errors="replace")
+    if code != 0:
+        raise BenchError(f"h2load ended with {code}: {text}")
+    return text
+
+
+def _start(shape: Shape, target: Target, words: Sequence[str]) -> Process:
+    command = ["h2load", "-t1", *words, "-H", f":authority: {host_name(0)}"]
     for name, value in shape.headers:
         command += ["-H", f"{name}: {value}"]
     if shape.request_body:
@@ -32,17 +71,7 @@ def run(shape: Shape, target: Target, seconds: int) -> Load:
         command += ["-d", str(body)]
     log = target.folder / "h2load.log"
     log.write_text("")
-    process = Process(
-        [*command, target.url + shape.path], namespace=target.namespace, core=LOAD_CORE, log=log
-    )
-    try:
-        code = process.wait(seconds + _GRACE_SECONDS)
-    finally:
-        process.stop()
-    text = log.read_text(errors="replace")
-    if code != 0:
-        raise BenchError(f"h2load ended with {code}: {text}")
-    return summary(text, shape, seconds)
+    return Process([*command, target.url + shape.path], namespace=target.namespace, core=LOAD_CORE, log=log)
 
 
 def summary(text: str, shape: Shape, seconds: float) -> Load:
@@ -54,3 +83,16 @@ def summary(text: str, shape: Shape, seconds: float) -> Load:
     if failed or errored or succeeded != done or not done:
         raise WrongAnswer(f"{shape.key}: {done} requests, {succeeded} succeeded: {text[-600:]}")
     return Load(done, seconds, 0)
+
+
+def latencies(text: str, shape: Shape) -> list[float]:
+    """Seconds of each request from the rows of `--log-file` (pure). Raises WrongAnswer."""
+    found = []
+    for row in text.splitlines():
+        _, status, microseconds = row.split("\t")[:3]
+        if status != "200":
+            raise WrongAnswer(f"{shape.key}: status {status}")
+        found.append(int(microseconds) / 1e6)
+    if not found:
+        raise WrongAnswer(f"{shape.key}: not one request was answered")
+    return found

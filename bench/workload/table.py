@@ -13,6 +13,7 @@ from bench.workload import (
     fault,
     http1,
     http2,
+    http2_streams,
     latency,
     memory,
     propagation,
@@ -44,6 +45,9 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         ),
         "http2_one_hop": Workload("HTTP/2 and gRPC, one hop", http2.one_hop),
         "http2_two_hops_mtls": Workload("HTTP/2 and gRPC, two hops, mTLS", http2.two_hops_mtls),
+        http2_streams.NAME: Workload(
+            "HTTP/2 and gRPC, two hops, mTLS: latency, 1 GiB, 1,000 streams", http2_streams.streams
+        ),
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
         connections.NAME: Workload("a new connection for each request", connections.new_connections),
         propagation.NAME: Workload("a rule, from REST to 100 sidecars", propagation.propagation),

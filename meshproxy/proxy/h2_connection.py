@@ -11,11 +11,10 @@ import math
 from typing import Final, cast
 
 from meshproxy.errors import RemoteProtocolError
-from meshproxy.http.events import Framing, Headers, RequestHead, Trailers
+from meshproxy.http.events import Framing, Headers, RequestHead
 from meshproxy.http.h1_writer import local_response
 from meshproxy.http.h2.error import CANCEL, INTERNAL_ERROR, NO_ERROR, ConnectionFault
-from meshproxy.http.h2.hpack import Block, Fields
-from meshproxy.http.h2.message import read_trailers, trailer_block
+from meshproxy.http.h2.hpack import Block
 from meshproxy.http.h2.session import Session
 from meshproxy.http.h2.stream import Stream
 from meshproxy.proxy.client_side import ClientSide
@@ -180,10 +179,10 @@ class H2ServerConnection(Session):
         if end and not exchange.is_done:
             exchange.on_request_end()
 
-    def on_trailers(self, stream: Stream, fields: Fields) -> None:
+    def on_trailers(self, stream: Stream, block: Block) -> None:
         side = stream.owner
         if isinstance(side, H2ServerStream) and (exchange := side.exchange) and not exchange.is_done:
-            exchange.on_request_trailers(Trailers(read_trailers(fields)))
+            exchange.on_request_trailers(self._manager.messages.trailers(block))
             exchange.on_request_end()
 
     def on_reset(self, stream: Stream, code: int) -> None:
@@ -310,6 +309,13 @@ class H2ServerConnection(Session):
         """Status line and field lines, as HTTP/1.1 writes them -> a block."""
         return self._manager.messages.response_out(head)
 
+    def send_end(self, stream: Stream, trailers: Headers) -> None:
+        """The body is over; the fields behind it, if any."""
+        if trailers:
+            self.send_trailers(stream, self._manager.messages.trailers_out(trailers))
+        else:
+            self.send_data(stream, b"", end=True)
+
     def stream_done(self, stream: Stream, now: float) -> None:
         """The exchange is over on our side."""
         self._last_progress = now
@@ -360,10 +366,7 @@ class H2ServerStream(ClientSide):
         self._connection.flush_soon()
 
     def send_end(self, trailers: Headers) -> None:
-        if trailers:
-            self._connection.send_trailers(self._stream, trailer_block(trailers))
-        else:
-            self._connection.send_data(self._stream, b"", end=True)
+        self._connection.send_end(self._stream, trailers)
         self._connection.flush_soon()
 
     def must_close(self, head: RequestHead) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from meshproxy.errors import UpstreamError
-from meshproxy.http.events import END, Event, Headers, Trailers
+from meshproxy.http.events import END, Event, Headers
 from meshproxy.http.h2.error import (
     CANCEL,
     ENHANCE_YOUR_CALM,
@@ -19,8 +19,8 @@ from meshproxy.http.h2.error import (
     ConnectionFault,
     StreamFault,
 )
-from meshproxy.http.h2.hpack import ID_FIELD_NAME, Block, Fields
-from meshproxy.http.h2.message import Messages, read_trailers, trailer_block
+from meshproxy.http.h2.hpack import ID_FIELD_NAME, Block
+from meshproxy.http.h2.message import Messages
 from meshproxy.http.h2.session import Session
 from meshproxy.http.h2.settings import H2Limits
 from meshproxy.http.h2.stream import Stream
@@ -231,8 +231,8 @@ class H2UpstreamConnection(Session):
     def on_head_too_large(self, stream: Stream, *, end: bool) -> None:
         raise StreamFault(CANCEL, "the response's head is larger than allowed")
 
-    def on_trailers(self, stream: Stream, fields: Fields) -> None:
-        self._touch(stream, Trailers(read_trailers(fields)))
+    def on_trailers(self, stream: Stream, block: Block) -> None:
+        self._touch(stream, self.messages.trailers(block))
         self._touch(stream, END)
 
     def on_data(self, stream: Stream, data: bytes, *, end: bool) -> None:
@@ -316,7 +316,7 @@ class H2Lane(Lane):
         if body:
             connection.send_data(stream, body, end=is_complete and not trailers)
         if trailers and is_complete:
-            connection.send_trailers(stream, trailer_block(trailers))
+            connection.send_trailers(stream, connection.messages.trailers_out(trailers))
         connection.flush_soon()
 
     def send_body(self, data: bytes) -> None:
@@ -330,7 +330,7 @@ class H2Lane(Lane):
         if stream is None or stream.is_local_done:
             return
         if trailers:
-            self._connection.send_trailers(stream, trailer_block(trailers))
+            self._connection.send_trailers(stream, self._connection.messages.trailers_out(trailers))
         else:
             self._connection.send_data(stream, b"", end=True)
         self._connection.flush_soon()

@@ -36,7 +36,7 @@ ID_FIELD_NAME: Final = b"x-request-id"
 class Block:
     """The fields of a header block, and what they were found to mean. Shared: only what it means is set."""
 
-    __slots__ = ("closing", "fields", "opening")
+    __slots__ = ("closing", "fields", "opening", "trailers")
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
@@ -44,6 +44,8 @@ class Block:
         """What the block is as the head of a message with a body; set by who interprets it."""
         self.closing: object = None
         """And as the head of one without."""
+        self.trailers: object = None
+        """And behind a body."""
 
 
 class BlockReader:

@@ -12,7 +12,7 @@ from typing import Final
 
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.bounded_memory import ParsedMemory
-from meshproxy.http.events import Framing, Headers, Request, RequestHead, Response
+from meshproxy.http.events import Framing, Headers, Request, RequestHead, Response, Trailers
 from meshproxy.http.field_line import parse_trailer_field
 from meshproxy.http.h1_writer import REASONS
 from meshproxy.http.h2.error import PROTOCOL_ERROR, StreamFault
@@ -38,6 +38,9 @@ _NO_BODY: Final = frozenset({204, 304})
 _MAX_ENTRIES: Final = 1024
 _MAX_BYTES: Final = 262_144
 _MAX_KEY: Final = 8192
+_MAX_TRAILERS: Final = 256
+_MAX_TRAILER_BLOCKS: Final = 64
+"""Remembered ones, of so many bytes at most: calls that go well all end alike."""
 
 
 def malformed(message: str) -> StreamFault:
@@ -48,13 +51,14 @@ def malformed(message: str) -> StreamFault:
 class Messages:
     """Both directions under one set of limits. Shared by all connections of a worker."""
 
-    __slots__ = ("_request_blocks", "_requests", "_response_blocks", "_responses")
+    __slots__ = ("_request_blocks", "_requests", "_response_blocks", "_responses", "_trailer_blocks")
 
     def __init__(self, requests: RequestHeads, responses: ResponseHeads) -> None:
         self._requests = requests
         self._responses = responses
         self._request_blocks = _memory(request_block)
         self._response_blocks = _memory(response_block)
+        self._trailer_blocks: dict[Headers, bytes] = {}
 
     # --- in ---
 
@@ -103,6 +107,14 @@ class Messages:
         except RemoteProtocolError as error:
             raise malformed(str(error)) from error
 
+    def trailers(self, block: Block) -> Trailers:
+        """What comes behind a body. Raises StreamFault."""
+        known = block.trailers
+        if known is None:
+            known = block.trailers = Trailers(read_trailers(block.fields))
+        assert type(known) is Trailers
+        return known
+
     # --- out ---
 
     def request_out(self, head: bytes) -> bytes:
@@ -119,6 +131,17 @@ class Messages:
     def response_out(self, head: bytes) -> bytes:
         """Status line and field lines, each with its CRLF, without the empty line -> the block."""
         return self._response_blocks[head]
+
+    def trailers_out(self, trailers: Headers) -> bytes:
+        """The fields behind a body -> their block."""
+        known = self._trailer_blocks.get(trailers)
+        if known is None:
+            known = trailer_block(trailers)
+            if len(known) <= _MAX_TRAILERS:
+                if len(self._trailer_blocks) >= _MAX_TRAILER_BLOCKS:
+                    self._trailer_blocks.clear()
+                self._trailer_blocks[trailers] = known
+        return known
 
 
 def messages_of(memory: HeadMemory, limits: HeadLimits) -> Messages:

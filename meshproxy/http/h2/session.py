@@ -93,7 +93,7 @@ class Session(Inflow):
         """A request (for a server: of a new stream) or a response, also an interim one. `request_id`: a last
         `x-request-id`, which is not among the fields. May raise StreamFault."""
 
-    def on_trailers(self, stream: Stream, fields: Fields) -> None:
+    def on_trailers(self, stream: Stream, block: Block) -> None:
         """The fields behind the body, which end the stream. May raise StreamFault."""
 
     def on_head_too_large(self, stream: Stream, *, end: bool) -> None:
@@ -315,7 +315,7 @@ class Session(Inflow):
                 raise StreamFault(PROTOCOL_ERROR, "trailers do not end the stream")
             self._check_length(stream)
             stream.is_remote_done = True
-            self.on_trailers(stream, block.fields)
+            self.on_trailers(stream, block)
         else:
             stream.is_reading_trailers = not (self.is_client and _is_interim(block.fields))
             if ends and not stream.is_reading_trailers:

@@ -35,8 +35,8 @@ class Recording(Session):
             if name == b"content-length" and value.isdigit():
                 stream.expected = int(value)
 
-    def on_trailers(self, stream: Stream, fields: Fields) -> None:
-        self.told.append(("trailers", stream.id, fields))
+    def on_trailers(self, stream: Stream, block: Block) -> None:
+        self.told.append(("trailers", stream.id, block.fields))
 
     def on_head_too_large(self, stream: Stream, *, end: bool) -> None:
         self.told.append(("too large", stream.id, end))
