@@ -88,18 +88,16 @@ SHAPES = (
 
 SMALL = SHAPES[0]
 
-HTTP2_SHAPES = (
-    Shape("h2_get_64", "HTTP/2, GET 64 B", "/small"),
-    Shape(
-        "grpc_unary",
-        "gRPC, unary, 64 B both ways",
-        "/grpc",
-        method="POST",
-        headers=(("content-type", "application/grpc"), ("te", "trailers")),
-        request_body=GRPC_MESSAGE,
-        response_body=GRPC_MESSAGE,
-    ),
+GRPC_UNARY = Shape(
+    "grpc_unary",
+    "gRPC, unary, 64 B both ways",
+    "/grpc",
+    method="POST",
+    headers=(("content-type", "application/grpc"), ("te", "trailers")),
+    request_body=GRPC_MESSAGE,
+    response_body=GRPC_MESSAGE,
 )
+HTTP2_SHAPES = (Shape("h2_get_64", "HTTP/2, GET 64 B", "/small"), GRPC_UNARY)
 
 GRPC_STREAM_BYTES = 1 << 30
 """Of messages in the answer that `GRPC_STREAM` gets."""

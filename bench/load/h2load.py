@@ -1,4 +1,4 @@
-"""Load over HTTP/2 by h2load: as fast as it goes, at a rate, or streams that stay open."""
+"""Load over HTTP/2 by h2load: as fast as it goes, or streams that stay open."""
 
 from __future__ import annotations
 
@@ -26,15 +26,6 @@ def run(shape: Shape, target: Target, seconds: int) -> Load:
     """As fast as it goes. Raises WrongAnswer when any request did not succeed."""
     words = [f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-D{seconds}"]
     return summary(_output(shape, target, words, seconds), shape, seconds)
-
-
-def paced(shape: Shape, target: Target, rate: int, seconds: int) -> list[float]:
-    """So many requests a second; how long each took, in seconds. Raises WrongAnswer."""
-    times = target.folder / "h2load.times"
-    times.unlink(missing_ok=True)
-    words = [f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-D{seconds}", f"--rps={rate // CONNECTIONS}"]
-    summary(_output(shape, target, [*words, f"--log-file={times}"], seconds), shape, seconds)
-    return latencies(times.read_text(), shape)
 
 
 def download(shape: Shape, target: Target) -> None:
@@ -83,16 +74,3 @@ def summary(text: str, shape: Shape, seconds: float) -> Load:
     if failed or errored or succeeded != done or not done:
         raise WrongAnswer(f"{shape.key}: {done} requests, {succeeded} succeeded: {text[-600:]}")
     return Load(done, seconds, 0)
-
-
-def latencies(text: str, shape: Shape) -> list[float]:
-    """Seconds of each request from the rows of `--log-file` (pure). Raises WrongAnswer."""
-    found = []
-    for row in text.splitlines():
-        _, status, microseconds = row.split("\t")[:3]
-        if status != "200":
-            raise WrongAnswer(f"{shape.key}: status {status}")
-        found.append(int(microseconds) / 1e6)
-    if not found:
-        raise WrongAnswer(f"{shape.key}: not one request was answered")
-    return found

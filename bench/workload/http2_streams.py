@@ -7,13 +7,22 @@ import time
 from pathlib import Path
 from typing import Final
 
+from bench.dataset import service_address
 from bench.errors import BenchError
-from bench.load import h2load
+from bench.load import h2load, paced
 from bench.load.wrk import Target
 from bench.network import DIRECT_PORT, http_get
 from bench.process import PROXY_CORE, Process, core_busy_seconds
 from bench.result import MESHES, Measurement, Outcome, Side
-from bench.shape import GRPC_STREAM, GRPC_STREAM_BYTES, GRPC_STREAM_MESSAGE, HELD, HTTP2_SHAPES
+from bench.shape import (
+    GRPC_STREAM,
+    GRPC_STREAM_BYTES,
+    GRPC_STREAM_MESSAGE,
+    GRPC_UNARY,
+    HELD,
+    SERVICE_PORT,
+    host_name,
+)
 from bench.statistic import percentile, ratio, spread
 from bench.testbed import Layout, Plan, Testbed
 from bench.workload.context import Context, say
@@ -29,7 +38,6 @@ _LONGER: Final = 3
 _OPEN_SECONDS = 30.0
 _POLL = 0.05
 _WRITING = re.compile(rb"Writing: (\d+)")
-_UNARY = next(shape for shape in HTTP2_SHAPES if shape.key == "grpc_unary")
 
 
 def streams(context: Context) -> Outcome:
@@ -40,7 +48,7 @@ def streams(context: Context) -> Outcome:
     with context.testbeds(plans) as testbeds:
         for testbed in testbeds.values():
             (testbed.folder / "upstream" / "grpc_stream").symlink_to(answer)
-            h2load.run(_UNARY, _target(testbed), max(1, context.pace.warm_up))
+            h2load.run(GRPC_UNARY, _target(testbed), max(1, context.pace.warm_up))
         _measure_open(testbeds, outcome)
         _measure_rate(context, testbeds, outcome)
         _measure_download(context, testbeds, outcome)
@@ -111,11 +119,20 @@ def _writing(testbed: Testbed) -> int:
 
 def _measure_rate(context: Context, testbeds: dict[Side, Testbed], outcome: Outcome) -> None:
     taken: dict[tuple[Side, str], list[float]] = {}
-    for _ in range(context.pace.rounds):
+    for number in range(context.pace.rounds):
         for side, testbed in testbeds.items():
             before = testbed.cpu_seconds()
             with testbed.judged():
-                times = h2load.paced(_UNARY, _target(testbed), RATE, context.pace.seconds * _LONGER)
+                times = paced.run(
+                    testbed.network.client,
+                    testbed.folder,
+                    (service_address(0), SERVICE_PORT),
+                    host_name(0),
+                    rate=RATE,
+                    seconds=context.pace.seconds * _LONGER,
+                    seed=number,
+                    grpc=True,
+                )
             cpu = testbed.cpu_seconds() - before
             taken.setdefault((side, "CPU"), []).append(cpu / len(times) * 1e3)
             for percent in _PERCENTILES:

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.errors import BenchError, WrongAnswer
-from bench.load.h2load import latencies, summary
+from bench.load.h2load import summary
 from bench.shape import HTTP2_SHAPES
 
 TEXT = """
@@ -27,16 +27,3 @@ def test_what_failed_is_an_error(done: int, ok: int, bad: int) -> None:
 def test_what_it_never_prints_is_one_too() -> None:
     with pytest.raises(BenchError):
         summary("could not connect", HTTP2_SHAPES[0], 5.0)
-
-
-def test_times_are_seconds() -> None:
-    assert latencies("1700000000000000\t200\t1500\n1700000000000900\t200\t42\n", HTTP2_SHAPES[0]) == [
-        0.0015,
-        0.000042,
-    ]
-
-
-@pytest.mark.parametrize("rows", ["", "1700000000000000\t503\t1500\n", "1700000000000000\t-1\t10\n"])
-def test_times_of_what_failed_are_none(rows: str) -> None:
-    with pytest.raises(WrongAnswer):
-        latencies(rows, HTTP2_SHAPES[0])
