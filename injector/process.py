@@ -5,6 +5,7 @@ a certificate that leads to it is presented.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _FIRST_RETRY = 0.2
 _LAST_RETRY = 15.0
 """Seconds between attempts; they double."""
+_LONGEST_WAIT = 30.0
+"""Seconds: the wall clock may jump (suspend, NTP) while a wait counts monotonic time."""
 _PASSING = (ApiError, httpx.TransportError, NotIssued, CertificateError, OSError)
 """What may be better at the next attempt: others are not up yet, or away for a while."""
 
@@ -45,8 +48,11 @@ class CertificateEnded(Exception):
 class Injector:
     """A running injector. `start`, then wait for `failure` or `stop`."""
 
-    def __init__(self, options: Options, client: ApiClient, rng: random.Random) -> None:
+    def __init__(
+        self, options: Options, client: ApiClient, rng: random.Random, wall_clock: Callable[[], float]
+    ) -> None:
         self._rng = rng
+        self._wall_clock = wall_clock
         self._app = WebhookApp(options.settings)
         self._server = WebhookServer(self._app)
         self._bundle = BundleReader(client, NAMESPACE)
@@ -57,6 +63,7 @@ class Injector:
             token_file=options.token_file,
             state_directory=options.state_directory,
             dns_names=options.dns_names,
+            wall_clock=wall_clock,
         )
         self._stack = AsyncExitStack()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -65,15 +72,21 @@ class Injector:
 
     @classmethod
     async def start(
-        cls, options: Options, listener: socket.socket, *, rng: random.Random | None = None
+        cls,
+        options: Options,
+        listener: socket.socket,
+        *,
+        rng: random.Random | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> Self:
         """Returns when pods are being injected; until then it tries again and again. `listener` is bound.
 
+        `wall_clock`: seconds since the epoch.
         Raises KubeconfigError, KeyStoreError.
         """
         make_private_directory(options.state_directory)
         client = ApiClient.from_kubeconfig(options.kubeconfig)
-        injector = cls(options, client, rng or random.Random())
+        injector = cls(options, client, rng or random.Random(), wall_clock)
         injector._stack.push_async_callback(client.close)
         try:
             await injector._start(listener)
@@ -122,30 +135,29 @@ class Injector:
     async def _rotate(self, current: IssuedCertificate) -> None:
         """Renew in time, and follow the trust bundle, for ever."""
         while True:
-            due = renew_at(time.time(), current.not_after, self._rng)
+            due = renew_at(self._wall_clock(), current.not_after, self._rng)
             await self._wait_for_news(due)
             self._bundle.changed.clear()
             current = await self._persist("renewal", functools.partial(self._caught_up, current, due))
 
     async def _wait_for_news(self, due: float) -> None:
         """Until `due` (seconds since the epoch), or a new bundle."""
-        try:
-            async with asyncio.timeout(max(0.0, due - time.time())):
-                await self._bundle.changed.wait()
-        except TimeoutError:
-            pass
+        while not self._bundle.changed.is_set() and (left := due - self._wall_clock()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LONGEST_WAIT)):
+                    await self._bundle.changed.wait()
 
     async def _caught_up(self, current: IssuedCertificate, due: float) -> IssuedCertificate:
         """What is presented from here on; `caBundle` is right before and after."""
         trust = self._bundle.current
         assert trust is not None
         await self._registration.set(ca_bundle(trust, current))
-        if current.root in trust.roots and time.time() < due:
+        if current.root in trust.roots and self._wall_clock() < due:
             return current
         try:
             renewed = await self._source.next(current, trust)
         except NotIssued as error:
-            if time.time() < current.not_after:
+            if self._wall_clock() < current.not_after:
                 raise
             raise CertificateEnded(str(error)) from error
         self._server.present(renewed)

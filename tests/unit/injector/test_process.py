@@ -5,6 +5,7 @@ import base64
 import random
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from certs.bundle import TrustBundle
 from certs.svid import certificate_to_pem
 from control_plane.client import ApiError
 from control_plane.resources.manifest import Manifest, objects, section
+from injector import process
 from injector.process import CertificateEnded, Injector
 from injector.registration import NAME
 from injector.serving import MAX_BODY
@@ -24,6 +26,7 @@ from tests.unit.injector.signing_mesh import Mesh, new_authority, signing_mesh
 
 INJECTED = ["meshproxy-init", "meshproxy"]
 KIND = "MutatingWebhookConfiguration"
+LEAF_TTL = 3600.0
 
 
 @pytest.fixture
@@ -44,12 +47,24 @@ def local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anyio, "connect_tcp", connect_locally)
 
 
+class WallClock:
+    """The injector's idea of the time, ahead of everybody else's."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 @asynccontextmanager
-async def injecting(mesh: Mesh, *flags: str) -> AsyncIterator[Injector]:
+async def injecting(
+    mesh: Mesh, *flags: str, wall_clock: Callable[[], float] = time.time
+) -> AsyncIterator[Injector]:
     listener = socket.create_server(("127.0.0.1", 0))
     await mesh.point_service_at(listener.getsockname()[1])
     options = mesh.options(*(flags or ("--register",)))
-    injector = await Injector.start(options, listener, rng=random.Random(1))
+    injector = await Injector.start(options, listener, rng=random.Random(1), wall_clock=wall_clock)
     try:
         yield injector
         assert not injector.failure.done()
@@ -176,10 +191,13 @@ async def test_a_start_that_is_given_up_leaves_nothing_open(mesh):
 
 
 async def test_certificates_are_renewed_and_admission_never_fails(tmp_path):
-    async with signing_mesh(tmp_path, leaf_ttl=3.0) as mesh:
+    clock = WallClock()
+    async with signing_mesh(tmp_path, leaf_ttl=LEAF_TTL) as mesh:
         await enable(mesh)
-        async with injecting(mesh) as injector:
+        async with injecting(mesh, wall_clock=clock) as injector:
             first = await presented(injector, mesh)
+            clock.ahead = 0.9 * LEAF_TTL
+            await mesh.publish(mesh.authority, new_authority())  # news, which make it look at the clock
             while await presented(injector, mesh) == first:
                 assert await try_pod(mesh) == INJECTED
             assert await try_pod(mesh) == INJECTED
@@ -187,13 +205,15 @@ async def test_certificates_are_renewed_and_admission_never_fails(tmp_path):
 
 
 async def test_a_new_ca_is_taken_over_and_admission_never_fails(tmp_path):
-    async with signing_mesh(tmp_path, leaf_ttl=3.0) as mesh:
+    clock = WallClock()
+    async with signing_mesh(tmp_path, leaf_ttl=LEAF_TTL) as mesh:
         await enable(mesh)
         old, new = mesh.authority, new_authority()
         both = {certificate_to_pem(old.root), certificate_to_pem(new.root)}
-        async with injecting(mesh) as injector:
+        async with injecting(mesh, wall_clock=clock) as injector:
             first = await presented(injector, mesh)
             mesh.sign_with(new)
+            clock.ahead = 0.9 * LEAF_TTL
             await mesh.publish(old, new)
             while await presented(injector, mesh) == first:
                 assert await try_pod(mesh) == INJECTED
@@ -220,13 +240,35 @@ async def test_the_root_of_what_is_presented_stays_trusted_until_there_is_anothe
 
 
 async def test_a_certificate_that_ended_without_a_successor_ends_the_process(tmp_path):
-    async with signing_mesh(tmp_path, leaf_ttl=1.0) as mesh:
-        options = mesh.options("--register")
-        injector = await Injector.start(options, socket.create_server(("127.0.0.1", 0)))
-        mesh.refuse_everybody()
-        with pytest.raises(CertificateEnded, match="name_not_granted"):
-            await asyncio.wait_for(asyncio.shield(injector.failure), 10)
-        await injector.stop()
+    clock = WallClock()
+    async with signing_mesh(tmp_path, leaf_ttl=LEAF_TTL) as mesh:
+        listener = socket.create_server(("127.0.0.1", 0))
+        injector = await Injector.start(mesh.options("--register"), listener, wall_clock=clock)
+        try:
+            mesh.refuse_everybody()
+            mesh.write_token()
+            clock.ahead = LEAF_TTL
+            await mesh.publish(mesh.authority, new_authority())  # news, which make it look at the clock
+            with pytest.raises(CertificateEnded, match="name_not_granted"):
+                await asyncio.wait_for(asyncio.shield(injector.failure), 10)
+        finally:
+            await injector.stop()
+
+
+async def test_a_wall_clock_that_jumps_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "_LONGEST_WAIT", 0.05)
+    clock = WallClock()
+    async with (
+        signing_mesh(tmp_path, leaf_ttl=LEAF_TTL) as mesh,
+        injecting(mesh, wall_clock=clock) as injector,
+    ):
+        first = await presented(injector, mesh)
+        clock.ahead = 0.9 * LEAF_TTL
+
+        async def is_renewed() -> bool:
+            return await presented(injector, mesh) != first
+
+        await until(is_renewed)
 
 
 async def test_what_others_do_to_the_registration_is_mended(mesh):
