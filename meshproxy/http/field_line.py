@@ -49,6 +49,9 @@ _TRUSTED_BY_APPS: Final = frozenset({b"x-forwarded-client-cert", b"x-envoy-peer-
 """Apps behind CGI-style interfaces read `X_Forwarded_Client_Cert` as the same variable: such twins are
 dropped."""
 _NOT_SENT_ON: Final = frozenset({TRANSFER_ENCODING, CONNECTION, UPGRADE, REQUEST_ID, PEER_METADATA, DROPPED})
+_UNDERSCORE: Final = 0x5F
+_TAB: Final = 0x09
+"""By number, `in` of bytes takes a tenth of the time."""
 _FRAMING: Final = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING})
 """No tabs around these values, though RFC 9110 allows them: parsers disagree (llhttp refuses them)."""
 _REFUSED_TRAILERS: Final = frozenset(
@@ -120,10 +123,10 @@ def _parse_field(line: bytes, kinds: dict[bytes, int]) -> Field:
     lower = name.lower()
     kind = kinds.get(lower)
     if kind is None:
-        if b"_" in lower and lower.replace(b"_", b"-") in _TRUSTED_BY_APPS:
+        if _UNDERSCORE in lower and lower.replace(b"_", b"-") in _TRUSTED_BY_APPS:
             return (lower, value), b"", None
         return (lower, value), _normalised(line, name, value), None
-    if b"\t" in line and kind in _FRAMING:
+    if _TAB in line and kind in _FRAMING:
         raise refuse(f"tab in header {_shown(name)}", "bad_framing_field")
     special = _parse_special(kind, lower, value)
     forward = b"" if kind in _NOT_SENT_ON else _normalised(line, name, value)

@@ -98,7 +98,7 @@ class VaryingNames:
             not colon
             or not is_token(name)  # `name:value: rest` is the field `name`, whatever that means
             or (lower in REQUEST_KINDS and lower != REQUEST_ID)
-            or b"_" in lower
+            or 0x5F in lower  # an underscore
             or lower == b"close"
         ):
             return  # it has a meaning, or looks like a twin of one that has, or Connection may name it

@@ -138,7 +138,7 @@ class MessageReader:
         """Refuse early what no further byte can mend, so that such a peer need not time out."""
         if len(data) >= self._limits.max_head_bytes:
             raise self._too_long(data)
-        if b"\n" in data and data.count(b"\n") != data.count(b"\r\n"):
+        if 10 in data and data.count(b"\n") != data.count(b"\r\n"):
             raise refuse("bare LF in a head", "bad_line_ending")
 
 

@@ -1,9 +1,11 @@
 """Header blocks of HTTP/2 (HPACK, RFC 7541) (pure). [3]
 
-Reading: a block that changes nothing in the dynamic table means the same as long as the table stays, so it is
-remembered whole, with or without a last `x-request-id`, which differs in every request and which this proxy's
-peers put last. Writing: only with what every peer knows (the static table and literals), so that what was
-written once for some fields can be sent again on any connection, and the reader's memory hits.
+Reading: a block that comes again is not decoded again. One that uses the dynamic table means the same as long
+as the table stays; one that does not (nginx writes such, although it adds to the table) always means the
+same, and adds the same. Both are remembered when they come a second time, with or without a last
+`x-request-id`, which differs in every request and which this proxy's peers put last. Writing: only with what
+every peer knows (the static table and literals), so that what was written once for some fields can be sent
+again on any connection, and the reader's memory hits.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ _MAX_SHIFT: Final = 28
 _MAX_MEMORY: Final = 128
 _MAX_KEPT: Final = 4096
 """Blocks remembered by a connection, and bytes of the longest one."""
+_MAX_SEEN: Final = 1024
+"""Hashes of blocks that came once."""
 _ID_NAME: Final = b"\x00\x0cx-request-id"
 _ID_LENGTH: Final = 36
 ID_PREFIX: Final = _ID_NAME + bytes((_ID_LENGTH,))
@@ -48,10 +52,33 @@ class Block:
         """And behind a body."""
 
 
+class _Lasting:
+    """A block that means the same whatever the table holds."""
+
+    __slots__ = ("added", "block")
+
+    def __init__(self, block: Block, added: Fields) -> None:
+        self.block = block
+        self.added = added
+        """To the dynamic table."""
+
+
 class BlockReader:
     """The decoding side of one connection."""
 
-    __slots__ = ("_entries", "_is_changed", "_limit", "_maximum", "_memory", "_size", "_table_limit")
+    __slots__ = (
+        "_added",
+        "_entries",
+        "_is_changed",
+        "_lasting",
+        "_limit",
+        "_maximum",
+        "_memory",
+        "_seen",
+        "_size",
+        "_table_limit",
+        "_uses_table",
+    )
 
     def __init__(self, *, max_list_bytes: int, table_size: int = DEFAULT_TABLE_SIZE) -> None:
         """`max_list_bytes`: fields of one block, counted as SETTINGS_MAX_HEADER_LIST_SIZE counts them.
@@ -63,7 +90,13 @@ class BlockReader:
         """The newest last."""
         self._size = 0
         self._is_changed = False
+        self._uses_table = False
+        self._added: list[Field] = []
+        """What the block being read changes, whether it depends on the dynamic table, and what it adds."""
         self._memory: dict[bytes, Block] = {}
+        """Of blocks that are known by the table as it is."""
+        self._lasting: dict[bytes, _Lasting] = {}
+        self._seen: set[int] = set()
 
     def read(self, block: bytes) -> tuple[Block, bytes]:
         """A whole block -> (its fields, the value of a last `x-request-id` that is kept out of them).
@@ -71,22 +104,30 @@ class BlockReader:
         Raises ConnectionFault; HeaderListTooLarge for more than allowed.
         """
         cut = len(block) - _ID_BYTES
+        request_id = b""
         if cut > 0 and block.startswith(ID_PREFIX, cut):
-            known = self._memory.get(block[:cut])
-            if known is not None:
-                return known, block[cut + len(ID_PREFIX) :]
+            key = block[:cut]
+            request_id = block[cut + len(ID_PREFIX) :]
         else:
-            cut = len(block)
-            known = self._memory.get(block)
-            if known is not None:
-                return known, b""
-        return self._read_new(block, cut)
+            key = block
+        known = self._memory.get(key)
+        if known is not None:
+            return known, request_id
+        lasting = self._lasting.get(key)
+        if lasting is not None:
+            if lasting.added:
+                for field in lasting.added:
+                    self._add(field)
+                self._memory.clear()
+            return lasting.block, request_id
+        return self._read_new(block, key)
 
-    def _read_new(self, block: bytes, cut: int) -> tuple[Block, bytes]:
-        """`cut`: what comes before is remembered by itself, if a field ends there."""
-        self._is_changed = False
+    def _read_new(self, block: bytes, key: bytes) -> tuple[Block, bytes]:
+        """`key`: what of it is remembered by itself, if a field ends there."""
+        self._is_changed = self._uses_table = False
+        self._added = []
         try:
-            fields, before_cut = self._decode(block, cut)
+            fields, before_cut = self._decode(block, len(key))
         except HeaderListTooLarge:
             if self._is_changed:
                 self._memory.clear()
@@ -96,11 +137,27 @@ class BlockReader:
             found, request_id = Block(fields[:before_cut]), fields[before_cut][1]
         if self._is_changed:
             self._memory.clear()
-        elif before_cut >= 0 and cut <= _MAX_KEPT:
-            if len(self._memory) >= _MAX_MEMORY:
-                self._memory.clear()
-            self._memory[block[:cut]] = found
+        if before_cut >= 0 and len(key) <= _MAX_KEPT:
+            self._remember(key, found)
         return found, request_id
+
+    def _remember(self, key: bytes, found: Block) -> None:
+        """From the second time on: heads that all differ leave nothing behind."""
+        if self._is_changed and self._uses_table:
+            return
+        mark = hash(key)
+        if mark not in self._seen:
+            if len(self._seen) >= _MAX_SEEN:
+                self._seen.clear()
+            self._seen.add(mark)
+            return
+        if len(self._memory) + len(self._lasting) >= _MAX_MEMORY:
+            self._memory.clear()
+            self._lasting.clear()
+        if self._uses_table:
+            self._memory[key] = found
+        else:
+            self._lasting[key] = _Lasting(found, tuple(self._added))
 
     def _decode(self, block: bytes, cut: int) -> tuple[Fields, int]:
         """The fields, and how many end at `cut`; -1 when `cut` is inside one."""
@@ -115,6 +172,7 @@ class BlockReader:
                 field = self._field(index)
             elif first & 0x40:
                 field, position = self._literal(block, position, 0x3F)
+                self._added.append(field)
                 self._add(field)
             elif first & 0x20:
                 size, position = _integer(block, position, 0x1F)
@@ -136,6 +194,7 @@ class BlockReader:
     def _field(self, index: int) -> Field:
         if 0 < index <= SIZE:
             return STATIC[index]
+        self._uses_table = True
         back = index - SIZE
         if not 0 < back <= len(self._entries):
             raise ConnectionFault(COMPRESSION_ERROR, f"no field has index {index}")
@@ -159,7 +218,7 @@ class BlockReader:
     def _resize(self, size: int) -> None:
         if size > self._table_limit:
             raise ConnectionFault(COMPRESSION_ERROR, f"table size {size}: {self._table_limit} was announced")
-        self._is_changed = True
+        self._is_changed = self._uses_table = True
         self._maximum = size
         self._evict()
 

@@ -121,7 +121,7 @@ class Messages:
         """A head as HTTP/1.1 sends it, the empty line included -> its block."""
         cut = head.rfind(_ID_LINE)
         identity = head[cut + len(_ID_LINE) : -4]
-        if cut < 0 or b"\r\n" in identity:
+        if cut < 0 or 13 in identity:
             return request_block(head[:-2])
         start = self._request_blocks[head[: cut + 2]]
         if len(identity) == _ID_LENGTH:
@@ -207,7 +207,7 @@ def _request_start(pseudo: dict[bytes, bytes], host: bytes | None) -> list[bytes
         raise malformed("a request names its :authority")
     named = authority if authority is not None else host
     assert named is not None
-    if b"@" in named:
+    if 0x40 in named:
         raise malformed(":authority holds user information")
     return [b"%b %b HTTP/1.1" % (method, path), b"host: " + named]
 
@@ -243,7 +243,7 @@ def _check_field(name: bytes, value: bytes) -> None:
         raise malformed("te is not `trailers`")
     if value and (value[0] in b" \t" or value[-1] in b" \t"):
         raise malformed("a field value with blanks around it")
-    if b"\r" in value or b"\n" in value or b"\0" in value:
+    if 13 in value or 10 in value or 0 in value:  # by number: many times as fast as by bytes
         raise malformed("a control character in a field value")
 
 
