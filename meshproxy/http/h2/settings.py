@@ -28,7 +28,7 @@ class H2Limits:
 
     max_concurrent_streams: int = 1024
     """That the peer may have open; more are refused (REFUSED_STREAM)."""
-    stream_window: int = 131_072
+    stream_window: int = 262_144
     """Bytes a stream may send ahead of whom they are for: what is held for it when that one reads nothing."""
     max_unread: int = 16_777_216
     """Bytes held for all streams of a connection together; beyond, the whole connection waits."""
