@@ -102,9 +102,11 @@ class ApiClient:
         self,
         config: Kubeconfig,
         *,
+        name: str = "meshproxy",
         reconnect: ReconnectSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        """`name`: the program's, which servers note as the manager of the fields it sets."""
         self.server = config.server
         """Its URL."""
         self._reconnect = reconnect or ReconnectSettings()
@@ -113,15 +115,16 @@ class ApiClient:
             base_url=config.server,
             verify=_tls_context(config),
             auth=_Login(config),
+            headers={"User-Agent": name},
             timeout=REQUEST_TIMEOUT,
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=16),
             trust_env=False,  # a proxy variable meant for the internet must not catch the cluster's own API
         )
 
     @classmethod
-    def from_kubeconfig(cls, path: Path | str) -> Self:
+    def from_kubeconfig(cls, path: Path | str, *, name: str = "meshproxy") -> Self:
         """The client of a kubeconfig's current context. Raises KubeconfigError."""
-        return cls(read_kubeconfig(Path(path)))
+        return cls(read_kubeconfig(Path(path)), name=name)
 
     async def __aenter__(self) -> Self:
         return self

@@ -25,7 +25,7 @@ async def run(paths: LabPaths) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     config = read_kubeconfig(paths.kubeconfig)
-    async with ApiClient(config) as client:
+    async with ApiClient(config, name="kube-controller-manager") as client:
         controllers = Controllers(client, ca_pem=config.ca_pem)
         try:
             await run_until(stop, controllers.loops())

@@ -18,10 +18,13 @@ from typing import IO
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from lab.enter import PREFIX
 from lab.entrance import EnteringCommand
 
 _STDIN, _STDOUT, _STDERR, _OUTCOME, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
 _CHUNK = 32 * 1024
+_OF_A_TERMINAL = {f"{PREFIX}TERM": "xterm"}
+"""The variable that container engines add, without which `top`, `less` and `clear` do not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class _Session:
             # A session of its own whose terminal this is; setsid(1) sets it.
             child = await asyncio.create_subprocess_exec(
                 *("setsid", "--ctty", "--wait", *command.line),
-                env=command.environment,
+                env={**_OF_A_TERMINAL, **command.environment},
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,

@@ -177,7 +177,7 @@ async def run(paths: LabPaths, name: str, dns_upstream: str = "") -> None:
     upstream = parse_upstream(dns_upstream)
     server = dns.DnsServer(dns.DnsTable(), DnsForwarder(upstream) if upstream is not None else None)
     await server.start(*dns.open_sockets(node.namespace, DNS_ADDRESS, DNS_PORT))
-    async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
+    async with ApiClient.from_kubeconfig(paths.kubeconfig, name="kubelet") as client:
         view = tuple(view_mounts(runtime_paths()))
         events = EventRecorder(client, "kubelet", name)
         kubelet = Kubelet(NodeServices(client, node, paths, view, events, capacity()))

@@ -76,7 +76,7 @@ def call(kubeconfig: Path | None, work: Callable[[ApiClient], Awaitable[Result]]
     """Run `work` with a client of the cluster. Raises ClickException for whatever the server says."""
 
     async def run() -> Result:
-        async with ApiClient.from_kubeconfig(path) as client:
+        async with ApiClient.from_kubeconfig(path, name="meshctl") as client:
             return await work(client)
 
     path = find_kubeconfig(kubeconfig)

@@ -34,6 +34,7 @@ from control_plane.apiserver.scale_endpoints import scale_routes
 from control_plane.apiserver.service_address import ServiceAllocator
 from control_plane.apiserver.token_request import TokenMinter, TokenRequests
 from control_plane.apiserver.token_review import TokenReviews, TokenVerifier
+from control_plane.apiserver.unserved import not_served
 from control_plane.apiserver.watch import WatchStreams
 from control_plane.apiserver.webhook_admission import WebhookAdmission
 from control_plane.resources.invalid import InvalidResource
@@ -135,8 +136,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own: no such path, no such method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    message = f"{request.method} {request.url.path}: {status.phrase.lower()}"
-    response = _refusal(Failure(status, message))
+    method, path = request.method, request.url.path
+    if status is HTTPStatus.NOT_FOUND:
+        message = not_served(method, path, request.query_params)
+    else:
+        message = f"{method} {path}: {status.phrase.lower()}"
+    # kubectl tells an absent kind or subresource from an absent object by details without a name.
+    response = _refusal(Failure(status, message, details={}))
     response.headers.update(error.headers or {})
     return response
 

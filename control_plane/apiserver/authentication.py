@@ -1,6 +1,7 @@
 """Who may call: bearers of a known token (else 401), each for what its role allows (else 403).
 
-Both are answered before a body is read.
+Both are answered before a body is read. Nobody acts as somebody else (`kubectl --as`): a request that asks
+for it is refused, as it would be done with the rights of who asks.
 """
 
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from control_plane.apiserver.authorization import check
+from control_plane.apiserver.authorization import check, is_for_everybody
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.identity import TokenUsers, User, acting_as
 from control_plane.apiserver.request_attributes import Attributes, attributes_of
@@ -17,6 +18,8 @@ from control_plane.apiserver.request_attributes import Attributes, attributes_of
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """What Kubernetes also shows to everybody: nothing of the mesh's state."""
 _SCHEME = b"bearer "
+_IMPERSONATION = "impersonate-"
+"""How the names of Kubernetes' headers begin that name another user, his groups and the like."""
 
 
 class BearerAuthentication:
@@ -42,13 +45,19 @@ class BearerAuthentication:
 
     def admitted(self, scope: Scope) -> User:
         """The user of a request that may be made. Raises Failure (401, 403)."""
-        authorization = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        headers = Headers(scope=scope)
+        authorization = headers.get("authorization", "").encode("latin-1")
         is_bearer = authorization[: len(_SCHEME)].lower() == _SCHEME
         user = self._users.find(authorization[len(_SCHEME) :].strip()) if is_bearer else None
         if user is None:
             message = "a bearer token is required: it is missing or not the right one"
             raise Failure(HTTPStatus.UNAUTHORIZED, message)
-        check(user, _attributes(scope))
+        wanted = _attributes(scope)
+        # Discovery is the same for all, and kubectl cannot tell why it is refused.
+        if any(name.startswith(_IMPERSONATION) for name in headers) and not is_for_everybody(wanted):
+            message = f'User "{user.name}" cannot impersonate anybody: use the kubeconfig of the other role'
+            raise Failure(HTTPStatus.FORBIDDEN, message, details={})
+        check(user, wanted)
         return user
 
 

@@ -76,6 +76,11 @@ EVERYBODY = (
 """What every known user may do."""
 
 
+def is_for_everybody(wanted: Attributes) -> bool:
+    """Whether the answer is the same whoever of the known users asks: that of a path that is no resource."""
+    return bool(wanted.path) and any(rule.allows(wanted) for rule in EVERYBODY)
+
+
 @cache
 def rules_of(role: Role) -> tuple[Rule, ...]:
     """All of them."""

@@ -52,7 +52,7 @@ class Failure(Exception):
             "reason": self.reason,
             "code": int(self.status),
         }
-        return {**status, "details": self.details} if self.details else status
+        return status if self.details is None else {**status, "details": self.details}
 
 
 def success(key: ObjectKey, uid: str) -> Manifest:

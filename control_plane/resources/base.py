@@ -98,6 +98,8 @@ class Resource(Model):
 
     API_VERSION: ClassVar[str]
     KIND: ClassVar[str]
+    SECRET_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the object whose values no message shows."""
 
     api_version: str
     kind: str
@@ -109,7 +111,7 @@ class Resource(Model):
         try:
             return cls.model_validate(without_nulls(manifest))
         except ValidationError as exc:
-            raise InvalidResource(kind_of(manifest) or cls.KIND, name_of(manifest), causes_of(exc)) from exc
+            raise cls._refusal(manifest, exc) from exc
 
     @classmethod
     def read(cls, manifest: Manifest) -> Self:
@@ -122,7 +124,12 @@ class Resource(Model):
         try:
             return cls.model_validate(without_nulls(manifest), extra="ignore")
         except ValidationError as exc:
-            raise InvalidResource(kind_of(manifest) or cls.KIND, name_of(manifest), causes_of(exc)) from exc
+            raise cls._refusal(manifest, exc) from exc
+
+    @classmethod
+    def _refusal(cls, manifest: Manifest, error: ValidationError) -> InvalidResource:
+        causes = causes_of(error, secret=cls.SECRET_FIELDS)
+        return InvalidResource(kind_of(manifest) or cls.KIND, name_of(manifest), causes)
 
     def to_manifest(self) -> Manifest:
         """The object as it travels, with only the fields that were set."""

@@ -1,6 +1,6 @@
 """Why an object was refused, field by field, in the words of Kubernetes' `Status` causes (pure)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -53,8 +53,8 @@ def field_path(location: Sequence[int | str]) -> str:
     return path
 
 
-def causes_of(error: ValidationError) -> tuple[Cause, ...]:
-    """One cause per refused field, in pydantic's order."""
+def causes_of(error: ValidationError, *, secret: Collection[str] = ()) -> tuple[Cause, ...]:
+    """One cause per refused field, in pydantic's order. What lies in the fields `secret` is not shown."""
     causes = []
     for detail in error.errors(include_url=False):
         kind = detail["type"]
@@ -63,9 +63,8 @@ def causes_of(error: ValidationError) -> tuple[Cause, ...]:
         reason = _REASONS.get(
             kind, "FieldValueTypeInvalid" if kind.endswith("_type") else "FieldValueInvalid"
         )
-        causes.append(
-            Cause(field_path(detail["loc"]), _message(kind, detail["msg"], detail["input"]), reason)
-        )
+        value = None if detail["loc"] and detail["loc"][0] in secret else detail["input"]
+        causes.append(Cause(field_path(detail["loc"]), _message(kind, detail["msg"], value), reason))
     return tuple(causes)
 
 

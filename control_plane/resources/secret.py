@@ -25,6 +25,7 @@ def _base64(value: str) -> str:
 class Secret(Resource):
     API_VERSION = "v1"
     KIND = "Secret"
+    SECRET_FIELDS = frozenset({"data", "stringData"})
 
     api_version: Literal["v1"]
     kind: Literal["Secret"]

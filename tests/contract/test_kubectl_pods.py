@@ -98,3 +98,17 @@ async def test_exec_where_nothing_runs(cluster: Cluster) -> None:
     assert (code, "does not have a host assigned" in told) == (1, True)
     code, _ = await cluster.kubectl.run("--token=wrong", "exec", "web", "--", "ls")
     assert code == 1
+
+
+async def test_what_is_not_served_says_so(cluster: Cluster) -> None:
+    code, told = await cluster.kubectl.run("debug", "web", "--image=x", "--profile=general")
+    assert code == 1
+    assert "ephemeral containers are disabled for this cluster" in told
+    assert "pods/ephemeralcontainers is not served: `kubectl exec`" in told
+
+
+async def test_nobody_is_taken_for_somebody_else(cluster: Cluster) -> None:
+    code, told = await cluster.kubectl.run("delete", "pod", "web", "--as=viewer")
+    assert code == 1
+    assert "cannot impersonate anybody" in told
+    assert (await cluster.kubectl.run("get", "pod", "web"))[0] == 0

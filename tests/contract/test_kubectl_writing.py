@@ -237,3 +237,63 @@ async def test_create_from_the_command_line(shop: Shop) -> None:
     assert await shop.show(f"{container}.ports[0].containerPort", "deployment/d1") == "80"
     assert await shop.show(".spec.replicas", "deployment/d1") == "3"
     assert await shop.show(".spec.ports[0].targetPort", "service/v1") == "8080"
+
+
+async def test_a_list_is_applied_and_what_get_prints_too(shop: Shop) -> None:
+    one = "{apiVersion: v1, kind: ConfigMap, metadata: {name: NAME}, data: {a: b}}"
+    items = "".join(f"- {one.replace('NAME', name)}\n" for name in ("one", "two"))
+    text = f"apiVersion: v1\nkind: List\nitems:\n{items}"
+    assert await shop.on_file(text, "apply") == "configmap/one created\nconfigmap/two created\n"
+    printed = await shop.run("get", "configmaps", "one", "two", "-o", "yaml")
+    assert "kind: List" in printed
+    assert "configmap/two" in await shop.on_file(printed, "apply")
+    assert "configmap/two serverside-applied" in await shop.on_file(
+        text, "apply", "--server-side", "--force-conflicts"
+    )
+
+
+UNKNOWN = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec: {hosts: [web]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: known}
+"""
+
+
+@pytest.mark.parametrize(
+    "way", [("apply",), ("apply", "--server-side"), ("create",), ("create", "--validate=strict")]
+)
+async def test_a_kind_that_is_not_served_is_named_and_the_others_are_written(
+    shop: Shop, way: tuple[str, ...]
+) -> None:
+    output = await shop.on_file(UNKNOWN, *way, code=1)
+    assert 'no matches for kind "HorizontalPodAutoscaler" in version "autoscaling/v2"' in output
+    assert 'no matches for kind "VirtualService" in version "networking.istio.io/v1"' in output
+    assert await shop.show(".metadata.name", "configmap/known") == "known"
+
+
+async def test_what_is_too_big_for_a_cluster_is_refused(shop: Shop) -> None:
+    config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: big}\ndata: {a: TEXT}\n"
+    assert "data: Too long" in await shop.on_file(
+        config_map.replace("TEXT", "x" * 1_100_000), "create", code=1
+    )
+    middle = config_map.replace("TEXT", "x" * 400_000)
+    # Client-side apply keeps a copy in an annotation, which has a limit of its own.
+    assert "metadata.annotations: Too long" in await shop.on_file(middle, "apply", code=1)
+    assert await shop.on_file(middle, "apply", "--server-side") == "configmap/big serverside-applied\n"
+
+
+async def test_a_refused_secret_is_not_shown(shop: Shop) -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nSECTION: {password: hunter2!}\n"
+    output = await shop.on_file(secret.replace("SECTION", "data"), "create", code=1)
+    assert "data.password: must be base64" in output
+    assert "hunter2" not in output

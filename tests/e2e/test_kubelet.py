@@ -331,13 +331,13 @@ def test_a_command_is_run_in_a_container(api: httpx.Client) -> None:
 
 def test_a_command_may_have_a_terminal(api: httpx.Client) -> None:
     until(api, "web", ready)
-    command = ("sh", "-c", "read x; stty size; test -t 0 && echo terminal")
+    command = ("sh", "-c", "read x; stty size; test -t 0 && echo terminal of type $TERM")
     with session("web", *command, stdin="1", stdout="1", tty="1") as connection:
         connection.send(b"\4" + json.dumps({"Width": 91, "Height": 33}).encode())
         connection.send(b"\0go\n")
         heard = conversation(connection)
     assert b"33 91" in heard[1]
-    assert b"terminal" in heard[1]
+    assert b"terminal of type xterm" in heard[1]
 
 
 def test_a_deleted_pod_ends_in_order_and_within_its_grace(api: httpx.Client) -> None:
