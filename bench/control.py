@@ -86,12 +86,15 @@ class Seeds:
         meshed: bool,
         rules: Rules = Rules.TWO,
         http2: bool = False,
+        h2_upgrade: bool = False,
     ) -> Path:
         """The state of a mesh with that many Services, at `destination`, which is replaced."""
-        protocol = "h2" if http2 else "h1"
+        protocol = "h2" if http2 else "upgraded" if h2_upgrade else "h1"
         seed = self._folder / f"{services}-{'meshed' if meshed else 'plain'}-{rules.value}-{protocol}"
         if not seed.exists():
-            self._make(seed, services, rules, meshed=meshed, http2=http2)
+            foundation = list(dataset.foundation(meshed=meshed))
+            rest = dataset.services(0, services, services, rules, http2=http2, h2_upgrade=h2_upgrade)
+            self._make(seed, foundation, list(rest))
         shutil.rmtree(destination, ignore_errors=True)
         shutil.copytree(seed, destination)
         return destination
@@ -102,11 +105,10 @@ class Seeds:
         self._load(destination, [], list(dataset.services(first, total - first, total)))
         return destination
 
-    def _make(self, seed: Path, services: int, rules: Rules, *, meshed: bool, http2: bool) -> None:
+    def _make(self, seed: Path, first: list[Manifest], rest: list[Manifest]) -> None:
         unfinished = seed.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        foundation = list(dataset.foundation(meshed=meshed))
-        self._load(unfinished, foundation, list(dataset.services(0, services, services, rules, http2=http2)))
+        self._load(unfinished, first, rest)
         unfinished.rename(seed)
 
     def _load(self, data_dir: Path, first: list[Manifest], rest: list[Manifest]) -> None:

@@ -54,14 +54,22 @@ def foundation(*, meshed: bool) -> Iterator[Manifest]:
 
 
 def services(
-    first: int, count: int, total: int, rules: Rules = Rules.TWO, *, http2: bool = False
+    first: int,
+    count: int,
+    total: int,
+    rules: Rules = Rules.TWO,
+    *,
+    http2: bool = False,
+    h2_upgrade: bool = False,
 ) -> Iterator[Manifest]:
     """Services `first` to `first + count - 1` of `total`, with endpoints and routes. `http2`: the servers
-    speak it."""
+    speak it; `h2_upgrade`: only the sidecars do."""
     for index in range(first, first + count):
         name, ports = service_name(index), {"http2" if http2 else "http": (SERVICE_PORT, SERVICE_PORT)}
         yield _service(name, service_address(index), ports)
         yield _endpoints(name, ports)
+        if h2_upgrade:
+            yield _upgrade(name)
         if rules is Rules.TWO:
             yield route(index, total)
         else:
@@ -99,6 +107,18 @@ def _route(name: str, index: int, rules: list[Manifest]) -> Manifest:
         "spec": {
             "parentRefs": [{"group": "", "kind": "Service", "name": service_name(index)}],
             "rules": rules,
+        },
+    }
+
+
+def _upgrade(service: str) -> Manifest:
+    return {
+        "apiVersion": "meshproxy.io/v1alpha1",
+        "kind": "TrafficPolicy",
+        "metadata": _meta(service),
+        "spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": service}],
+            "h2UpgradePolicy": "Upgrade",
         },
     }
 

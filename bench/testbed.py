@@ -68,6 +68,8 @@ class Plan:
     """Of each Service."""
     http2: bool = False
     """The upstream speaks it, and so do the sidecars with each other."""
+    h2_upgrade: bool = False
+    """Only the sidecars do, with each other."""
     workers: int = 1
     """Of each sidecar."""
     sidecar_module: str = "meshproxy"
@@ -138,6 +140,7 @@ class Testbed:
             meshed=plan.layout.is_meshed,
             rules=plan.rules,
             http2=plan.http2,
+            h2_upgrade=plan.h2_upgrade,
         )
         self.control = ControlPlane(data_dir, network.control, self.folder / "control-plane.log")
         self._stack.callback(self._stop_control)

@@ -20,6 +20,7 @@ from bench.workload import (
     relay,
     stall,
     start,
+    upgrade,
 )
 from bench.workload.context import Context
 
@@ -47,6 +48,9 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "http2_two_hops_mtls": Workload("HTTP/2 and gRPC, two hops, mTLS", http2.two_hops_mtls),
         http2_streams.NAME: Workload(
             "HTTP/2 and gRPC, two hops, mTLS: latency, 1 GiB, 1,000 streams", http2_streams.streams
+        ),
+        upgrade.NAME: Workload(
+            "HTTP/1.1 over HTTP/2 between sidecars, and over HTTP/1.1: ours only", upgrade.upgrade
         ),
         latency.NAME: Workload("added latency and CPU at fixed rates, two hops, mTLS", latency.latency),
         connections.NAME: Workload("a new connection for each request", connections.new_connections),

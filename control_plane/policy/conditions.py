@@ -100,7 +100,13 @@ def _http_blocks(policy: Policy) -> str:
     if not isinstance(spec, TrafficPolicySpec):
         return "spec"
     found = [
-        name for name, given in (("retry", spec.retry), ("sessionAffinity", spec.session_affinity)) if given
+        name
+        for name, given in (
+            ("retry", spec.retry),
+            ("sessionAffinity", spec.session_affinity),
+            ("h2UpgradePolicy", spec.h2_upgrade_policy == "Upgrade"),
+        )
+        if given
     ]
     if spec.health_check is not None and spec.health_check.http is not None:
         found.append("healthCheck.http")

@@ -9,7 +9,7 @@ from control_plane.resources.base import Model, Resource
 from control_plane.resources.field import Items, LabelName, Labels
 from control_plane.resources.health import CircuitBreaker, HealthCheck, Limits, OutlierDetection
 from control_plane.resources.load_balancer import LoadBalancer, SessionAffinity
-from control_plane.resources.target_ref import PolicyStatus, TargetedSpec, targets_a_route
+from control_plane.resources.target_ref import SERVICE, PolicyStatus, TargetedSpec, targets_a_route
 from control_plane.resources.traffic_retry import Retry, Timeouts
 
 _MAX_SUBSETS = 64
@@ -34,6 +34,8 @@ class TrafficPolicySpec(TargetedSpec):
     subset: LabelName | None = None
     """For HTTPRoutes: the subset of each backend, by its Service's TrafficPolicy, that gets the requests."""
     session_affinity: SessionAffinity | None = None
+    h2_upgrade_policy: Literal["Upgrade", "DoNotUpgrade"] | None = None
+    """Whether clients' sidecars say requests of HTTP/1.1 to the Service's sidecars over HTTP/2."""
 
     @field_validator(
         "limits", "circuit_breaker", "outlier_detection", "health_check", "load_balancer", "subsets"
@@ -42,6 +44,13 @@ class TrafficPolicySpec(TargetedSpec):
     def _check_service_field(cls, value: object, info: ValidationInfo) -> object:
         if value and targets_a_route(info):
             raise _only("Services: endpoints and connections are not a route's")
+        return value
+
+    @field_validator("h2_upgrade_policy")
+    @classmethod
+    def _check_upgrade(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and any(ref.kind != SERVICE for ref in info.data.get("target_refs", ())):
+            raise _only("Services")
         return value
 
     @field_validator("subset")

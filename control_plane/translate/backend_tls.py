@@ -46,6 +46,11 @@ def backend_tls_clusters(registry: Registry, settings: MeshSettings, node: Node)
         if not held:
             continue
         effective = by_port(traffic_policies(registry.policies, view.service), view.service)
+        effective = {
+            # The servers themselves answer, not sidecars, and what they speak is declared.
+            number: spec.model_copy(update={"h2_upgrade_policy": None})
+            for number, spec in effective.items()
+        }
         for cluster in clusters.service_clusters(view, settings, node.client, effective):
             if cluster.name in held:
                 yield _secured(cluster, *held[cluster.name], registry)

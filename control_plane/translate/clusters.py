@@ -19,7 +19,7 @@ from control_plane.translate.cluster_policy import apply_to_cluster, http_option
 from control_plane.translate.endpoints import struct
 from control_plane.translate.settings import Client, MeshSettings
 from control_plane.translate.tls import ads_source, raw_buffer, upstream_socket
-from control_plane.translate.upstream_protocol import ALPN, add_common, speak, speaks_http
+from control_plane.translate.upstream_protocol import ALPN, add_common, let_choose, speak, speaks_http
 
 CONNECT_TIMEOUT_SECONDS = 5
 INBOUND_SOURCE = "127.0.0.6"
@@ -55,7 +55,17 @@ def service_clusters(
     built = []
     for port in view.service.ports:
         http_name = names.outbound_cluster(view.service.key, port.number)
-        both = [service_cluster(http_name, view, port, port.protocol, identities, secrets_dir)]
+        both = [
+            service_cluster(
+                http_name,
+                view,
+                port,
+                port.protocol,
+                identities,
+                secrets_dir,
+                is_upgraded=_is_upgraded(port, policies.get(port.number), client),
+            )
+        ]
         if port.protocol is PortProtocol.UNDECLARED:
             opaque = names.opaque_cluster(view.service.key, port.number)
             both.append(service_cluster(opaque, view, port, PortProtocol.TCP, identities, secrets_dir))
@@ -86,10 +96,14 @@ def service_cluster(
     protocol: PortProtocol,
     identities: Iterable[str],
     secrets_dir: str,
+    *,
+    is_upgraded: bool = False,
 ) -> Cluster:
-    """To the endpoints of a Service's port, by discovery; `protocol` is what is said to them."""
+    """To the endpoints of a Service's port, by discovery; `protocol` is what is said to them, or HTTP/2
+    instead of HTTP/1.1 by those of the mesh if it `is_upgraded`."""
     key = view.service.key
-    tls = upstream_socket(names.sni(key, port.number), ALPN[protocol], identities, secrets_dir)
+    alpn = names.ALPN_REQUESTS if is_upgraded else ALPN[protocol]
+    tls = upstream_socket(names.sni(key, port.number), alpn, identities, secrets_dir)
     cluster = Cluster(
         name=name,
         type=Cluster.EDS,
@@ -106,8 +120,17 @@ def service_cluster(
         metadata=service_metadata(key),
         transport_socket_matches=socket_matches(tls),
     )
-    speak(cluster, protocol)
+    if is_upgraded:
+        let_choose(cluster)
+    else:
+        speak(cluster, protocol)
     return cluster
+
+
+def _is_upgraded(port: ServicePort, policy: TrafficPolicySpec | None, client: Client) -> bool:
+    """Envoy takes no `auto_config` for a cluster that has endpoints without TLS."""
+    is_wanted = policy is not None and policy.h2_upgrade_policy == "Upgrade"
+    return is_wanted and not client.is_envoy and port.protocol in (PortProtocol.HTTP, PortProtocol.UNDECLARED)
 
 
 def socket_matches(tls: TransportSocket) -> list[Cluster.TransportSocketMatch]:

@@ -144,7 +144,7 @@ def headless_clusters(
             continue
         socket = upstream_socket(
             names.sni(key, port.number),
-            names.ALPN_TCP,
+            (names.ALPN_TCP,),
             service_identities(view, settings),
             client.secrets_dir,
         )

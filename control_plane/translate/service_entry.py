@@ -93,7 +93,7 @@ def entry_cluster(one: EntryHost, pods: Pods, settings: MeshSettings, client: Cl
     if one.port.tls is not None:
         cluster.transport_socket.CopyFrom(_tls(one.host, one.port.tls))
     if any(identities):
-        alpn = names.ALPN_HTTP if one.port.protocol == HTTP else names.ALPN_TCP
+        alpn = (names.ALPN_HTTP if one.port.protocol == HTTP else names.ALPN_TCP,)
         known = sorted(set(filter(None, identities)))
         cluster.transport_socket_matches.extend(
             socket_matches(upstream_socket(_sni(one), alpn, known, client.secrets_dir))

@@ -57,12 +57,14 @@ def raw_buffer() -> TransportSocket:
     return TransportSocket(name="envoy.transport_sockets.raw_buffer", typed_config=packed(RawBuffer()))
 
 
-def upstream_socket(sni: str, alpn: str, identities: Iterable[str], secrets_dir: str) -> TransportSocket:
-    """Client side: the server must prove one of `identities` (SPIFFE ids)."""
+def upstream_socket(
+    sni: str, alpn: tuple[str, ...], identities: Iterable[str], secrets_dir: str
+) -> TransportSocket:
+    """Client side: the server must prove one of `identities` (SPIFFE ids), and chooses one of `alpn`."""
     matchers = [_uri(StringMatcher(exact=identity)) for identity in identities]
     context = UpstreamTlsContext(
         sni=sni,
-        common_tls_context=_common([alpn], matchers, secrets_dir),
+        common_tls_context=_common([*alpn], matchers, secrets_dir),
         max_session_keys=UInt32Value(value=_MAX_SESSION_KEYS),
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))

@@ -11,15 +11,16 @@ from control_plane.translate import names
 from control_plane.translate.tls import packed
 
 ALPN: Final = {
-    PortProtocol.HTTP: names.ALPN_HTTP,
-    PortProtocol.HTTP2: names.ALPN_HTTP2,
-    PortProtocol.UNDECLARED: names.ALPN_HTTP,
-    PortProtocol.TCP: names.ALPN_TCP,
+    PortProtocol.HTTP: (names.ALPN_HTTP,),
+    PortProtocol.HTTP2: (names.ALPN_HTTP2,),
+    PortProtocol.UNDECLARED: (names.ALPN_HTTP,),
+    PortProtocol.TCP: (names.ALPN_TCP,),
 }
 """What says inside mesh TLS which protocol it carries."""
 
 _KEY: Final = HttpProtocolOptions.DESCRIPTOR.full_name
 _Explicit = HttpProtocolOptions.ExplicitHttpConfig
+_Auto = HttpProtocolOptions.AutoHttpConfig
 
 
 def speak(cluster: Cluster, protocol: PortProtocol) -> None:
@@ -31,6 +32,12 @@ def speak(cluster: Cluster, protocol: PortProtocol) -> None:
         explicit = _Explicit(http2_protocol_options=Http2ProtocolOptions())
     options = HttpProtocolOptions(explicit_http_config=explicit)
     cluster.typed_extension_protocol_options[_KEY].CopyFrom(packed(options))
+
+
+def let_choose(cluster: Cluster) -> None:
+    """Endpoints with TLS choose HTTP/2 or HTTP/1.1 by ALPN; the others are spoken HTTP/1.1 to."""
+    auto = _Auto(http_protocol_options=Http1ProtocolOptions(), http2_protocol_options=Http2ProtocolOptions())
+    cluster.typed_extension_protocol_options[_KEY].CopyFrom(packed(HttpProtocolOptions(auto_config=auto)))
 
 
 def speaks_http(cluster: Cluster) -> bool:

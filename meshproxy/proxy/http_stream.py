@@ -34,6 +34,7 @@ from meshproxy.transport.tls import TlsFailure
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.cluster import ClusterRuntime
 from meshproxy.upstream.connector import ConnectFailed
+from meshproxy.upstream.endpoint import EndpointRuntime
 from meshproxy.upstream.h2_connection import StreamRefused
 from meshproxy.upstream.lane import Lane
 
@@ -185,6 +186,9 @@ class HttpStream(HttpExchange):
         assert route is not None
         if route.attempt_limits is not None and self._request_done:
             self._start_attempt_timer(route.attempt_limits)
+        self._connect(cluster, endpoint)
+
+    def _connect(self, cluster: ClusterRuntime, endpoint: EndpointRuntime) -> None:
         upstream = endpoint.take_idle()
         if upstream is not None:
             self.on_connection(upstream)

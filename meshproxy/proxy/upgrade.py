@@ -17,6 +17,8 @@ from meshproxy.proxy.client_side import ClientSide
 from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.http_stream import HttpStream
 from meshproxy.proxy.outcome import RULES, Outcome
+from meshproxy.upstream.cluster import ClusterRuntime
+from meshproxy.upstream.endpoint import EndpointRuntime
 
 _SWITCHING: Final = 101
 
@@ -32,6 +34,13 @@ class UpgradeStream(HttpStream):
         head.forward += self._lines
         self._is_switched = self._downstream_ended = self._upstream_ended = False
         super().__init__(connection, manager, Request(head, request.request_id), now)
+
+    def _connect(self, cluster: ClusterRuntime, endpoint: EndpointRuntime) -> None:
+        """HTTP/2 has no such request: where the peer would choose it, it is not offered."""
+        if not cluster.negotiates(endpoint):
+            super()._connect(cluster, endpoint)
+        elif not cluster.connect_alone(endpoint, self):
+            self.reply(Outcome.OVERFLOW)
 
     # --- the switch ---
 

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection
 from dataclasses import replace
-from functools import partial
 from math import inf
-from typing import cast
 
 from meshproxy.config.load_balancing import LoadBalancing
 from meshproxy.config.model import Cluster, ClusterType, Endpoint, UpstreamTls
 from meshproxy.config.tls import OriginTls
 from meshproxy.http.events import ResponseHead
-from meshproxy.http.h2.settings import H2Limits
 from meshproxy.policy.health_state import CheckResult
 from meshproxy.policy.outlier import FailureKind, OutlierEvent
 from meshproxy.policy.retry_budget import RetryBudget
 from meshproxy.upstream.balancer.api import PickContext
 from meshproxy.upstream.balancer.assembly import Assembled, assemble, heeds_time
 from meshproxy.upstream.cluster_health import ClusterHealth, next_probe_at
-from meshproxy.upstream.connector import ConnectFailed, DialTarget
+from meshproxy.upstream.connections import ClusterConnections
+from meshproxy.upstream.connector import DialTarget
 from meshproxy.upstream.dns_names import DnsNames
-from meshproxy.upstream.endpoint import ConnectionWaiter, EndpointRuntime
-from meshproxy.upstream.h2_connection import H2UpstreamConnection
+from meshproxy.upstream.endpoint import EndpointRuntime
 from meshproxy.upstream.health_check import HealthChecker
-from meshproxy.upstream.http_connection import HttpUpstreamConnection
 from meshproxy.upstream.services import UpstreamServices
 
 _log = logging.getLogger(__name__)
 
-_H2_LIMITS = H2Limits()
-_STREAMS_EXPECTED = 100
-"""Exchanges that wait for one HTTP/2 connection being dialled: RFC 9113 section 6.5.2 recommends that no peer
-allows fewer streams."""
 _MAX_ORIGINAL_DST_ENDPOINTS = 1024
 """Addresses remembered by one ORIGINAL_DST cluster; an idle one makes room when a new one comes."""
 
 
-class ClusterRuntime:
+class ClusterRuntime(ClusterConnections):
     """Endpoints by balancer order, and the counters that the circuit limits compare."""
 
     def __init__(self, cluster: Cluster, services: UpstreamServices) -> None:
-        self.cluster = cluster
-        self._services = services
-        self._pool = services.pool
+        super().__init__(cluster, services)
         self._endpoints: list[EndpointRuntime] = []
         nobody: Assembled[EndpointRuntime] = assemble(LoadBalancing(), (), services.rng, 0.0)
         self._balancer = nobody.balancer
@@ -75,15 +64,11 @@ class ClusterRuntime:
         self.active_requests = 0
         self.exchanges = 0
         """Exchanges begun, ever."""
-        self.pending_requests = 0
-        self.connections = 0
         self.active_retries = 0
         """Retries granted and not yet answered."""
-        self.overflows = 0
 
     @property
     def endpoints(self) -> list[EndpointRuntime]:
-        """Every live endpoint, for admin."""
         return [*self._endpoints, *self._by_address.values()]
 
     @property
@@ -95,7 +80,7 @@ class ClusterRuntime:
 
     def update(self, cluster: Cluster, endpoints: tuple[Endpoint, ...]) -> None:
         """Take a new configuration. Endpoints that stay keep their connections."""
-        self.cluster = cluster
+        self._take(cluster)
         self._pool = self._services.pool
         if cluster.idle_timeout is not None:
             self._pool = replace(self._pool, idle_timeout=cluster.idle_timeout or inf)
@@ -144,6 +129,7 @@ class ClusterRuntime:
                     runtime.series.clear()  # labels may have changed
                     runtime.tcp_series = None
                 runtime.endpoint, runtime.target = endpoint, target
+                self._change_version(runtime)
             live.append(runtime)
         self._endpoints = live
         self._update_budget()
@@ -227,7 +213,11 @@ class ClusterRuntime:
 
     def _forget_idle_address(self) -> bool:
         for address, runtime in self._by_address.items():
-            if not runtime.active_requests and not runtime.connecting and not runtime.waiters:
+            if (
+                not runtime.active_requests
+                and not runtime.connecting
+                and not (runtime.waiters or runtime.alone)
+            ):
                 del self._by_address[address]
                 runtime.retire()
                 return True
@@ -320,11 +310,6 @@ class ClusterRuntime:
 
     # --- limits ---
 
-    def on_overflow(self, limit: str) -> None:
-        """A circuit limit (`connections`, `pending`, `requests`) forbids what was asked for."""
-        self.overflows += 1
-        self._services.on_overflow(self.cluster.name, limit)
-
     def try_acquire_retry(self) -> bool:
         """Count a retry that begins, until `release_retry`; False: the budget, or the circuit limit where
         there is none, forbids it."""
@@ -354,147 +339,3 @@ class ClusterRuntime:
         """The exchange pays for one count only, whatever is made of it."""
         budget.requests += self.exchanges - self._counted
         self._counted = self.exchanges
-
-    # --- connections ---
-
-    def connect(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> bool:
-        """Queue `waiter` for a connection of `runtime` and dial one, unless there are as many as may be: then
-        it waits for one that is in use, as with Envoy. False: too many wait already."""
-        if self.pending_requests >= self.cluster.max_pending_requests:
-            self.on_overflow("pending")
-            return False
-        self.pending_requests += 1
-        runtime.waiters.append(waiter)
-        if not self._dial_for_waiters(runtime):
-            self.on_overflow("connections")
-        return True
-
-    def _dial_for_waiters(self, runtime: EndpointRuntime) -> bool:
-        """A dial for everybody who waits, within the limit; one connection every endpoint may have. False:
-        the limit forbids a dial."""
-        shared = _STREAMS_EXPECTED if self.cluster.http2 else 1
-        while len(runtime.waiters) > runtime.connecting * shared:
-            has_one = runtime.connections or runtime.connecting
-            if self.connections >= self.cluster.max_connections and has_one:
-                return False
-            runtime.connecting += 1
-            self.connections += 1
-            self._services.tasks.start(self._dial(runtime), f"connect {runtime.place}")
-        return True
-
-    def cancel_wait(self, runtime: EndpointRuntime, waiter: ConnectionWaiter) -> None:
-        """The exchange no longer wants a connection; one that is being dialled goes to the pool."""
-        try:
-            runtime.waiters.remove(waiter)
-        except ValueError:
-            return
-        self.pending_requests -= 1
-
-    async def _dial(self, runtime: EndpointRuntime) -> None:
-        services = self._services
-        connection = self._connection(runtime)
-        runtime.connections += 1
-        try:
-            await services.connector.connect(runtime.target, cast("asyncio.Protocol", connection))
-            if connection.is_lost:  # between its establishment and now
-                raise ConnectFailed(
-                    f"{runtime.target.address}:{runtime.target.port} closed the connection at once", "closed"
-                )
-        except ConnectFailed as error:
-            self._abandon(runtime, connection)
-            self._fail_waiter(runtime, error)
-            return
-        except Exception as error:
-            self._abandon(runtime, connection)
-            self._fail_waiter(runtime, ConnectFailed(f"unexpected {type(error).__name__}", "internal"))
-            raise  # logged with its traceback by whoever owns the task
-        except BaseException:
-            self._abandon(runtime, connection)
-            raise
-        runtime.connecting -= 1
-        if isinstance(connection, H2UpstreamConnection):
-            runtime.multiplexed.append(connection)
-            self._serve(runtime, connection)
-            if runtime.is_removed:
-                connection.retire()
-        else:
-            self._free(runtime, connection)
-
-    def _connection(self, runtime: EndpointRuntime) -> HttpUpstreamConnection | H2UpstreamConnection:
-        """What the cluster's endpoints speak, not connected yet."""
-        services = self._services
-        if self.cluster.http2:
-            return H2UpstreamConnection(
-                services.messages, _H2_LIMITS, partial(self._serve, runtime), partial(self._forget, runtime)
-            )
-        return HttpUpstreamConnection(
-            services.codec.response_reader(), partial(self._free, runtime), partial(self._forget, runtime)
-        )
-
-    def _serve(self, runtime: EndpointRuntime, connection: H2UpstreamConnection) -> None:
-        """An HTTP/2 connection may have room: for those who wait longest."""
-        limit = self.cluster.max_requests_per_connection
-        while runtime.waiters and connection.has_room and connection in runtime.multiplexed:
-            self.pending_requests -= 1
-            runtime.waiters.popleft().on_connection(connection.lane())
-        if limit and connection.requests >= limit:
-            connection.retire()
-        connection.idle_since = self._services.clock.monotonic()
-
-    def _fail_waiter(self, runtime: EndpointRuntime, error: ConnectFailed) -> None:
-        """A dial came to nothing: so does the exchange that waits longest, unless every one that waits has a
-        dial of its own under way (another one was served by a pooled connection, or left). Nor does anybody
-        go on waiting where there is no connection left to wait for."""
-        self._services.on_connect_failed(self.cluster.name, error)
-        failed = 0
-        while len(runtime.waiters) > runtime.connecting and not (failed and runtime.connections):
-            failed += 1
-            self.pending_requests -= 1
-            runtime.waiters.popleft().on_connect_failed(error)
-
-    def _forget(
-        self, runtime: EndpointRuntime, connection: HttpUpstreamConnection | H2UpstreamConnection
-    ) -> None:
-        """A connection is lost."""
-        self.connections -= 1
-        runtime.connections -= 1
-        if isinstance(connection, HttpUpstreamConnection):
-            runtime.idle.discard(connection)
-        elif connection in runtime.multiplexed:
-            runtime.multiplexed.remove(connection)
-        if runtime.waiters:
-            self._dial_for_waiters(runtime)
-
-    def _abandon(
-        self, runtime: EndpointRuntime, connection: HttpUpstreamConnection | H2UpstreamConnection
-    ) -> None:
-        if connection.is_connected:
-            connection.abort()  # its `on_gone` gives the counters back
-        else:
-            self.connections -= 1
-            runtime.connections -= 1
-        runtime.connecting -= 1
-        runtime.connect_failures += 1
-
-    def _free(self, runtime: EndpointRuntime, connection: HttpUpstreamConnection) -> None:
-        """A connection can take an exchange: the longest waiting one, else it is pooled."""
-        if connection.is_lost:
-            return
-        limit = self.cluster.max_requests_per_connection
-        if limit and connection.requests >= limit:
-            connection.close()
-        elif runtime.waiters:
-            self.pending_requests -= 1
-            runtime.waiters.popleft().on_connection(connection)
-        elif runtime.is_removed or not runtime.idle.put(connection, self._services.clock.monotonic()):
-            connection.close()
-
-    def expire_idle(self, now: float) -> None:
-        """Close pooled connections that waited too long; run now and then."""
-        for runtime in self.endpoints:
-            for connection in runtime.idle.expire(now):
-                connection.close()
-            for multiplexed in list(runtime.multiplexed):
-                multiplexed.recover()
-                if not multiplexed.streams and now - multiplexed.idle_since > self._pool.idle_timeout:
-                    multiplexed.close()

@@ -33,6 +33,7 @@ class EndpointRuntime:
     __slots__ = (
         "active_requests",
         "added_at",
+        "alone",
         "breaker",
         "check",
         "connect_failures",
@@ -41,6 +42,7 @@ class EndpointRuntime:
         "endpoint",
         "health",
         "idle",
+        "is_http1",
         "is_presumed_well",
         "is_removed",
         "is_watched",
@@ -63,6 +65,10 @@ class EndpointRuntime:
         self.multiplexed: list[H2UpstreamConnection] = []
         """Open HTTP/2 connections, busy or not."""
         self.waiters: deque[ConnectionWaiter] = deque()
+        self.alone: list[ConnectionWaiter] = []
+        """For each of them a connection of HTTP/1.1 is being dialled, in a cluster that negotiates."""
+        self.is_http1 = False
+        """It chose HTTP/1.1 when it was last asked."""
         self.connecting = 0
         self.connections = 0
         """Open HTTP connections, idle ones included."""
@@ -129,11 +135,9 @@ class EndpointRuntime:
     def take_idle(self) -> Lane | None:
         """The pooled connection that was used last, or a stream of one that has room; None: one has to be
         dialled."""
-        if self.multiplexed:
-            for multiplexed in self.multiplexed:
-                if multiplexed.has_room:
-                    return multiplexed.lane()
-            return None
+        for multiplexed in self.multiplexed:
+            if multiplexed.has_room:
+                return multiplexed.lane()
         connection = self.idle.take()
         while connection is not None and connection.is_lost:
             connection = self.idle.take()

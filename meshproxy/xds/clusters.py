@@ -29,6 +29,7 @@ from meshproxy.xds.endpoints import (
 )
 from meshproxy.xds.health_check import translate_health_checks
 from meshproxy.xds.load_balancing import translate_load_balancing
+from meshproxy.xds.negotiation import negotiating
 from meshproxy.xds.outlier import translate_outlier
 from meshproxy.xds.strict import enum_name, require, seconds, seconds_or, unpack
 from meshproxy.xds.tls import upstream_tls
@@ -59,7 +60,7 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
     assignment = cluster.load_assignment
     endpoints = translate_endpoints(assignment, f"{path}.load_assignment", has_names=kind is ClusterType.DNS)
     limits = translate_limits(cluster.circuit_breakers, own, path)
-    return Cluster(
+    found = Cluster(
         name=cluster.name,
         type=kind,
         eds_service_name=_eds_name(cluster, kind, path),
@@ -88,6 +89,7 @@ def translate_cluster(cluster: _Proto, path: str) -> Cluster:
         load_balancing=translate_load_balancing(cluster, _load_balancer(own, path), path),
         healthy_panic_threshold=_panic_threshold(cluster, path),
     )
+    return negotiating(found, path) if http.negotiates else found
 
 
 def _type(cluster: _Proto, path: str) -> ClusterType:
@@ -129,6 +131,8 @@ def _socket_match(match: _Proto.TransportSocketMatch, path: str) -> TransportSoc
 
 class _HttpOptions(NamedTuple):
     http2: bool = False
+    negotiates: bool = False
+    """Endpoints with TLS choose the version (`auto_config`)."""
     max_requests: int = 0
     """That a connection serves."""
     idle_timeout: float | None = None
@@ -142,15 +146,17 @@ def _http_options(cluster: _Proto, path: str) -> _HttpOptions:
         where = f"{path}.typed_extension_protocol_options[{key!r}]"
         require(key == _HTTP_OPTIONS, where, f"this extension is not supported; {_HTTP_OPTIONS} is")
         options = unpack(packed, HttpProtocolOptions, where)
+        negotiates = options.HasField("auto_config")
         protocol = options.explicit_http_config.WhichOneof("protocol_config")
         text = "http_protocol_options or http2_protocol_options is needed"
-        require(protocol is not None, f"{where}.explicit_http_config", text)
+        require(negotiates or protocol is not None, f"{where}.explicit_http_config", text)
         common, where = options.common_http_protocol_options, f"{where}.common_http_protocol_options"
         for field, _ in common.ListFields():
             require(field.name in _COMMON_OPTIONS, f"{where}.{field.name}", "is not supported for clusters")
         idle = common.HasField("idle_timeout")
         found = _HttpOptions(
             protocol == "http2_protocol_options",
+            negotiates,
             common.max_requests_per_connection.value,
             seconds(common.idle_timeout, f"{where}.idle_timeout") if idle else None,
         )

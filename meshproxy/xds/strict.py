@@ -193,7 +193,8 @@ _TABLE: Final[Mapping[str, str]] = {
     " failure_percentage_threshold enforcing_failure_percentage failure_percentage_minimum_hosts"
     " failure_percentage_request_volume max_ejection_time max_ejection_time_jitter"
     " successful_active_health_check_uneject_host always_eject_one_host",
-    _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config common_http_protocol_options",
+    _UPSTREAM_HTTP + "HttpProtocolOptions": "explicit_http_config auto_config common_http_protocol_options",
+    _UPSTREAM_HTTP + "HttpProtocolOptions.AutoHttpConfig": "http_protocol_options http2_protocol_options",
     _UPSTREAM_HTTP + "HttpProtocolOptions.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
     # endpoints
     _ENDPOINT + "ClusterLoadAssignment": "cluster_name endpoints",

@@ -1,7 +1,8 @@
 """One side of a call as the control plane configures it, on loopback: the sidecar of who calls or of who is
 called, which is ours or stock Envoy. Chains, clusters and TLS are what is emitted; addresses are not.
 
-`catalog` is a Service with a port that declares gRPC. A side takes who it is, the port it leads to, and a
+`catalog` is a Service with a port that declares gRPC, or HTTP/1.1 if it is `upgraded`, that is, said over
+HTTP/2 between sidecars. A side takes who it is, the port it leads to, and a
 directory that Envoy reads its secrets from.
 """
 
@@ -27,6 +28,7 @@ from tests.contract.sidecar_pair import start_sidecar
 from tests.fuzz import envoy
 from tests.unit.control_plane import manifest_builder as build
 from tests.unit.control_plane.translate import mesh
+from tests.unit.control_plane.translate.test_policies import policy
 from tests.unit.meshproxy.identity.mesh import CATALOG
 from tests.unit.meshproxy.proxy.harness import http_listener, snapshot
 from tests.unit.meshproxy.proxy.test_two_sidecars import CATALOG_WORKLOAD, WEB_WORKLOAD
@@ -46,14 +48,17 @@ class Side:
     envoy: envoy.Envoy | None = None
 
 
-def emitted(pod: str, secrets_dir: str = "") -> Snapshot:
+def emitted(pod: str, secrets_dir: str = "", *, upgraded: bool = False) -> Snapshot:
     """For the sidecar of `pod`, which is Envoy when it reads its secrets from a directory."""
     index = Index()
+    name = "http" if upgraded else "grpc"
+    policies = [policy("TrafficPolicy", "upgrade", h2UpgradePolicy="Upgrade")] if upgraded else []
     for manifest in (
-        build.service("catalog", {"name": "grpc", "port": 8080}),
+        *policies,
+        build.service("catalog", {"name": name, "port": 8080}),
         build.pod("catalog-1", app="catalog"),
         build.pod("web-1", app="web", account="web", ip="10.244.0.8"),
-        build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1"), ports=[("grpc", 8080)]),
+        build.endpoint_slice("catalog", build.endpoint("10.244.0.7", "catalog-1"), ports=[(name, 8080)]),
     ):
         index.apply(manifest)
     client = Client("shop", is_envoy=True, secrets_dir=secrets_dir) if secrets_dir else Client("shop")
@@ -64,8 +69,10 @@ def emitted(pod: str, secrets_dir: str = "") -> Snapshot:
 
 
 @asynccontextmanager
-async def ours_called(identity: Identity, app: int, directory: Path) -> AsyncIterator[Side]:
-    config = gw.accepted(emitted("catalog-1"))
+async def ours_called(
+    identity: Identity, app: int, directory: Path, *, upgraded: bool = False
+) -> AsyncIterator[Side]:
+    config = gw.accepted(emitted("catalog-1", upgraded=upgraded))
     chains = [
         replace(chain, match=replace(chain.match, destination_port=None))
         for chain in config.listeners["virtualInbound"].filter_chains
@@ -88,11 +95,18 @@ async def ours_called(identity: Identity, app: int, directory: Path) -> AsyncIte
 
 
 @asynccontextmanager
-async def ours_calling(identity: Identity, peer: int, directory: Path) -> AsyncIterator[Side]:
-    cluster = gw.accepted(emitted("web-1")).clusters[OUTBOUND]
+async def ours_calling(
+    identity: Identity, peer: int, directory: Path, *, upgraded: bool = False
+) -> AsyncIterator[Side]:
+    cluster = gw.accepted(emitted("web-1", upgraded=upgraded)).clusters[OUTBOUND]
     endpoint = Endpoint("127.0.0.1", peer, transport_socket_match=MUTUAL, spiffe_id=str(CATALOG))
     cluster = replace(cluster, type=ClusterType.STATIC, eds_service_name="", endpoints=(endpoint,))
-    listener = http_listener(WeightedCluster(OUTBOUND, 1), timeout=0, action={"grpc_timeout_max": 0.0})
+    listener = http_listener(
+        WeightedCluster(OUTBOUND, 1),
+        timeout=0,
+        action={"grpc_timeout_max": 0.0},
+        upgrade_types=("websocket",),
+    )
     async with _ours(snapshot(listener, cluster), identity, WEB_WORKLOAD) as side:
         yield side
 
@@ -110,8 +124,10 @@ async def _ours(
 
 
 @asynccontextmanager
-async def envoy_called(identity: Identity, app: int, directory: Path) -> AsyncIterator[Side]:
-    config = emitted("catalog-1", _secrets(identity, directory))
+async def envoy_called(
+    identity: Identity, app: int, directory: Path, *, upgraded: bool = False
+) -> AsyncIterator[Side]:
+    config = emitted("catalog-1", _secrets(identity, directory), upgraded=upgraded)
     (inbound,) = (one for one in messages(config, LISTENER_TYPE) if one["name"] == "virtualInbound")
     chains = [chain for chain in inbound["filter_chains"] if chain["name"].startswith("8080-mtls")]  # type: ignore[attr-defined]
     for chain in chains:

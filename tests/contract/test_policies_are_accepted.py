@@ -44,6 +44,7 @@ FEATURES: dict[str, Manifest] = {
             "maxRequestsPerConnection": 100,
         }
     },
+    "upgrade": {"h2UpgradePolicy": "Upgrade"},
     "breaker": {"circuitBreaker": {}},
     "outlier": {
         "outlierDetection": {

@@ -132,6 +132,12 @@ def test_of_faults_and_limits_the_most_specific_holds_as_a_whole() -> None:
             "Invalid",
             "spec.sessionAffinity, spec.healthCheck.http: port",
         ),
+        (
+            policy("a", ref(section="db"), h2UpgradePolicy="Upgrade"),
+            False,
+            "Invalid",
+            "spec.h2UpgradePolicy: port 5432",
+        ),
         (policy("a", ref(section="db"), limits={"maxConnections": 1}), True, "Accepted", "section db"),
         (
             policy("a", ref(section="db"), kind="FaultPolicy", abort={"httpStatus": 500}),

@@ -223,6 +223,7 @@ def test_traffic_policy_refuses(spec: dict[str, object], field: str, message: st
         ({"healthCheck": {"tcp": {}}}, "spec.healthCheck", "only be set for Services"),
         ({"loadBalancer": {}}, "spec.loadBalancer", "only be set for Services"),
         ({"subsets": [{"name": "v", "labels": {"a": "b"}}]}, "spec.subsets", "only be set for Services"),
+        ({"h2UpgradePolicy": "Upgrade"}, "spec.h2UpgradePolicy", "only be set for Services"),
         ({"timeouts": {"connect": "1s"}}, "spec.timeouts", "connect: can only be set for Services"),
         ({"timeouts": {"connectionIdle": "1s"}}, "spec.timeouts", "connectionIdle: can only"),
         ({"timeouts": {"header": "1s"}}, "spec.timeouts", "header: can only"),

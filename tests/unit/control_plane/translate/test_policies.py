@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from control_plane.api.envoy.config.cluster.v3.cluster_pb2 import Cluster
 from control_plane.api.envoy.config.route.v3.route_components_pb2 import Route
+from control_plane.api.envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from control_plane.api.envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from control_plane.resources.manifest import Manifest
 from control_plane.translate.settings import Node
@@ -249,6 +250,33 @@ def test_connection_settings_are_http_options() -> None:
         "max_requests_per_connection": 9,
     }
     assert options.explicit_http_config.HasField("http_protocol_options")
+
+
+def version(*manifests: Manifest, node: Node = mesh.WEB, name: str = HTTP) -> tuple[str | None, list[str]]:
+    """What the cluster speaks, and offers inside mesh TLS."""
+    found = cluster(*manifests, node=node, name=name)
+    options, context = HttpProtocolOptions(), UpstreamTlsContext()
+    for packed in found.typed_extension_protocol_options.values():
+        assert packed.Unpack(options)
+    assert found.transport_socket_matches[0].transport_socket.typed_config.Unpack(context)
+    kind = options.WhichOneof("upstream_protocol_options")
+    return kind, list(context.common_tls_context.alpn_protocols)
+
+
+EXPLICIT = ("explicit_http_config", ["istio-http/1.1"])
+
+
+def test_http_is_said_over_http_2_to_the_mesh_where_a_policy_wants_it() -> None:
+    one = policy("TrafficPolicy", "one", h2UpgradePolicy="Upgrade", timeouts={"connectionIdle": "1m"})
+    assert version(one) == ("auto_config", ["istio-h2", "istio-http/1.1"])
+    assert version(one, name=TCP) == (None, ["istio"])
+    assert version() == version(one, node=mesh.ENVOY) == EXPLICIT
+
+
+def test_of_http_2_the_port_says_no_where_the_service_says_yes() -> None:
+    service = policy("TrafficPolicy", "one", h2UpgradePolicy="Upgrade")
+    port = policy("TrafficPolicy", "two", {**SERVICE, "sectionName": "http"}, h2UpgradePolicy="DoNotUpgrade")
+    assert version(service, port) == EXPLICIT
 
 
 def test_endpoints_carry_the_labels_that_subsets_are_chosen_by() -> None:

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from meshproxy.clock import SystemClock
-from meshproxy.config.model import Cluster, ClusterType, Endpoint, OutlierDetection
+from meshproxy.config.model import Cluster, ClusterType, Endpoint, OutlierDetection, UpstreamTls
 from meshproxy.http.codec import scan_codec
 from meshproxy.http.h2.message import Messages
 from meshproxy.http.head_memory import HeadMemory
@@ -351,3 +351,60 @@ async def test_where_nothing_is_left_to_wait_for_everybody_hears_of_the_failure(
     await dialler.fail(0, ConnectFailed("refused", "refused"))
     assert [waiter.error is not None for waiter in waiters] == [True] * 3
     assert_unused(cluster, endpoint)
+
+
+ALPN = ("istio-h2", "istio-http/1.1")
+
+
+@pytest.fixture
+def negotiating(dialler, failures, outliers):
+    """A cluster whose endpoint chooses the version."""
+    tls = UpstreamTls("sni", ALPN[1:], ("spiffe://cluster.local/ns/a/sa/b",))
+    config = Cluster(
+        "a", ClusterType.STATIC, endpoints=(ONE,), tls=tls, http2_alpn=ALPN, max_pending_requests=2
+    )
+    return Services(dialler, failures, outliers).cluster(config)
+
+
+async def wait_alone(cluster):
+    endpoint, waiter = cluster.pick((), HERE), Waiter()
+    assert cluster.connect_alone(endpoint, waiter)
+    await settle()
+    return endpoint, waiter
+
+
+async def test_who_must_have_http_1_1_is_dialled_for_alone(negotiating, dialler):
+    endpoint, other = await wait_for_dial(negotiating)
+    _, waiter = await wait_alone(negotiating)
+    connection = await dialler.succeed(1)
+    assert waiter.connection is connection
+    assert other.connection is None
+    assert (negotiating.pending_requests, negotiating.connections, endpoint.connecting) == (1, 2, 1)
+
+
+async def test_whom_a_dial_alone_fails_hears_of_it_and_nobody_else(negotiating, dialler, failures):
+    endpoint, other = await wait_for_dial(negotiating)
+    _, waiter = await wait_alone(negotiating)
+    await dialler.fail(1, ConnectFailed("no", "refused"))
+    assert waiter.error.reason == "refused"
+    assert other.error is None
+    assert (endpoint.alone, len(endpoint.waiters), endpoint.connecting) == ([], 1, 1)
+    assert failures == ["refused"]
+
+
+async def test_a_connection_dialled_for_one_who_left_is_closed(negotiating, dialler):
+    endpoint, waiter = await wait_alone(negotiating)
+    negotiating.cancel_wait(endpoint, waiter)
+    assert negotiating.pending_requests == 0
+    connection = await dialler.succeed(0)
+    await settle()
+    assert waiter.connection is None
+    assert connection.is_lost
+    assert_unused(negotiating, endpoint)
+
+
+async def test_who_waits_alone_counts_as_pending(negotiating):
+    for _ in range(2):
+        await wait_alone(negotiating)
+    assert not negotiating.connect_alone(negotiating.pick((), HERE), Waiter())
+    assert negotiating.overflows == 1

@@ -98,6 +98,41 @@ def test_everything_that_is_acted_on() -> None:
     assert (match.name, match.criteria, match.tls) == ("plain", (("tlsMode", "disabled"),), None)
 
 
+def choosing(*alpn: str) -> Change:
+    """`auto_config` over a TLS socket that offers `alpn`, and plaintext beside."""
+
+    def change(made: Proto) -> None:
+        options = HttpProtocolOptions()
+        options.auto_config.http_protocol_options.SetInParent()
+        options.auto_config.http2_protocol_options.SetInParent()
+        options.common_http_protocol_options.idle_timeout.seconds = 8
+        made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
+        context = UpstreamTlsContext(sni="s")
+        message.common_tls(context.common_tls_context)
+        context.common_tls_context.alpn_protocols[:] = alpn
+        match = made.transport_socket_matches.add(name="mutual")
+        match.match.update({"tlsMode": "mutual"})
+        match.transport_socket.CopyFrom(message.transport_socket(context))
+        plain = made.transport_socket_matches.add(name="plain")
+        plain.transport_socket.CopyFrom(message.transport_socket(RawBuffer()))
+
+    return change
+
+
+def test_endpoints_that_choose_the_version_are_spoken_http_1_1_to_by_who_does_not_ask() -> None:
+    made = translated(choosing("istio-h2", "istio-http/1.1"))
+    assert (made.http2, made.http2_alpn, made.idle_timeout) == (False, ("istio-h2", "istio-http/1.1"), 8.0)
+    mutual, plain = made.transport_socket_matches
+    assert mutual.tls == UpstreamTls(sni="s", alpn_protocols=("istio-http/1.1",))
+    assert plain.tls is None
+
+
+@pytest.mark.parametrize("alpn", [(), ("istio-h2",), ("istio-http/1.1", "istio-h2"), ("istio-h2", "h2")])
+def test_a_choice_is_of_http_2_and_something_else(alpn: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="c: auto_config needs mesh TLS with alpn_protocols of istio-h2"):
+        translated(choosing(*alpn))
+
+
 def test_original_destination_with_source_addresses() -> None:
     made = Proto(name="inbound", type=Proto.ORIGINAL_DST, lb_policy=Proto.CLUSTER_PROVIDED)
     made.upstream_bind_config.source_address.address = "127.0.0.6"
@@ -171,6 +206,12 @@ def _vague(made: Proto) -> None:
     made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(HttpProtocolOptions())
 
 
+def _choosing_without_tls(made: Proto) -> None:
+    options = HttpProtocolOptions()
+    options.auto_config.SetInParent()
+    made.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options)
+
+
 def _short_lives(made: Proto) -> None:
     options = HttpProtocolOptions()
     options.explicit_http_config.http_protocol_options.SetInParent()
@@ -209,6 +250,7 @@ def _two_sources(made: Proto) -> None:
         (_longest_below_base, "c.outlier_detection.max_ejection_time: 3.0 s is below the base, 30.0 s"),
         (_always_panic, "c.common_lb_config.healthy_panic_threshold: 100.5 is no percentage"),
         (_vague, "explicit_http_config: http_protocol_options or http2_protocol_options is needed"),
+        (_choosing_without_tls, "c: auto_config needs mesh TLS with alpn_protocols of istio-h2 and a name"),
         (_short_lives, "max_connection_duration: "),
         (_other_options, "c.typed_extension_protocol_options['other']: this extension is not supported"),
         (_fixed_port, "c.upstream_bind_config.source_address.port_value: a fixed source port"),

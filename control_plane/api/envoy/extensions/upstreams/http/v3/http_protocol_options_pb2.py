@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from control_plane.api.envoy.config.core.v3 import protocol_pb2 as control__plane_dot_api_dot_envoy_dot_config_dot_core_dot_v3_dot_protocol__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nPcontrol_plane/api/envoy/extensions/upstreams/http/v3/http_protocol_options.proto\x12\"envoy.extensions.upstreams.http.v3\x1a\x35\x63ontrol_plane/api/envoy/config/core/v3/protocol.proto\"\xb4\x03\n\x13HttpProtocolOptions\x12O\n\x1c\x63ommon_http_protocol_options\x18\x01 \x01(\x0b\x32).envoy.config.core.v3.HttpProtocolOptions\x12j\n\x14\x65xplicit_http_config\x18\x03 \x01(\x0b\x32J.envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfigH\x00\x1a\xc2\x01\n\x12\x45xplicitHttpConfig\x12K\n\x15http_protocol_options\x18\x01 \x01(\x0b\x32*.envoy.config.core.v3.Http1ProtocolOptionsH\x00\x12L\n\x16http2_protocol_options\x18\x02 \x01(\x0b\x32*.envoy.config.core.v3.Http2ProtocolOptionsH\x00\x42\x11\n\x0fprotocol_configB\x1b\n\x19upstream_protocol_optionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nPcontrol_plane/api/envoy/extensions/upstreams/http/v3/http_protocol_options.proto\x12\"envoy.extensions.upstreams.http.v3\x1a\x35\x63ontrol_plane/api/envoy/config/core/v3/protocol.proto\"\xbd\x05\n\x13HttpProtocolOptions\x12O\n\x1c\x63ommon_http_protocol_options\x18\x01 \x01(\x0b\x32).envoy.config.core.v3.HttpProtocolOptions\x12j\n\x14\x65xplicit_http_config\x18\x03 \x01(\x0b\x32J.envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfigH\x00\x12]\n\x0b\x61uto_config\x18\x05 \x01(\x0b\x32\x46.envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfigH\x00\x1a\xc2\x01\n\x12\x45xplicitHttpConfig\x12K\n\x15http_protocol_options\x18\x01 \x01(\x0b\x32*.envoy.config.core.v3.Http1ProtocolOptionsH\x00\x12L\n\x16http2_protocol_options\x18\x02 \x01(\x0b\x32*.envoy.config.core.v3.Http2ProtocolOptionsH\x00\x42\x11\n\x0fprotocol_config\x1a\xa7\x01\n\x0e\x41utoHttpConfig\x12I\n\x15http_protocol_options\x18\x01 \x01(\x0b\x32*.envoy.config.core.v3.Http1ProtocolOptions\x12J\n\x16http2_protocol_options\x18\x02 \x01(\x0b\x32*.envoy.config.core.v3.Http2ProtocolOptionsB\x1b\n\x19upstream_protocol_optionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control_plane.api.envoy.ext
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HTTPPROTOCOLOPTIONS']._serialized_start=176
-  _globals['_HTTPPROTOCOLOPTIONS']._serialized_end=612
-  _globals['_HTTPPROTOCOLOPTIONS_EXPLICITHTTPCONFIG']._serialized_start=389
-  _globals['_HTTPPROTOCOLOPTIONS_EXPLICITHTTPCONFIG']._serialized_end=583
+  _globals['_HTTPPROTOCOLOPTIONS']._serialized_end=877
+  _globals['_HTTPPROTOCOLOPTIONS_EXPLICITHTTPCONFIG']._serialized_start=484
+  _globals['_HTTPPROTOCOLOPTIONS_EXPLICITHTTPCONFIG']._serialized_end=678
+  _globals['_HTTPPROTOCOLOPTIONS_AUTOHTTPCONFIG']._serialized_start=681
+  _globals['_HTTPPROTOCOLOPTIONS_AUTOHTTPCONFIG']._serialized_end=848
 # @@protoc_insertion_point(module_scope)
