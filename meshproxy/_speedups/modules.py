@@ -22,6 +22,7 @@ MODULES: Final = (
     "meshproxy.http.grpc",
     "meshproxy.http.h1_scan",
     "meshproxy.http.h1_strict",
+    "meshproxy.http.h2.block_writer",
     "meshproxy.http.h2.frame",
     "meshproxy.http.h2.hpack",
     "meshproxy.http.h2.huffman",

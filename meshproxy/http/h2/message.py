@@ -11,36 +11,22 @@ from __future__ import annotations
 from typing import Final
 
 from meshproxy.errors import RemoteProtocolError
-from meshproxy.http.bounded_memory import ParsedMemory
 from meshproxy.http.events import Framing, Headers, Request, RequestHead, Response, Trailers
 from meshproxy.http.field_line import parse_trailer_field
 from meshproxy.http.h1_writer import REASONS
+from meshproxy.http.h2.block_writer import CONNECTION_FIELDS, BlockWriter
 from meshproxy.http.h2.error import PROTOCOL_ERROR, StreamFault
-from meshproxy.http.h2.hpack import ID_PREFIX, Block, Fields, field_bytes
+from meshproxy.http.h2.hpack import Block, Fields
 from meshproxy.http.head_memory import HeadMemory
 from meshproxy.http.limits import HeadLimits
 from meshproxy.http.request_head import RequestHeads
 from meshproxy.http.response_head import KnownResponse, ResponseHeads
 from meshproxy.http.syntax import FIELD_VALUE, TOKEN, VISIBLE
 
-_ID_LINE: Final = b"\r\nx-request-id: "
-_ID_LENGTH: Final = 36
-_CONNECTION_FIELDS: Final = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
-)
-"""RFC 9113 section 8.2.2."""
-_NOT_SENT: Final = _CONNECTION_FIELDS | {b"host", b"te", b"http2-settings"}
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 _NAME: Final = TOKEN.translate(None, bytes(range(0x41, 0x5B)))
 """RFC 9113 section 8.2.1: a token without upper-case letters. A colon in a name would end it early."""
-_GRPC: Final = b"application/grpc"
 _NO_BODY: Final = frozenset({204, 304})
-_MAX_ENTRIES: Final = 1024
-_MAX_BYTES: Final = 262_144
-_MAX_KEY: Final = 8192
-_MAX_TRAILERS: Final = 256
-_MAX_TRAILER_BLOCKS: Final = 64
-"""Remembered ones, of so many bytes at most: calls that go well all end alike."""
 
 
 def malformed(message: str) -> StreamFault:
@@ -48,17 +34,15 @@ def malformed(message: str) -> StreamFault:
     return StreamFault(PROTOCOL_ERROR, message)
 
 
-class Messages:
+class Messages(BlockWriter):
     """Both directions under one set of limits. Shared by all connections of a worker."""
 
-    __slots__ = ("_request_blocks", "_requests", "_response_blocks", "_responses", "_trailer_blocks")
+    __slots__ = ("_requests", "_responses")
 
     def __init__(self, requests: RequestHeads, responses: ResponseHeads) -> None:
+        super().__init__()
         self._requests = requests
         self._responses = responses
-        self._request_blocks = _memory(request_block)
-        self._response_blocks = _memory(response_block)
-        self._trailer_blocks: dict[Headers, bytes] = {}
 
     # --- in ---
 
@@ -115,42 +99,10 @@ class Messages:
         assert type(known) is Trailers
         return known
 
-    # --- out ---
-
-    def request_out(self, head: bytes) -> bytes:
-        """A head as HTTP/1.1 sends it, the empty line included -> its block."""
-        cut = head.rfind(_ID_LINE)
-        identity = head[cut + len(_ID_LINE) : -4]
-        if cut < 0 or 13 in identity:
-            return request_block(head[:-2])
-        start = self._request_blocks[head[: cut + 2]]
-        if len(identity) == _ID_LENGTH:
-            return start + ID_PREFIX + identity
-        return start + field_bytes(b"x-request-id", identity)
-
-    def response_out(self, head: bytes) -> bytes:
-        """Status line and field lines, each with its CRLF, without the empty line -> the block."""
-        return self._response_blocks[head]
-
-    def trailers_out(self, trailers: Headers) -> bytes:
-        """The fields behind a body -> their block."""
-        known = self._trailer_blocks.get(trailers)
-        if known is None:
-            known = trailer_block(trailers)
-            if len(known) <= _MAX_TRAILERS:
-                if len(self._trailer_blocks) >= _MAX_TRAILER_BLOCKS:
-                    self._trailer_blocks.clear()
-                self._trailer_blocks[trailers] = known
-        return known
-
 
 def messages_of(memory: HeadMemory, limits: HeadLimits) -> Messages:
     """With what the worker remembers of heads already."""
     return Messages(memory.requests(limits), memory.responses(limits))
-
-
-def _memory(make: object) -> ParsedMemory[bytes]:
-    return ParsedMemory(make, max_entries=_MAX_ENTRIES, max_bytes=_MAX_BYTES, max_key=_MAX_KEY)  # type: ignore[arg-type]
 
 
 # --- blocks as text ---
@@ -237,7 +189,7 @@ def _check_field(name: bytes, value: bytes) -> None:
     """RFC 9113 section 8.2; the character rules are the line parser's."""
     if not name or name.translate(None, _NAME):
         raise malformed("a field name that is no token in lower case")
-    if name in _CONNECTION_FIELDS:
+    if name in CONNECTION_FIELDS:
         raise malformed("a field that speaks of an HTTP/1.1 connection")
     if name == b"te" and value != b"trailers":
         raise malformed("te is not `trailers`")
@@ -268,49 +220,3 @@ def read_trailers(fields: Fields) -> Headers:
         if pair is not None:
             found.append(pair)
     return tuple(found)
-
-
-# --- text as blocks ---
-
-
-def request_block(head: bytes) -> bytes:
-    """Request line and field lines, each with its CRLF -> a block."""
-    first, *lines = head.split(b"\r\n")
-    method, target, _ = first.split(b" ")
-    fields, authority, is_grpc = _fields_of(lines)
-    start = [field_bytes(b":method", method), field_bytes(b":scheme", b"http")]
-    start.append(field_bytes(b":authority", authority))
-    start.append(field_bytes(b":path", target))
-    if is_grpc:
-        fields.append(field_bytes(b"te", b"trailers"))
-    return b"".join([*start, *fields])
-
-
-def response_block(head: bytes) -> bytes:
-    """Status line and field lines, each with its CRLF -> a block."""
-    first, *lines = head.split(b"\r\n")
-    fields, _, _ = _fields_of(lines)
-    return b"".join([field_bytes(b":status", first[9:12]), *fields])
-
-
-def trailer_block(trailers: Headers) -> bytes:
-    return b"".join([field_bytes(name, value) for name, value in trailers])
-
-
-def _fields_of(lines: list[bytes]) -> tuple[list[bytes], bytes, bool]:
-    """(fields to send, the Host, whether this is gRPC)."""
-    fields: list[bytes] = []
-    authority = b""
-    is_grpc = False
-    for line in lines:
-        if not line:
-            continue
-        name, _, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
-        if name == b"host":
-            authority = value
-        elif name not in _NOT_SENT:
-            fields.append(field_bytes(name, value))
-            if name == b"content-type" and value.startswith(_GRPC):
-                is_grpc = True
-    return fields, authority, is_grpc
