@@ -63,8 +63,19 @@ def _documents(source: Source) -> list[Declared]:
     found = []
     for number, document in enumerate(documents, start=1):
         if document is not None:  # an empty document, e.g. after a last `---`
-            found.append(_declared(document, f"{source.path}, document {number}"))
+            place = f"{source.path}, document {number}"
+            found += [_declared(item, where) for item, where in _items(document, place)]
     return found
+
+
+def _items(document: object, place: str) -> list[tuple[object, str]]:
+    """The objects of a `List`, as `get -o yaml` prints them; of anything else itself."""
+    if not isinstance(document, dict) or document.get("kind") != "List":
+        return [(document, place)]
+    items = document.get("items", [])
+    if not isinstance(items, list):
+        raise TopologyError(f"{place}: List: items: must be a list, not {items!r:.80}")
+    return [(item, f"{place}, items[{number}]") for number, item in enumerate(items)]
 
 
 def _declared(document: object, place: str) -> Declared:

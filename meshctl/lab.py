@@ -11,13 +11,11 @@ from pathlib import Path
 
 import click
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from control_plane.client import ApiClient, ApiError
 from control_plane.kubeconfig import KubeconfigError
 from control_plane.resources.deployment import Deployment
-from control_plane.resources.manifest import ObjectKey, key_of
+from control_plane.resources.manifest import Manifest, ObjectKey, key_of
 from control_plane.resources.node import Node
 from control_plane.resources.pod import Pod
 from lab import lifecycle
@@ -31,8 +29,10 @@ from lab.pod_record import PodRecord, find_pod
 from lab.progress import Waiting, reason, waiting_for
 from lab.state import LabOptions, read_state
 from lab.topology import Declared
+from meshctl.columns import table
 from meshctl.manifest_files import files_option, read_manifests
 from meshctl.pod_command import command_beside
+from meshctl.text_table import print_table
 
 _START_TIMEOUT = 120.0
 """Seconds until the lab itself runs; a busy machine takes its time, and pods have theirs besides."""
@@ -245,7 +245,7 @@ def status(name: str) -> None:
     paths = _paths(name)
     state = read_state(paths.state)
     if state is None:
-        raise click.ClickException(f"there is no lab {name}; `meshctl lab up` starts one")
+        raise _no_lab(name)
     click.echo(f"lab {name}: {state.url}, mTLS {state.options.mtls_mode}")
     for process, entry in state.processes.items():
         click.echo(f"  {process:14} {'running' if entry.is_alive() else 'not running'} (pid {entry.pid})")
@@ -253,31 +253,35 @@ def status(name: str) -> None:
         raise click.ClickException(
             f"the lab was killed; `meshctl lab down --name {name}` removes its remains"
         )
-    pods = asyncio.run(_list_pods(paths))
-    table = Table("NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "IP", box=None)
-    for pod in pods:
-        statuses = pod.status.container_statuses
-        table.add_row(
-            pod.metadata.namespace,
-            pod.metadata.name,
-            f"{sum(status.ready for status in statuses)}/{len(pod.spec.containers)}",
-            pod.status.phase if pod.status.is_ready else f"{pod.status.phase}: {reason(pod)}",
-            str(sum(status.restart_count for status in statuses)),
-            pod.status.pod_ip,
-        )
-    Console(soft_wrap=True).print(table)
+    manifests = asyncio.run(_list_pods(paths))
+    rows = table("Pod", manifests, time.time(), wide=False, namespaces=True)
+    print_table([[*row, *more] for row, more in zip(rows, _more(manifests), strict=True)])
 
 
-async def _list_pods(paths: LabPaths) -> list[Pod]:
+def _more(manifests: Sequence[Manifest]) -> list[list[str]]:
+    """Columns beside those that all tables of Pods have."""
+    pods = [Pod.read(item) for item in manifests]
+    done = [pod.status.is_ready or pod.status.phase == "Succeeded" for pod in pods]
+    why = ["" if is_done else reason(pod) for pod, is_done in zip(pods, done, strict=True)]
+    return [["IP", "WHY"], *([pod.status.pod_ip, text] for pod, text in zip(pods, why, strict=True))]
+
+
+async def _list_pods(paths: LabPaths) -> list[Manifest]:
     try:
         async with ApiClient.from_kubeconfig(paths.kubeconfig) as client:
-            return [Pod.read(item) for item in (await client.list("Pod")).items]
+            return (await client.list("Pod")).items
     except (ApiError, KubeconfigError, httpx.TransportError) as error:
         raise click.ClickException(f"the control plane does not answer: {error}") from error
 
 
+def _no_lab(name: str) -> click.ClickException:
+    return click.ClickException(f"there is no lab {name}; `meshctl lab up` starts one")
+
+
 def _pod(paths: LabPaths, pod: str) -> PodRecord:
     found = find_pod(paths, pod)
+    if found is None and read_state(paths.state) is None:
+        raise _no_lab(paths.name)
     if found is None:
         raise click.ClickException(f"lab {paths.name} runs no pod {pod!r}; `meshctl lab status` lists them")
     return found

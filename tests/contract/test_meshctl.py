@@ -71,13 +71,14 @@ def test_apply_says_what_became_of_each_object(cli: Cli):
 def test_get_shows_tables_documents_and_names(cli: Cli):
     cli.output("apply", "-f", "-", stdin=MANIFESTS)
     lines = cli.output("get", "svc", "-n", "shop").splitlines()
-    assert lines[0].split() == ["NAME", "TYPE", "CLUSTER-IP", "PORT(S)", "AGE"]
+    assert lines[0].split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"]
     assert lines[1].startswith("catalog   ClusterIP   10.96.")
     assert cli.output("get", "services", "-A", "-l", "tier=back", "-o", "name") == "service/catalog\n"
     single = yaml.safe_load(cli.output("get", "service", "catalog", "-n", "shop", "-o", "yaml"))
     assert single["spec"]["ports"][0]["port"] == 8080
-    listing = json.loads(cli.output("get", "service", "-n", "shop", "-o", "json"))
-    assert [item["metadata"]["name"] for item in listing["items"]] == ["catalog"]
+    listed = cli.output("get", "service", "-n", "shop", "-o", "json")
+    assert [item["metadata"]["name"] for item in json.loads(listed)["items"]] == ["catalog"]
+    assert cli.output("apply", "-f", "-", stdin=listed) == "Service shop/catalog unchanged\n"
     assert "no pods found in namespace shop" in cli.output("get", "pods", "-n", "shop")
 
 

@@ -164,7 +164,7 @@ def test_a_killed_container_is_started_again() -> None:
 
 def _restarts(pod: str) -> list[str]:
     rows = [line.split() for line in meshctl("status", "--name", NAME).splitlines() if f" {pod}" in line]
-    return [row[-2] for row in rows]
+    return [row[4] for row in rows]
 
 
 @pytest.mark.usefixtures("lab")

@@ -28,6 +28,17 @@ def test_empty_documents_are_passed_over_and_do_not_disturb_the_count() -> None:
     assert entry.place == "a.yaml, document 2"
 
 
+def test_a_list_is_its_items() -> None:
+    listed = "kind: List\napiVersion: v1\nitems:\n"
+    for text in (POD, NAMESPACE):
+        listed += "- " + text.strip().replace("\n", "\n  ") + "\n"
+    entries = read_topology([Source(PurePath("a.yaml"), f"{listed}---\nkind: List\napiVersion: v1\n")])
+    assert [entry.place for entry in entries] == [
+        "a.yaml, document 1, items[1]",
+        "a.yaml, document 1, items[0]",
+    ]
+
+
 def test_files_are_read_together() -> None:
     sources = [Source(PurePath("b.yaml"), POD), Source(PurePath("a.yaml"), NAMESPACE)]
     assert [entry.place for entry in read_topology(sources)] == ["a.yaml, document 1", "b.yaml, document 1"]
@@ -42,6 +53,8 @@ def test_files_are_read_together() -> None:
             f"{NAMESPACE}---\nkind: CronJob\nmetadata: {{name: a}}\n",
             ["document 2", "'CronJob'", "Deployment"],
         ),
+        ("kind: List\nitems: 3\n", ["document 1", "List", "items"]),
+        ("kind: List\nitems: [3]\n", ["document 1, items[0]", "must be an object"]),
         ("kind: Pod\napiVersion: v1\n", ["document 1", "Pod", "metadata.name"]),
         (POD.replace("command", "comand"), ["document 1", 'Pod "a"', "spec.containers[0].comand"]),
         (f"{POD}---\n{POD}", ["document 2", "Pod default/a", "already in shop.yaml, document 1"]),

@@ -58,8 +58,8 @@ def test_a_name_that_is_no_directory_is_refused(command: list[str], monkeypatch:
 
 def test_status_logs_and_exec_of_a_lab_that_is_not_there_say_so() -> None:
     assert "there is no lab nowhere" in run("status", "--name", "nowhere").output
-    assert "runs no pod 'web'" in run("logs", "web", "--name", "nowhere").output
-    assert "runs no pod 'web'" in run("exec", "--name", "nowhere", "web", "--", "ls").output
+    assert "there is no lab nowhere" in run("logs", "web", "--name", "nowhere").output
+    assert "there is no lab nowhere" in run("exec", "--name", "nowhere", "web", "--", "ls").output
 
 
 def test_without_root_the_message_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
