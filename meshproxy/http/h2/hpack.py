@@ -35,6 +35,9 @@ ID_PREFIX: Final = _ID_NAME + bytes((_ID_LENGTH,))
 """A literal `x-request-id` with a UUID behind it, as this proxy writes it."""
 _ID_BYTES: Final = len(ID_PREFIX) + _ID_LENGTH
 ID_FIELD_NAME: Final = b"x-request-id"
+NO_TABLE: Final = b"\x20"
+"""At the start of a block: what we write uses no dynamic table from now on (RFC 7541 section 6.3). It never
+did; a peer that allows less than `DEFAULT_TABLE_SIZE` insists on being told (RFC 9113 section 4.3.1)."""
 
 
 class Block:

@@ -90,6 +90,10 @@ class Inflow(Outflow):
         self._receive_window -= size
         if self._receive_window < 0:
             raise ConnectionFault(FLOW_CONTROL_ERROR, "more data than the connection's window allows")
+        if flags & PADDED:
+            if not size or payload[0] >= size:
+                raise ConnectionFault(PROTOCOL_ERROR, "more padding than frame")
+            payload = payload[1 : size - payload[0]]
         stream = self.streams.get(stream_id)
         if stream is None:
             self._check_not_idle(stream_id, "DATA")
@@ -99,12 +103,6 @@ class Inflow(Outflow):
             else:
                 self._stream_fault(stream_id, STREAM_CLOSED)
             return
-        padding = 0
-        if flags & PADDED:
-            if not size or payload[0] >= size:
-                raise ConnectionFault(PROTOCOL_ERROR, "more padding than frame")
-            padding = payload[0] + 1
-            payload = payload[1 : size - payload[0]]
         if stream.is_remote_done:
             self._credit_connection(size)
             self._stream_fault(stream_id, STREAM_CLOSED)
@@ -133,13 +131,13 @@ class Inflow(Outflow):
             self._credit_connection(size)
             self._stream_fault(stream_id, fault.code)
             return
-        self._account(stream, size, padding, ends=ends)
+        self._account(stream, size, ends=ends)
         stream.is_remote_done = ends
         self.on_data(stream, payload, end=ends)
         if ends:
             self._remote_done(stream)
 
-    def _account(self, stream: Stream, size: int, padding: int, *, ends: bool) -> None:
+    def _account(self, stream: Stream, size: int, *, ends: bool) -> None:
         """Give credit back at once for what is passed on at once."""
         if stream.is_paused:
             stream.unread += size

@@ -12,6 +12,7 @@ from typing import Final
 from meshproxy.http.h2 import frame as frames
 from meshproxy.http.h2.error import ENHANCE_YOUR_CALM, ConnectionFault
 from meshproxy.http.h2.frame import END_STREAM, MAX_WINDOW
+from meshproxy.http.h2.hpack import NO_TABLE
 from meshproxy.http.h2.settings import DEFAULT_WINDOW, H2Limits, PeerSettings
 from meshproxy.http.h2.stream import Stream
 
@@ -32,6 +33,8 @@ class Outflow:
         self._waiting: dict[int, Stream] = {}
         """Streams with something queued, in the order they are served."""
         self._is_transport_full = False
+        self._owes_table_update = False
+        """The next block begins with `NO_TABLE`."""
         self._unsent_control = 0
         self._unsent_heads = 0
         """Bytes written while the transport was full."""
@@ -61,6 +64,9 @@ class Outflow:
     def send_head(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """A message's head, or an interim one."""
         stream.is_answered = True
+        if self._owes_table_update:
+            self._owes_table_update = False
+            block = NO_TABLE + block
         if self._is_transport_full:
             self._unsent_heads += len(block) + frames.HEAD_BYTES
         self.out.append(frames.header_frames(stream.id, block, END_STREAM if end else 0, self.peer.max_frame))

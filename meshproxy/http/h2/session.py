@@ -49,7 +49,7 @@ from meshproxy.http.h2.frame import (
     WINDOW_UPDATE,
     word,
 )
-from meshproxy.http.h2.hpack import Block, BlockReader, Fields
+from meshproxy.http.h2.hpack import DEFAULT_TABLE_SIZE, Block, BlockReader, Fields
 from meshproxy.http.h2.inflow import Inflow
 from meshproxy.http.h2.settings import (
     DEFAULT_WINDOW,
@@ -409,9 +409,11 @@ class Session(Inflow):
         if not self._has_peer_settings:
             self._has_peer_settings = True
             self.peer.begin()
-        before = self.peer.initial_window
+        before, table = self.peer.initial_window, self.peer.smallest_table
         for key, value in frames.read_settings(payload):
             self.peer.apply(key, value, from_server=self.is_client)
+        if self.peer.smallest_table < table == DEFAULT_TABLE_SIZE:
+            self._owes_table_update = True  # once: less than nothing is not to be had
         # First: for a peer that counts strictly its new window holds from the acknowledgement on.
         self._control(frames.frame(SETTINGS, ACK, 0, b""))
         shift = self.peer.initial_window - before  # once: a frame holds thousands, each for all streams

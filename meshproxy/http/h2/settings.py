@@ -7,6 +7,7 @@ from typing import Final
 
 from meshproxy.http.h2.error import FLOW_CONTROL_ERROR, PROTOCOL_ERROR, ConnectionFault
 from meshproxy.http.h2.frame import LARGEST_MAX_FRAME, MAX_WINDOW, SMALLEST_MAX_FRAME
+from meshproxy.http.h2.hpack import DEFAULT_TABLE_SIZE
 
 HEADER_TABLE_SIZE: Final = 0x1
 ENABLE_PUSH: Final = 0x2
@@ -50,13 +51,21 @@ class H2Limits:
 class PeerSettings:
     """What the peer announced last."""
 
-    __slots__ = ("initial_window", "max_concurrent_streams", "max_frame", "max_header_list")
+    __slots__ = (
+        "initial_window",
+        "max_concurrent_streams",
+        "max_frame",
+        "max_header_list",
+        "smallest_table",
+    )
 
     def __init__(self) -> None:
         self.initial_window = DEFAULT_WINDOW
         self.max_concurrent_streams = ASSUMED_STREAMS
         self.max_frame = SMALLEST_MAX_FRAME
         self.max_header_list = UNLIMITED
+        self.smallest_table = DEFAULT_TABLE_SIZE
+        """The least SETTINGS_HEADER_TABLE_SIZE it ever said."""
 
     def begin(self) -> None:
         """The first SETTINGS came: what they do not say has its default."""
@@ -76,5 +85,7 @@ class PeerSettings:
             self.max_frame = value
         elif key == MAX_HEADER_LIST_SIZE:
             self.max_header_list = value
+        elif key == HEADER_TABLE_SIZE:
+            self.smallest_table = min(self.smallest_table, value)
         elif key == ENABLE_PUSH and (value > 1 or (from_server and value)):
             raise ConnectionFault(PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hpack
 import pytest
 
 from meshproxy.http.h2 import frame as frames
@@ -108,6 +109,11 @@ CONNECTION = [
     ("5.5 unknown frame in a block", frame(1, 1, 1, BLOCK) + frame(0x16, 0, 0, bytes(8)), PROTOCOL_ERROR),
     ("6.1 DATA on 0", frame(0, 1, 0, b"test"), PROTOCOL_ERROR),
     ("6.1 too much padding", head(flags=0) + frame(0, PADDED, 1, b"\x06Test"), PROTOCOL_ERROR),
+    (
+        "6.1 the same on a closed stream",
+        head(flags=0) + frames.rst_stream(1, 8) + frame(0, PADDED, 1, b"\x06Test"),
+        PROTOCOL_ERROR,
+    ),
     ("6.2 other frame in a block", frame(1, 1, 1, BLOCK) + frames.settings({}), PROTOCOL_ERROR),
     ("6.2 HEADERS on 0", head(0), PROTOCOL_ERROR),
     ("6.2 too much padding", frame(1, 5 | PADDED, 1, bytes((len(BLOCK) + 1,)) + BLOCK), PROTOCOL_ERROR),
@@ -206,6 +212,30 @@ def test_streams_beyond_what_was_announced() -> None:
     session = server(H2Limits(max_concurrent_streams=10))
     session.receive(b"".join(head(2 * n + 1, 0) for n in range(11)))
     assert frames.rst_stream(21, REFUSED_STREAM) in session.take_output()
+
+
+@pytest.mark.parametrize("sizes", [(0,), (100, 8192), (8192, 4095, 0)])
+def test_who_allows_a_smaller_table_is_told_that_none_is_used(sizes: tuple[int, ...]) -> None:
+    """Section 4.3.1: their decoders refuse the next block that does not begin with it, and only that one."""
+    session = server()
+    session.receive(b"".join(frames.settings({1: size}) for size in sizes) + head(1) + head(3))
+    session.take_output()
+    decoder = hpack.Decoder()
+    decoder.max_allowed_table_size = sizes[-1]
+    answered(session)
+    output = session.take_output()
+    first, second = output[9 : 9 + output[2]], output[9 + output[2] + 9 :]
+    assert [first, second] == [b"\x20\x88", b"\x88"]
+    for block in (first, second):
+        assert decoder.decode(block, raw=True) == [(b":status", b"200")]
+
+
+def test_who_allows_as_much_as_ever_is_told_nothing() -> None:
+    session = server()
+    session.receive(frames.settings({1: 4096}) + frames.settings({1: 65_536}) + head())
+    session.take_output()
+    answered(session)
+    assert session.take_output().endswith(b"\x88")
 
 
 def _without(name: bytes) -> Fields:
