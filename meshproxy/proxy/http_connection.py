@@ -26,6 +26,9 @@ from meshproxy.transport.bounded_read import MAX_READ, STUCK, WRITE_HIGH_WATER, 
 _MAX_PIPELINED: Final = 65536
 """Bytes of further requests held while one is being answered; reading pauses above it."""
 
+_HTTP2_NAMES: Final = ("h2", "istio-h2")
+"""As ALPN calls it outside the mesh and inside."""
+
 _LINGER_SECONDS: Final = 1.0
 """A connection we end is still read for so long, so that the peer gets the answer and not a reset (RFC 9112
 section 9.6). Envoy's `delayed_close_timeout`."""
@@ -100,16 +103,17 @@ class HttpServerConnection(ClientSide):
 
     def _settle(self, data: bytes) -> bytes:
         """The first bytes say which HTTP it is. Returns what is to be read here: nothing while they may still
-        become the preface of HTTP/2 (RFC 9113 section 3.4), or when they were."""
+        become the preface of HTTP/2 (RFC 9113 section 3.4), or when they were, or had to be."""
         data = self._early + data
-        if not data.startswith(PREFACE[: len(data)]):
-            self._is_fresh = False
-            return data
-        if len(data) < len(PREFACE):
-            self._early = data
-            return b""
         transport = self._transport
         assert transport is not None
+        if not data.startswith(PREFACE[: len(data)]):
+            if not _agreed_on_http2(transport):
+                self._is_fresh = False
+                return data
+        elif len(data) < len(PREFACE):
+            self._early = data
+            return b""
         self._manager.connections.discard(self)
         self._closing = True
         successor = H2ServerConnection(self._manager, self.facts)
@@ -346,3 +350,9 @@ class HttpServerConnection(ClientSide):
         if self._stream is None and self._reader.is_idle and self._last_progress <= rested_since:
             self.close_gracefully()
         return self._closing
+
+
+def _agreed_on_http2(transport: asyncio.Transport) -> bool:
+    """TLS has settled the version already: an answer of HTTP/1.1 would not be understood."""
+    tls = transport.get_extra_info("ssl_object")
+    return tls is not None and tls.selected_alpn_protocol() in _HTTP2_NAMES
