@@ -1,6 +1,6 @@
 """Serving what tells clients whom they talk to: health, version, and the discovery documents."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -45,9 +45,10 @@ def public_routes(is_ready: Callable[[], bool]) -> list[Route]:
         return PlainTextResponse("not ready", HTTPStatus.SERVICE_UNAVAILABLE)
 
     paths = {"/healthz": health, "/livez": health, "/readyz": ready}
-    # Some clients ask with the slash.
-    versions = [_document_route(path, version_document()) for path in ("/version", "/version/")]
-    return [*versions, *(Route(path, endpoint) for path, endpoint in paths.items())]
+    return [
+        *_document_routes("/version", version_document()),
+        *(Route(path, endpoint) for path, endpoint in paths.items()),
+    ]
 
 
 def discovery_routes() -> list[Route]:
@@ -55,22 +56,29 @@ def discovery_routes() -> list[Route]:
     versions = discovery_document.api_versions()
     groups = [*dict.fromkeys(version.rpartition("/")[0] for version in versions)]
     core, others = discovery_document.core_versions(), discovery_document.group_list()
-    routes = [_root_route("/api", core, [""]), _root_route("/apis", others, [one for one in groups if one])]
-    routes += [_document_route(f"/apis/{name}", discovery_document.group(name)) for name in groups if name]
+    named = [name for name in groups if name]
+    routes = [*_root_routes("/api", core, [""]), *_root_routes("/apis", others, named)]
+    for name in named:
+        routes += _document_routes(f"/apis/{name}", discovery_document.group(name))
     for version in versions:
         root = "apis" if "/" in version else "api"
-        routes.append(_document_route(f"/{root}/{version}", discovery_document.resource_list(version)))
+        routes += _document_routes(f"/{root}/{version}", discovery_document.resource_list(version))
     return routes
 
 
-def _document_route(path: str, document: Manifest) -> Route:
+def _either_way(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> list[Route]:
+    """With a final slash, too: the clients that are generated from Kubernetes' OpenAPI ask so."""
+    return [Route(path, endpoint), Route(f"{path}/", endpoint)]
+
+
+def _document_routes(path: str, document: Manifest) -> list[Route]:
     async def endpoint(request: Request) -> Response:
         return await json_answer(request, document)
 
-    return Route(path, endpoint)
+    return _either_way(path, endpoint)
 
 
-def _root_route(path: str, document: Manifest, groups: list[str]) -> Route:
+def _root_routes(path: str, document: Manifest, groups: list[str]) -> list[Route]:
     """One that tells everything below it at once to clients that ask so: they need two requests, not one for
     each version."""
 
@@ -84,7 +92,7 @@ def _root_route(path: str, document: Manifest, groups: list[str]) -> Route:
         answer.headers["Content-Type"] = f"application/json;{parameters}"
         return answer
 
-    return Route(path, endpoint)
+    return _either_way(path, endpoint)
 
 
 def _aggregated_version(request: Request) -> str | None:

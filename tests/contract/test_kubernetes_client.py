@@ -51,6 +51,7 @@ def use(api: client.ApiClient) -> None:
     custom.create_namespaced_custom_object(group, version, "default", "httproutes", ROUTE)
     assert custom.list_cluster_custom_object(group, version, "httproutes")["items"][0]["kind"] == "HTTPRoute"
     assert client.VersionApi(api).get_code().git_version.startswith("v1.")
+    discover(api)
     review = client.V1SelfSubjectAccessReview(
         spec={"resourceAttributes": {"verb": "get", "resource": "pods"}}
     )
@@ -59,6 +60,14 @@ def use(api: client.ApiClient) -> None:
     with pytest.raises(client.ApiException) as refused:
         core.read_namespaced_config_map("c", "default")
     assert (refused.value.status, refused.value.reason) == (404, "Not Found")
+
+
+def discover(api: client.ApiClient) -> None:
+    """These ask with a slash at the end."""
+    assert client.CoreApi(api).get_api_versions().versions == ["v1"]
+    assert "apps" in {group.name for group in client.ApisApi(api).get_api_versions().groups}
+    assert client.AppsApi(api).get_api_group().preferred_version.version == "v1"
+    assert "deployments" in {one.name for one in client.AppsV1Api(api).get_api_resources().resources}
 
 
 async def test_its_users_find_what_they_know(tmp_path: Path) -> None:
