@@ -20,6 +20,7 @@ from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.field_shape import shape_of
 from control_plane.apiserver.managed_fields import Manager, managers_of, on_update, with_managers
 from control_plane.apiserver.object_size import check_size
+from control_plane.apiserver.resource_amounts import check_amounts
 from control_plane.apiserver.selector import Selection
 from control_plane.apiserver.server_side_apply import apply_configuration
 from control_plane.apiserver.service_address import (
@@ -72,7 +73,7 @@ class Operations:
         self._store = store
         self._now = now
         self._services = services
-        self._checks = (check_immutable_fields, check_size, *checks)
+        self._checks = (check_immutable_fields, check_size, check_amounts, *checks)
         self._admission = admission or AdmitEverything()
         self._rng = rng
         # From reading which addresses are taken to the Service being stored: two must not choose the same.

@@ -13,13 +13,15 @@ from pydantic_core import PydanticCustomError
 _LABEL_1123 = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d+)?")
+_QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d{1,3})?")
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _HIGHEST_PORT = 65535
 _HIGHEST_COUNT = 2**63 - 1
 """int64, Kubernetes' widest: what is above cannot be a number of anything, and does not fit into a float."""
 _LONGEST_SUBDOMAIN = 253
+_LONGEST_QUANTITY = 64
+"""Characters. Together with the exponent's three digits: to read one costs next to nothing."""
 
 T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Field(strict=False)]
@@ -133,7 +135,7 @@ def _int_or_percent(value: object) -> int | str:
 def _quantity(value: object) -> int | float | str:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _HIGHEST_COUNT:
         return value
-    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+    if isinstance(value, str) and len(value) <= _LONGEST_QUANTITY and _QUANTITY.fullmatch(value):
         return value
     raise _invalid("must be a quantity such as 2, '500m' or '64Mi'")
 
