@@ -5,7 +5,7 @@ import random
 import pytest
 
 from meshproxy.config.model import Direction, ServiceIdentity, WorkloadIdentity
-from meshproxy.telemetry import transfer
+from meshproxy.telemetry import names, transfer
 from meshproxy.telemetry.labels import SecurityPolicy, TcpLabels, request_labels, tcp_labels
 from meshproxy.telemetry.metrics import MeshMetrics
 from meshproxy.telemetry.transfer import MetricsReceiver, MetricsSender
@@ -25,8 +25,9 @@ def _peers(workload: str = "catalog") -> TcpLabels:
 
 def _counts(metrics: MeshMetrics) -> list[str]:
     """Every line of the exposition that is no reading of the process, in one order."""
+    readings = names.CPU_SECONDS.name, names.RESIDENT_MEMORY.name, "meshproxy_metric_series"
     lines = "".join(metrics.exposition()).splitlines()
-    return sorted(line for line in lines if not line.startswith(("process_", "#", "meshproxy_metric_series")))
+    return sorted(line for line in lines if not line.startswith(("process_", "#", *readings)))
 
 
 def _report(sender: MetricsSender, receiver: MetricsReceiver) -> int:
