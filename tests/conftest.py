@@ -3,8 +3,15 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from meshproxy._speedups import finder
+
+# The same examples on every machine, and none is too slow: how fast a machine is says nothing about the code.
+settings.register_profile(
+    "mesh", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("mesh")
 
 if os.environ.get(finder.VARIABLE) == "on":
     finder.install()  # the same tests, over the compiled modules; without it they run on the sources
