@@ -25,7 +25,7 @@ from meshproxy.errors import ConfigError
 from meshproxy.identity import contexts
 from meshproxy.identity.identity import Identity
 from meshproxy.telemetry.metrics import MeshMetrics
-from meshproxy.workers.message import Begin
+from meshproxy.workers.message import Begin, CountConnections
 from meshproxy.workers.pool import WorkerPool
 from tests.unit.meshproxy.identity.mesh import issue, new_authority
 from tests.unit.meshproxy.proxy import outside
@@ -35,11 +35,12 @@ from tests.unit.meshproxy.proxy.harness import (
     answering,
     http_listener,
     ok,
+    read_head,
     snapshot,
     static_cluster,
 )
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 WEB = SpiffeId.for_workload(TrustDomain("cluster.local"), "shop", "web")
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -51,6 +52,12 @@ def port() -> Iterator[int]:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted is whole, however slow the workers are."""
+    monkeypatch.setattr("meshproxy.workers.pool.REFRESH_TIMEOUT", TIMEOUT)
 
 
 @dataclass
@@ -261,10 +268,13 @@ async def test_a_worker_that_is_stopped_keeps_no_page_waiting_and_is_replaced_wh
         await running.pool.apply(_serving(upstream, port))
         stopped, other = await running.pids()
         os.kill(stopped, signal.SIGSTOP)
+        (child,) = [child for child in running.pool._children.values() if child.pid == stopped]
         with monkeypatch.context() as short:
-            short.setattr("meshproxy.workers.child.ANSWER_TIMEOUT", 1.0)
             short.setattr("meshproxy.workers.pool.REFRESH_TIMEOUT", 0.05)
             await running.count("istio_requests_total")
+        with monkeypatch.context() as short:
+            short.setattr("meshproxy.workers.child.ANSWER_TIMEOUT", 0.05)
+            child.order(CountConnections())
         while stopped in (now := await running.pids()):  # noqa: ASYNC110  processes set no event
             await asyncio.sleep(0.01)
         assert other in now
@@ -272,14 +282,31 @@ async def test_a_worker_that_is_stopped_keeps_no_page_waiting_and_is_replaced_wh
 
 
 async def test_a_drain_is_told_to_all_and_ends_when_the_last_connection_has(port: int) -> None:
-    upstream = await Upstream(answering(ok())).start()
+    asked, may_answer = asyncio.Semaphore(0), asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await read_head(reader):
+            asked.release()
+            await may_answer.wait()
+            writer.write(ok())
+
+    upstream = await Upstream(wait).start()
+    may_answer.set()
     async with _running() as running:
         await running.pool.apply(_serving(upstream, port))
         clients = await _clients_of_both(port, await running.pids())
-        assert await running.pool.open_connections() == 2
+        while not asked.locked():
+            await asked.acquire()
+        may_answer.clear()
+        answers = [asyncio.ensure_future(client.get()) for client in clients.values()]
+        for _ in answers:
+            await asked.acquire()
         running.pool.begin_drain(0.0)
+        assert await running.pool.open_connections() == 2  # an order behind the other
+        may_answer.set()
+        for answer in answers:
+            assert b"connection: close" in await answer
         for client in clients.values():
-            assert b"connection: close" in await client.get()
             client.close()
         while await running.pool.open_connections():  # noqa: ASYNC110  as above
             await asyncio.sleep(0.01)
