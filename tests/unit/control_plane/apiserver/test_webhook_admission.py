@@ -206,7 +206,8 @@ FAILURES = {
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_a_call_that_fails_is_what_the_failure_policy_says(api, hook, monkeypatch, failure, policy):
     monkeypatch.setattr(webhook_client, "MAX_ANSWER", 65536)
-    monkeypatch.setattr(webhook_client, "SECOND", 0.05)
+    if failure == "slow":
+        monkeypatch.setattr(webhook_client, "SECOND", 0.05)
     hook.answer, message = FAILURES[failure]
     await register(api, webhook(hook, failurePolicy=policy, timeoutSeconds=1))
     status, answer = await create(api)

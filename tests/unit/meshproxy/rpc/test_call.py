@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from h2.events import DataReceived, Event, PingReceived, RequestReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
 from meshproxy.errors import UpstreamError
@@ -51,7 +51,7 @@ class Peer(asyncio.Protocol):
         self.transport.write(self.h2.data_to_send())
 
     async def until(self, kind: type[Event]) -> Event:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (found := [event for event in self.events if isinstance(event, kind)]):
                 self.changed.clear()
                 await self.changed.wait()
@@ -98,13 +98,13 @@ async def connected(settings: dict[int, int] | None = None) -> AsyncIterator[tup
     call = await dial(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
     try:
         call.start("/a.B/C", [("authorization", "Bearer t")])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await accepted.wait()
         await peers[0].until(RequestReceived)
         yield call, peers[0]
     finally:
         await call.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await peers[0].lost.wait()
         server.close()
         await server.wait_closed()
@@ -140,7 +140,7 @@ async def test_a_big_message_waits_for_the_peers_window() -> None:
             received = len(peer.body())
             peer.h2.acknowledge_received_data(min(1000, received), 1)
             peer.flush()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(peer.body()) == received < len(prefixed(message)):
                     peer.changed.clear()
                     await peer.changed.wait()
@@ -162,7 +162,7 @@ async def test_what_nobody_takes_closes_the_window_and_taking_opens_it() -> None
         assert peer.h2.local_flow_control_window(1) < 16_384
         for _ in range(sent - 1):
             assert await call.receive()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while peer.h2.local_flow_control_window(1) < 16_384:
                 peer.changed.clear()
                 await peer.changed.wait()
@@ -244,7 +244,7 @@ async def test_every_other_end_has_its_reason(kind: str) -> None:
             "lost": "UNAVAILABLE: .* ended the connection",
         }[kind]
         with pytest.raises(UpstreamError, match=reason):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await call.receive()
 
 
@@ -263,12 +263,17 @@ async def test_a_peer_that_answers_pings_is_kept_and_a_silent_one_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("meshproxy.rpc.call.PING_INTERVAL", 0.002)
-    monkeypatch.setattr("meshproxy.rpc.call.PING_TIMEOUT", 0.001)
+    monkeypatch.setattr("meshproxy.rpc.call.PING_TIMEOUT", 30.0)
     async with connected() as (call, peer):
+        await peer.until(PingReceived)
+        peer.events.clear()
+        await peer.until(PingReceived)  # it comes again only once the one before was answered
         assert peer.transport is not None
         peer.transport.pause_reading()
+        monkeypatch.setattr("meshproxy.rpc.call.PING_TIMEOUT", 0.001)
+        call._ping()
         with pytest.raises(UpstreamError, match="has not answered a ping"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await call.receive()
         peer.transport.resume_reading()
 
@@ -301,6 +306,8 @@ async def test_a_response_counts_only_with_its_status(
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
     call = await dial(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+    while not peers:  # noqa: ASYNC110 — nothing tells of it
+        await asyncio.sleep(0)
     try:
         if isinstance(result, bytes):
             assert await unary(call, "/a.B/C", b"question", (), 5.0) == result
@@ -308,7 +315,7 @@ async def test_a_response_counts_only_with_its_status(
             with pytest.raises(UpstreamError, match=str(result)):
                 await unary(call, "/a.B/C", b"question", (), 0.01 if trailers is None else 5.0)
     finally:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await peers[0].lost.wait()
         server.close()
         await server.wait_closed()
