@@ -132,7 +132,7 @@ class Client:
         for index in range(REQUESTS):
             reader, writer = await self._mesh.connect()
             with suppress(ConnectionError, asyncio.IncompleteReadError):
-                await asyncio.wait_for(self._exchange(reader, writer, b"%d-%d" % (self._number, index)), 10)
+                await asyncio.wait_for(self._exchange(reader, writer, b"%d-%d" % (self._number, index)), 30)
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()

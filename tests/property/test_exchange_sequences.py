@@ -269,7 +269,7 @@ async def left_alone(mesh: Mesh) -> None:
         tasks = mesh.services.tasks._tasks  # one is the worker's own
         return not mesh.worker.open_connections and mesh.services.timers.is_empty and len(tasks) == 1
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_at_rest():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -119,7 +119,7 @@ class Bench:
             client.setblocking(False)
             client.connect((host, self.port))
             await loop.sock_sendall(client, packet)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 return await loop.sock_recv(client, 4096)
 
     def counted(self) -> dict[tuple[str, ...], int]:

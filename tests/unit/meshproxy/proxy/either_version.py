@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from meshproxy.config.model import Endpoint
 
 Field = tuple[bytes, bytes]
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds after which a test that waits for its peer fails."""
 
 

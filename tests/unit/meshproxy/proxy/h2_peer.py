@@ -47,7 +47,7 @@ class Message:
         return int(self.fields[b":status"])
 
     async def until(self, condition: Callable[[Message], bool]) -> Message:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition(self):
                 self.changed.clear()
                 await self.changed.wait()
@@ -137,7 +137,7 @@ class Peer(asyncio.Protocol):
 
     async def send(self, number: int, data: bytes, *, end: bool = True) -> None:
         """As fast as the windows let it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while data:
                 size = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
                 if size <= 0:

@@ -20,7 +20,7 @@ class Sleeper:
 
     async def asleep(self, count: int) -> list[float]:
         """Wait until so many sleep; for how long they want to."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self._awake()) < count:  # noqa: ASYNC110  (they do real input and output before)
                 await asyncio.sleep(0.002)
         return [seconds for seconds, _ in self._sleeping]

@@ -26,7 +26,7 @@ async def test_requests_pass_alike_through_either_codec(codec, reader):
         client, writer = await mesh.connect()
         for _ in range(2):
             writer.write(b"POST /1 HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\nContent-Length: 2\r\n\r\nhi")
-            answer = await asyncio.wait_for(client.readuntil(b"hello"), 5)
+            answer = await asyncio.wait_for(client.readuntil(b"hello"), 30)
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         [manager] = [manager for _, manager in mesh.worker._managers.values()]
         [connection] = manager.connections
@@ -42,5 +42,5 @@ async def test_what_is_no_http_is_refused_by_either(codec):
     async with running(config, codec=codec) as mesh:
         client, writer = await mesh.connect()
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
-        assert (await asyncio.wait_for(client.read(-1), 5)).startswith(b"HTTP/1.1 400 ")
+        assert (await asyncio.wait_for(client.read(-1), 30)).startswith(b"HTTP/1.1 400 ")
         writer.close()

@@ -77,9 +77,9 @@ class Client:
         reader, writer = await self.connect()
         writer.write(request)
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await asyncio.wait_for(reader.readexactly(length), 5)
+            await asyncio.wait_for(reader.readexactly(length), 30)
         except (ConnectionError, asyncio.IncompleteReadError):
             self.close()
             return b""

@@ -112,7 +112,7 @@ async def test_a_connection_that_was_just_used_is_not_ended_idle():
         assert not connection.drain(clock() - 60.0)
         assert b"connection: close" not in await exchange(reader, writer, POST)
         assert connection.drain(clock())
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 
@@ -124,11 +124,12 @@ async def test_one_that_comes_during_the_drain_and_says_nothing_is_ended_too(mon
     ):
         mesh.worker.begin_drain(0.05)
         reader, writer = await mesh.connect()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 
-async def test_no_request_fails_while_sixteen_clients_send():
+async def test_no_request_fails_while_sixteen_clients_send(monkeypatch):
+    rests(monkeypatch, 3600.0)  # on a machine that stalls, a client's next request may be as late as a rest
     async with serving(answering(ok())) as upstream:
         config = snapshot(http_listener(A), static_cluster("a", upstream.endpoint))
         async with running(config) as leaving, running(config) as staying:
@@ -150,7 +151,7 @@ async def test_no_request_fails_while_sixteen_clients_send():
             )
             for client in clients:
                 client.stop = True
-            await asyncio.wait_for(asyncio.gather(*tasks), 5)
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
             total = sum(client.answers for client in clients)
             served = sum(
                 mesh.metric("istio_requests_total", response_code="200") for mesh in (leaving, staying)
@@ -183,26 +184,28 @@ async def test_the_end_does_not_wait_for_ever(monkeypatch):
 
 
 async def test_idle_connections_end_one_by_one(monkeypatch):
-    rests(monkeypatch, 0.05)
+    rests(monkeypatch, 600.0)
     async with serving(answering(ok())) as upstream:
         config = snapshot(http_listener(A), static_cluster("a", upstream.endpoint))
         async with running(config) as mesh:
-            clock = mesh.services.clock.monotonic
             pairs = [await mesh.connect() for _ in range(20)]
             for pair in pairs:
                 await exchange(*pair, POST)
-            ends: list[float] = []
 
-            async def watch(reader: asyncio.StreamReader) -> None:
-                assert await reader.read() == b""
-                ends.append(clock())
+            def still_open() -> int:
+                connections = [c for _, m in mesh.worker._managers.values() for c in m.connections]
+                return sum(not connection._closing for connection in connections)
 
-            began = clock()
-            mesh.worker.begin_drain(0.4)
-            await asyncio.wait_for(asyncio.gather(*(watch(reader) for reader, _ in pairs)), 5)
-            assert min(ends) - began >= 0.05
-            assert max(ends) - min(ends) > 0.1
-            for _, writer in pairs:
+            mesh.worker.begin_drain(2600.0)
+            open_after = []
+            for _ in range(4):
+                mesh.pass_time(500.0)
+                open_after.append(still_open())
+            assert open_after[0] == 20  # they have not rested for long enough
+            assert 20 > open_after[1] > open_after[2] > open_after[3] > 0
+            mesh.pass_time(700.0)
+            for reader, writer in pairs:
+                assert await asyncio.wait_for(reader.read(), 30) == b""
                 writer.close()
 
 
@@ -223,7 +226,7 @@ async def test_an_exchange_under_way_outlives_the_end_of_idle_connections(monkey
         answer = asyncio.create_task(exchange(*busy, POST))
         await settled(lambda: mesh.live.clusters["a"].active_requests == 1)
         mesh.worker.begin_drain()
-        assert await asyncio.wait_for(idle[0].read(), 5) == b""
+        assert await asyncio.wait_for(idle[0].read(), 30) == b""
         go.set()
         assert b"connection: close" in await answer
         for _, writer in (busy, idle):

@@ -64,7 +64,7 @@ async def get(mesh: Mesh, name: str, context: ssl.SSLContext) -> tuple[bytes, ss
         "127.0.0.1", mesh.port, ssl=context, server_hostname=name, ssl_handshake_timeout=5
     )
     writer.write(REQUEST)
-    answer = await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    answer = await asyncio.wait_for(reader.readuntil(b"hello"), 30)
     found = writer.get_extra_info("ssl_object")
     writer.close()
     return answer, found
@@ -98,7 +98,7 @@ async def test_plaintext_is_no_https():
         reader, writer = await mesh.connect()
         writer.write(REQUEST)
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(reader.readexactly(1), 5)
+            await asyncio.wait_for(reader.readexactly(1), 30)
         assert mesh.refused == [("listener", "tls_required")]
         writer.close()
     await upstream.stop()
@@ -134,12 +134,12 @@ async def test_a_new_certificate_is_in_the_next_handshake_and_connections_go_on(
             "127.0.0.1", mesh.port, ssl=CA.client(), server_hostname="a.example"
         )
         writer.write(REQUEST)
-        await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+        await asyncio.wait_for(reader.readuntil(b"hello"), 30)
         await mesh.worker.apply(replace(config, secrets={new.name: new}))
         _, peer = await get(mesh, "new.example", CA.client())
         assert peer.getpeercert() is not None
         writer.write(REQUEST)
-        assert b"connection: close" not in await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+        assert b"connection: close" not in await asyncio.wait_for(reader.readuntil(b"hello"), 30)
         writer.close()
     await upstream.stop()
 
@@ -250,7 +250,7 @@ async def test_servers_outside_the_mesh_prove_a_name(tls, names, works):
     async with running(snapshot(http_listener(A), static_cluster("a", endpoint, tls=tls))) as mesh:
         reader, writer = await mesh.connect()
         writer.write(REQUEST)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         assert head.startswith(b"HTTP/1.1 200 " if works else b"HTTP/1.1 503 ")
         writer.close()
     server.close()

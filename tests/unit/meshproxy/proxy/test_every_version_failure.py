@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from meshproxy.config.model import Endpoint
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import WeightedCluster
 from tests.unit.meshproxy.proxy.either_version import Asked, Handler
@@ -24,7 +23,7 @@ from tests.unit.meshproxy.proxy.every_version import (
 )
 from tests.unit.meshproxy.proxy.harness import Mesh, http_listener, snapshot
 from tests.unit.meshproxy.proxy.test_http_failure import settled
-from tests.unit.meshproxy.proxy.test_http_proxy import dead_port
+from tests.unit.meshproxy.proxy.test_http_proxy import DEAD
 
 __all__ = ["versions"]
 
@@ -114,14 +113,15 @@ async def test_a_reset_is_an_answer_of_ours_without_a_retry(versions: Versions) 
 
 async def test_a_server_that_cannot_be_reached_is_left_for_another(versions: Versions) -> None:
     config = http_listener(A, retry=retrying("connect-failure"))
-    async with versions.serving(echo) as (server,):
-        dead = Endpoint("127.0.0.1", await dead_port())
-        async with versions.mesh(config, versions.cluster("a", dead, server)) as (mesh, client):
-            for _ in range(6):
-                answer = await client.ask(b"/", method=b"POST", body=b"body")
-                assert (answer.status, answer.body) == (200, b"body")
-            assert mesh.metric("meshproxy_upstream_connect_failures_total", cluster="a") >= 2
-            await nothing_is_left(mesh)
+    async with (
+        versions.serving(echo) as (server,),
+        versions.mesh(config, versions.cluster("a", DEAD, server)) as (mesh, client),
+    ):
+        for _ in range(6):
+            answer = await client.ask(b"/", method=b"POST", body=b"body")
+            assert (answer.status, answer.body) == (200, b"body")
+        assert mesh.metric("meshproxy_upstream_connect_failures_total", cluster="a") >= 2
+        await nothing_is_left(mesh)
 
 
 async def test_attempts_are_counted_in_both_directions(versions: Versions) -> None:
@@ -142,20 +142,29 @@ async def test_attempts_are_counted_in_both_directions(versions: Versions) -> No
 
 
 async def test_a_slow_attempt_is_given_up_for_another_server(versions: Versions) -> None:
-    config = listener(route(to(A, retry=retrying("reset", per_try_timeout=0.05))))
+    config = listener(route(to(A, retry=retrying("reset", per_try_timeout=60.0), timeout=0.0)))
     async with versions.serving(never, echo) as servers:
-        cluster = versions.cluster("a", *servers)
-        async with versions.mesh(config, cluster) as (mesh, client):
-            for _ in range(2):
-                answer = await client.ask(b"/", method=b"PUT", body=b"body")
-                assert (answer.status, answer.body) == (200, b"body")
+        silent = servers[0]
+        async with versions.mesh(config, versions.cluster("a", *servers)) as (mesh, client):
+            asking = asyncio.ensure_future(client.ask(b"/", method=b"PUT", body=b"body"))
+            await settled(lambda: asking.done() or bool(silent.asked))
+            if not silent.asked:  # the other one was first: it is this one's turn
+                await asking
+                asking = asyncio.ensure_future(client.ask(b"/", method=b"PUT", body=b"body"))
+                await silent.until_asked()
+            mesh.pass_time(61.0)
+            answer = await asking
+            assert (answer.status, answer.body) == (200, b"body")
             await nothing_is_left(mesh)
 
 
 async def test_an_attempt_that_takes_too_long_says_so(versions: Versions) -> None:
-    config = listener(route(to(A, retry=retrying("5xx", num_retries=0, per_try_timeout=0.03))))
-    async with versions.through(never, config) as (_, client, _):
-        answer = await client.ask()
+    config = listener(route(to(A, retry=retrying("5xx", num_retries=0, per_try_timeout=60.0), timeout=0.0)))
+    async with versions.through(never, config) as (mesh, client, server):
+        asking = asyncio.ensure_future(client.ask())
+        await server.until_asked()
+        mesh.pass_time(61.0)
+        answer = await asking
         assert (answer.status, answer.body) == (504, b"upstream request timeout: per try timeout")
 
 
@@ -166,9 +175,12 @@ async def test_a_request_has_its_time(versions: Versions) -> None:
         await asked.gone()
         gone.set()
 
-    async with versions.through(wait, http_listener(A, timeout=0.03)) as (mesh, client, _):
-        assert (await client.ask(b"/", method=b"POST", body=b"x")).status == 504
-        await asyncio.wait_for(gone.wait(), 5)
+    async with versions.through(wait, http_listener(A, timeout=60.0)) as (mesh, client, server):
+        asking = asyncio.ensure_future(client.ask(b"/", method=b"POST", body=b"x"))
+        await server.until_asked()
+        mesh.pass_time(61.0)
+        assert (await asking).status == 504
+        await asyncio.wait_for(gone.wait(), 30)
         assert mesh.metric("istio_requests_total", response_flags="UT") == 1
         await nothing_is_left(mesh)
 
@@ -179,8 +191,11 @@ async def test_time_that_ends_in_the_middle_of_an_answer_cuts_it(versions: Versi
         await asked.send(b"half")
         await asked.gone()
 
-    async with versions.through(begin, http_listener(A, timeout=0.05)) as (mesh, client, _):
-        answer = await client.ask()
+    async with versions.through(begin, http_listener(A, timeout=60.0)) as (mesh, client, _):
+        talk = await client.start(b"GET", b"/")
+        await talk.some(4)
+        mesh.pass_time(61.0)
+        answer = await talk.answer()
         assert (answer.status, answer.is_cut) == (200, True)
         assert mesh.metric("istio_requests_total", response_code="200", response_flags="UT") == 1
         await nothing_is_left(mesh)
@@ -188,18 +203,21 @@ async def test_time_that_ends_in_the_middle_of_an_answer_cuts_it(versions: Versi
 
 @pytest.mark.parametrize(("is_whole", "status"), [(True, 504), (False, 408)])
 async def test_what_does_not_move_is_ended(versions: Versions, is_whole: bool, status: int) -> None:
-    config = http_listener(A, stream_idle_timeout=0.02, timeout=0)
-    async with versions.through(never, config) as (mesh, client, server):
+    async def take(asked: Asked) -> None:
+        await asked.whole()
+        await asked.gone()
+
+    config = http_listener(A, stream_idle_timeout=60.0, timeout=0)
+    async with versions.through(take, config) as (mesh, client, server):
         talk = await client.start(b"POST", b"/", (b"content-length", b"2"), end=False)
         await talk.send(b"xx" if is_whole else b"x")
         if is_whole:
             await talk.end()
-        await server.until_asked()
-        answering = asyncio.ensure_future(talk.answer())
-        while not answering.done():
-            mesh.worker._sweep(mesh.services.clock.monotonic())
-            await asyncio.sleep(0.005)
-        assert (await answering).status == status
+        asked = await server.until_asked()
+        await settled(lambda: len(asked.body) == (2 if is_whole else 1))
+        mesh.pass_time(1.0)  # what came since the last look is seen to have moved
+        mesh.pass_time(61.0)
+        assert (await talk.answer()).status == status
         assert mesh.metric("istio_requests_total", response_flags="SI") == 1
         await nothing_is_left(mesh)
 
@@ -262,7 +280,7 @@ async def test_a_client_that_leaves_ends_the_exchange(versions: Versions) -> Non
         talk = await client.start(b"GET", b"/")
         await server.until_asked()
         await talk.leave()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 30)
         await nothing_is_left(mesh)
         assert mesh.metric("istio_requests_total", response_code="0", response_flags="DC") == 1
 
@@ -280,7 +298,7 @@ async def test_a_client_that_leaves_in_the_middle_of_an_answer_ends_it(versions:
         talk = await client.start(b"GET", b"/")
         await talk.some(4)
         await client.close()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 30)
         await nothing_is_left(mesh)
         assert mesh.metric("istio_requests_total", response_code="200", response_flags="DC") == 1
 

@@ -172,7 +172,7 @@ async def test_a_mirror_gets_the_same_and_answers_nobody(
         async with versions.mesh(config, *clusters) as (mesh, client):
             answer = await client.ask(b"/p", method=b"POST", body=body, trailers=trailers)
             assert (answer.status, answer.body) == (200, body)
-            await asyncio.wait_for(copied.wait(), 5)
+            await asyncio.wait_for(copied.wait(), 30)
             assert mesh.metric("istio_requests_total") == 1
         (asked,) = two.asked
         assert (asked.method, asked.path, asked.authority) == (b"POST", b"/p", b"web-shadow")

@@ -69,7 +69,7 @@ async def _call(mesh: Mesh, client: socket.socket) -> bytes:
     """The banner; nothing when we were turned away."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await loop.sock_connect(client, ("127.0.0.1", mesh.port))
             return await loop.sock_recv(client, 5)
     except (ConnectionResetError, BrokenPipeError):
@@ -91,7 +91,7 @@ async def test_the_last_files_are_not_given_to_new_connections(clients):
                     client.close()
                 await settled(lambda: mesh.worker.listeners.connections("listener").open == 0)
                 reader, writer = await mesh.connect()
-                assert (await asyncio.wait_for(reader.read(5), 5)) == b"ready"
+                assert (await asyncio.wait_for(reader.read(5), 30)) == b"ready"
                 writer.close()
 
 

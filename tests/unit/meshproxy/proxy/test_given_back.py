@@ -6,7 +6,7 @@ import asyncio
 import gc
 from dataclasses import replace
 
-from meshproxy.config.model import Endpoint, HttpConnectionManager
+from meshproxy.config.model import HttpConnectionManager
 from meshproxy.config.resilience import CircuitBreakerSettings
 from meshproxy.config.retry import RetrySettings
 from meshproxy.config.route import MirrorPolicy
@@ -22,7 +22,7 @@ from tests.unit.meshproxy.proxy.harness import (
     static_cluster,
 )
 from tests.unit.meshproxy.proxy.test_http_failure import endpoint_of, serving, settled
-from tests.unit.meshproxy.proxy.test_http_proxy import A, dead_port, exchange
+from tests.unit.meshproxy.proxy.test_http_proxy import DEAD, A, exchange
 from tests.unit.meshproxy.proxy.test_outlier import FAILED, GET, ManualClock
 from tests.unit.meshproxy.proxy.test_route_features import ask, listener, route, to_a
 from tests.unit.meshproxy.proxy.test_upgrade import ASK, SWITCH
@@ -78,10 +78,9 @@ async def test_a_web_socket_that_came_about_by_a_retry_is_no_retry_under_way() -
         await reader.read()
 
     async with serving(chat) as upstream:
-        dead = Endpoint("127.0.0.1", await dead_port())
         config = snapshot(
             http_listener(A, retry=QUICK, upgrade_types=("websocket",)),
-            static_cluster("a", dead, upstream.endpoint, retry_budget=None),
+            static_cluster("a", DEAD, upstream.endpoint, retry_budget=None),
         )
         async with running(config) as mesh:
             sockets = [await mesh.connect() for _ in range(2)]  # one of them goes to the dead one first
@@ -183,7 +182,7 @@ async def test_a_copy_of_an_upgrade_ends_when_its_server_agrees() -> None:
         async with running(config) as mesh:
             one = await mesh.connect()
             assert (await exchange(*one, ASK)).startswith(b"HTTP/1.1 101")
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), 30)
             assert mesh.live.clusters["b"].active_requests == 0
             one[1].close()
             await settled(lambda: is_idle(mesh))

@@ -8,11 +8,10 @@ import pytest
 
 from certs.ca import CertificateAuthority
 from meshproxy.transport import handshake_gate
-from meshproxy.transport import listener as listener_module
 from meshproxy.transport.handshake_gate import HandshakeGate
 from tests.unit.meshproxy.identity.mesh import new_authority
 from tests.unit.meshproxy.proxy.harness import Mesh
-from tests.unit.meshproxy.proxy.test_hostile_tls import GET, ByHand, catalog
+from tests.unit.meshproxy.proxy.test_hostile_tls import GET, ByHand, Handshakes, catalog
 from tests.unit.meshproxy.proxy.test_http_failure import settled
 
 
@@ -48,7 +47,7 @@ async def test_who_waits_is_served_when_the_silent_one_is_cut(authority, monkeyp
         writer.write(await client.finished(reader, writer) + client.sealed(GET))
         answer = b""
         while not answer.endswith(b"hello"):
-            data = await asyncio.wait_for(reader.read(65536), 5)
+            data = await asyncio.wait_for(reader.read(65536), 30)
             assert data
             answer += client.opened(data)
         assert mesh.refused == [("listener", "tls_handshake")]
@@ -59,17 +58,20 @@ async def test_who_waits_is_served_when_the_silent_one_is_cut(authority, monkeyp
 
 @pytest.mark.usefixtures("one_place")
 async def test_who_waits_too_long_or_finds_no_room_to_wait_is_reset_and_counted(authority, monkeypatch):
+    monkeypatch.setattr(handshake_gate, "PATIENCE", 3600.0)
+    handshakes = Handshakes(monkeypatch)
     async with catalog(authority) as mesh:
         dawdler = await silent(mesh, authority)
-        monkeypatch.setattr(listener_module, "_HANDSHAKE_TIMEOUT", 0.05)
         reader, waiting = await mesh.connect()
         waiting.write(ByHand(authority).flight())
         await settled(lambda: gate_of(mesh).waiting == 1)
         late_reader, late = await mesh.connect()
         late.write(ByHand(authority).flight())
-        for ended in (late_reader, reader):
-            with pytest.raises(ConnectionResetError):
-                await asyncio.wait_for(ended.read(), 5)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(late_reader.read(), 30)
+        handshakes.time_is_over(1)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 30)
         assert mesh.refused == [("listener", "tls_handshake_limit")] * 2
         assert gate_of(mesh).waiting == 0
         for writer in (dawdler, waiting, late):

@@ -206,7 +206,7 @@ async def test_the_client_gives_a_request_up() -> None:
     async with h2_mesh(never) as (mesh, upstream):
         client = await connect(mesh.port)
         message = client.request()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not upstream.requests:  # noqa: ASYNC110 — nothing tells of it
                 await asyncio.sleep(0.005)
         client.give_up(message.stream)
@@ -345,14 +345,19 @@ async def test_a_call_has_the_time_it_asks_for_and_says_what_is_left_of_it() -> 
     async def never(peer: Peer, message: Message) -> None:
         await message.until(lambda one: one.reset is not None)
 
-    async with h2_mesh(never, action={"grpc_timeout_max": 0.0}) as (mesh, upstream):
+    async with h2_mesh(never, timeout=0.0, action={"grpc_timeout_max": 0.0}) as (mesh, upstream):
         client = await connect(mesh.port)
-        fields = ((b"content-type", b"application/grpc"), (b"grpc-timeout", b"80m"))
-        call = await client.request(b"POST", b"/s/M", *fields).end()
+        fields = ((b"content-type", b"application/grpc"), (b"grpc-timeout", b"60S"))
+        call = client.request(b"POST", b"/s/M", *fields)
+        async with asyncio.timeout(30):
+            while not upstream.requests:  # noqa: ASYNC110 — nothing tells of it
+                await asyncio.sleep(0.005)
+        mesh.pass_time(61.0)
+        await call.end()
         assert (call.status, call.fields[b"grpc-status"]) == (200, b"4")
         left = upstream.requests[0].fields[b"grpc-timeout"]
         assert left.endswith(b"m")
-        assert 0 < int(left[:-1]) <= 81
+        assert 0 < int(left[:-1]) <= 60_000
         await upstream.requests[0].until(lambda one: one.reset == 8)
         assert mesh.metric("istio_requests_total", grpc_response_status="4", response_flags="DT") == 1
         client.close()
@@ -364,10 +369,12 @@ async def test_a_call_that_is_out_of_time_is_told_so_in_its_trailers_too() -> No
         await peer.send(message.stream, b"\0\0\0\0\0", end=False)
         await message.until(lambda one: one.reset is not None)
 
-    async with h2_mesh(begin, action={"grpc_timeout_max": 0.0}) as (mesh, upstream):
+    async with h2_mesh(begin, timeout=0.0, action={"grpc_timeout_max": 0.0}) as (mesh, upstream):
         client = await connect(mesh.port)
-        fields = ((b"content-type", b"application/grpc"), (b"grpc-timeout", b"80m"))
-        call = await client.request(b"POST", b"/s/M", *fields).end()
+        fields = ((b"content-type", b"application/grpc"), (b"grpc-timeout", b"60S"))
+        call = await client.request(b"POST", b"/s/M", *fields).until(lambda one: len(one.body) == 5)
+        mesh.pass_time(61.0)
+        await call.end()
         assert (call.body, call.trailers[b"grpc-status"]) == (b"\0\0\0\0\0", b"4")
         await upstream.requests[0].until(lambda one: one.reset == 8)
         client.close()
@@ -378,9 +385,11 @@ async def test_an_exchange_may_be_bounded_as_a_whole() -> None:
         peer.respond(message.stream, OK)
         await message.until(lambda one: one.reset is not None)
 
-    async with h2_mesh(drip, action={"max_stream_duration": 0.05}) as (mesh, _):
+    async with h2_mesh(drip, timeout=0.0, action={"max_stream_duration": 60.0}) as (mesh, _):
         client = await connect(mesh.port)
-        assert (await client.request().end()).reset == 2
+        message = await client.request().until(lambda one: bool(one.fields))
+        mesh.pass_time(61.0)
+        assert (await message.end()).reset == 2
         client.close()
 
 
@@ -397,12 +406,12 @@ async def test_endpoints_are_asked_by_grpc_how_they_are(status: bytes, is_well: 
         await health(peer, message, status)
 
     upstream = await H2Upstream(answer).start()
-    settings = HealthCheckSettings(timeout=1.0, interval=0.02, unhealthy_threshold=1, healthy_threshold=1)
+    settings = HealthCheckSettings(timeout=30.0, interval=0.02, unhealthy_threshold=1, healthy_threshold=1)
     check = HealthCheck(GrpcCheck("catalog.shop", "shop.Catalog"), settings)
     cluster = static_cluster("a", upstream.endpoint, http2=True, health_check=check)
     async with running(snapshot(http_listener(ONE), cluster)) as mesh:
         (endpoint,) = mesh.live.clusters["a"].endpoints
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while endpoint.check is None or endpoint.check.is_pending:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         assert endpoint.check.is_healthy is is_well

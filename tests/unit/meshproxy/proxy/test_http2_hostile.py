@@ -37,7 +37,7 @@ from tests.unit.meshproxy.proxy.harness import (
 ONE = WeightedCluster("a", 1)
 GET: Fields = ((b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"web"))
 POST: Fields = ((b":method", b"POST"), *GET[1:])
-WAIT = 5.0
+WAIT = 30.0
 
 
 def head(stream_id: int, fields: Fields, flags: int = 0) -> bytes:
@@ -375,7 +375,7 @@ async def test_checks_leave_no_connections_at_a_server_that_allows_no_streams() 
     well = answer((b"content-type", b"application/grpc")) + data(b"\0\0\0\0\x02\x08\x01", end=False)
     well += head(THEIRS, ((b"grpc-status", b"0"),), END_STREAM)
     server = await RawServer([well] * 100, {3: 0}).start()
-    settings = HealthCheckSettings(timeout=1.0, interval=0.01, unhealthy_threshold=1, healthy_threshold=1)
+    settings = HealthCheckSettings(timeout=30.0, interval=0.01, unhealthy_threshold=1, healthy_threshold=1)
     check = HealthCheck(GrpcCheck("web", ""), settings)
     cluster = static_cluster("a", server.endpoint, http2=True, health_check=check)
     async with running(snapshot(http_listener(ONE), cluster)) as mesh:

@@ -175,7 +175,7 @@ async def test_one_percent_of_500s_reach_the_client_and_eject_nobody():
 
 
 async def test_answers_cut_short_or_too_late_count_too():
-    cut, late = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nha", asyncio.Event()
+    cut, asked = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nha", asyncio.Event()
 
     async def cuts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -183,17 +183,21 @@ async def test_answers_cut_short_or_too_late_count_too():
 
     async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
-        await late.wait()
+        asked.set()
+        await reader.read()
 
     for handler in (cuts, waits):
         async with serving(handler) as upstreams:
             cluster = static_cluster("a", upstreams[0].endpoint, outlier_detection=MESH_DEFAULT)
-            async with running(snapshot(http_listener(A, timeout=0.05), cluster)) as mesh:
+            async with running(snapshot(http_listener(A, timeout=60.0), cluster)) as mesh:
                 reader, writer = await mesh.connect()
                 writer.write(GET)
+                if handler is waits:
+                    await asyncio.wait_for(asked.wait(), 30)
+                    mesh.pass_time(61.0)
                 await reader.read(10)
                 health = mesh.live.clusters["a"].endpoints[0].health
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     while health.failures != 1:  # noqa: ASYNC110
                         await asyncio.sleep(0.005)
                 writer.close()
@@ -212,7 +216,7 @@ async def test_a_client_that_leaves_says_nothing_of_the_endpoint():
         writer.write(GET)
         await reached.wait()
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while mesh.live.clusters["a"].active_requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         assert mesh.live.clusters["a"].endpoints[0].health.failures == 0

@@ -40,7 +40,7 @@ from tests.unit.meshproxy.proxy.harness import (
     snapshot,
     static_cluster,
 )
-from tests.unit.meshproxy.proxy.test_http_failure import serving
+from tests.unit.meshproxy.proxy.test_http_failure import serving, settled
 
 A = WeightedCluster("a", 1)
 GET = b"GET / HTTP/1.1\r\nHost: shop:80\r\n\r\n"
@@ -191,12 +191,19 @@ async def test_a_slow_attempt_is_given_up_for_another_endpoint():
     async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    settings = replace(QUICK, retry_on=frozenset({"reset"}), per_try_timeout=0.05)
+    settings = replace(QUICK, retry_on=frozenset({"reset"}), per_try_timeout=60.0)
     async with serving(stalls) as slow, serving(answering(ok())) as quick:
         cluster = static_cluster("a", slow.endpoint, quick.endpoint)
-        async with running(snapshot(listener(route(to_a(retry=settings))), cluster)) as mesh:
-            for _ in range(2):
-                assert (await ask(mesh)).endswith(b"hello")
+        config = snapshot(listener(route(to_a(retry=settings, timeout=0.0))), cluster)
+        async with running(config) as mesh:
+            asking = asyncio.ensure_future(ask(mesh))
+            await settled(lambda: asking.done() or slow.connections == 1)
+            if not slow.connections:  # the other one was first: it is this one's turn
+                assert (await asking).endswith(b"hello")
+                asking = asyncio.ensure_future(ask(mesh))
+                await settled(lambda: slow.connections == 1)
+            mesh.pass_time(61.0)
+            assert (await asking).endswith(b"hello")
         assert slow.connections == 1
 
 
@@ -204,11 +211,16 @@ async def test_an_answer_to_a_timed_out_attempt_says_which_timeout():
     async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    settings = replace(QUICK, num_retries=0, per_try_timeout=0.05)
+    settings = replace(QUICK, num_retries=0, per_try_timeout=60.0)
     async with serving(stalls) as slow:
-        cluster = static_cluster("a", slow.endpoint)
-        async with running(snapshot(listener(route(to_a(retry=settings))), cluster)) as mesh:
-            answer = await ask(mesh)
+        config = snapshot(
+            listener(route(to_a(retry=settings, timeout=0.0))), static_cluster("a", slow.endpoint)
+        )
+        async with running(config) as mesh:
+            asking = asyncio.ensure_future(ask(mesh))
+            await settled(lambda: slow.connections == 1)
+            mesh.pass_time(61.0)
+            answer = await asking
     assert answer.startswith(b"HTTP/1.1 504")
     assert answer.endswith(b"per try timeout")
 

@@ -53,7 +53,7 @@ async def ask(mesh: Mesh, context: ssl.SSLContext, name: str) -> tuple[bytes, st
     reader, writer = await asyncio.open_connection("127.0.0.1", mesh.port, ssl=context, server_hostname=name)
     proved = contexts.peer_spiffe_id(writer.get_extra_info("ssl_object"))
     writer.write(b"hello\n")
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     await writer.wait_closed()
     return answer, str(proved)
@@ -94,7 +94,7 @@ async def test_a_client_hello_that_comes_byte_by_byte_is_routed_whole(authority)
             writer.write(bytes((byte,)))
             await asyncio.sleep(0)
         while True:
-            data = await asyncio.wait_for(reader.read(65536), 5)
+            data = await asyncio.wait_for(reader.read(65536), 30)
             assert data, "cut during the handshake"
             incoming.write(data)
             try:

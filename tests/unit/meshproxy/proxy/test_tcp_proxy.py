@@ -9,10 +9,9 @@ import struct
 
 import pytest
 
-from meshproxy.config.model import Endpoint
 from meshproxy.upstream.connector import Connector
 from tests.unit.meshproxy.proxy.harness import Upstream, running, snapshot, static_cluster, tcp_listener
-from tests.unit.meshproxy.proxy.test_http_proxy import dead_port
+from tests.unit.meshproxy.proxy.test_http_proxy import DEAD
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,9 +26,9 @@ async def test_bytes_pass_both_ways_and_are_counted():
     async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
         writer.write(b"x" * 200_000)
-        assert await asyncio.wait_for(reader.readexactly(200_000), 5) == b"x" * 200_000
+        assert await asyncio.wait_for(reader.readexactly(200_000), 30) == b"x" * 200_000
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
         await writer.wait_closed()
         assert mesh.metric("istio_tcp_received_bytes_total") == 200_000
@@ -47,9 +46,9 @@ async def test_a_server_that_speaks_first_is_heard():
     upstream = await Upstream(banner).start()
     async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
-        assert await asyncio.wait_for(reader.readline(), 5) == b"220 ready\r\n"
+        assert await asyncio.wait_for(reader.readline(), 30) == b"220 ready\r\n"
         writer.write(b"EHLO\n")
-        assert await asyncio.wait_for(reader.read(), 5) == b"EHLO\n"
+        assert await asyncio.wait_for(reader.read(), 30) == b"EHLO\n"
         writer.close()
     await upstream.stop()
 
@@ -73,9 +72,9 @@ async def test_what_a_server_says_while_it_is_joined_goes_to_the_client_only(mon
     async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
         writer.write(b"EHLO\n")
-        assert await asyncio.wait_for(reader.read(), 5) == b"220 ready\r\n"
+        assert await asyncio.wait_for(reader.read(), 30) == b"220 ready\r\n"
         writer.close()
-        assert await asyncio.wait_for(heard, 5) == b"EHLO\n"
+        assert await asyncio.wait_for(heard, 30) == b"EHLO\n"
     await upstream.stop()
 
 
@@ -138,7 +137,7 @@ async def test_a_half_close_arrives_and_the_answer_still_comes_back():
         reader, writer = await mesh.connect()
         writer.write(b"y" * 1000)
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(), 5) == b"got 1000"
+        assert await asyncio.wait_for(reader.read(), 30) == b"got 1000"
         writer.close()
     await upstream.stop()
 
@@ -154,10 +153,10 @@ async def test_a_half_close_of_the_server_leaves_the_other_direction_open():
     upstream = await Upstream(closes_first).start()
     async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
-        assert await asyncio.wait_for(reader.read(), 5) == b"bye"
+        assert await asyncio.wait_for(reader.read(), 30) == b"bye"
         writer.write(b"late")
         writer.write_eof()
-        assert await asyncio.wait_for(got.get(), 5) == b"late"
+        assert await asyncio.wait_for(got.get(), 30) == b"late"
         writer.close()
     await upstream.stop()
 
@@ -177,7 +176,7 @@ async def test_a_reset_of_the_server_is_a_reset_for_the_client():
         reader, writer = await mesh.connect()
         writer.write(b"x")
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 30)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -198,18 +197,17 @@ async def test_a_reset_of_the_client_is_a_reset_for_the_server():
     upstream = await Upstream(waits).start()
     async with running(snapshot(tcp_listener("a"), static_cluster("a", upstream.endpoint))) as mesh:
         reader, writer = await mesh.connect()
-        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"!"
+        assert await asyncio.wait_for(reader.readexactly(1), 30) == b"!"
         reset_socket(writer)
-        assert await asyncio.wait_for(ended.get(), 5) == "reset"
+        assert await asyncio.wait_for(ended.get(), 30) == "reset"
     await upstream.stop()
 
 
 async def test_no_upstream_is_a_reset_and_counted():
-    dead = Endpoint("127.0.0.1", await dead_port())
-    async with running(snapshot(tcp_listener("a"), static_cluster("a", dead))) as mesh:
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", DEAD))) as mesh:
         reader, writer = await mesh.connect()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 30)
         assert mesh.metric("meshproxy_upstream_connect_failures_total", cluster="a") == 1
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -218,23 +216,23 @@ async def test_no_upstream_is_a_reset_and_counted():
 
 async def test_another_endpoint_is_tried_when_one_cannot_be_reached():
     upstream = await Upstream(echo).start()
-    dead = Endpoint("127.0.0.1", await dead_port())
-    async with running(snapshot(tcp_listener("a"), static_cluster("a", dead, upstream.endpoint))) as mesh:
+    async with running(snapshot(tcp_listener("a"), static_cluster("a", DEAD, upstream.endpoint))) as mesh:
         for _ in range(4):
             reader, writer = await mesh.connect()
             writer.write(b"hi")
-            assert await asyncio.wait_for(reader.readexactly(2), 5) == b"hi"
+            assert await asyncio.wait_for(reader.readexactly(2), 30) == b"hi"
             writer.close()
     await upstream.stop()
 
 
 async def test_silence_ends_a_relay_after_the_idle_timeout():
     upstream = await Upstream(echo).start()
-    config = snapshot(tcp_listener("a", idle_timeout=0.05), static_cluster("a", upstream.endpoint))
+    config = snapshot(tcp_listener("a", idle_timeout=60.0), static_cluster("a", upstream.endpoint))
     async with running(config) as mesh:
         reader, writer = await mesh.connect()
         writer.write(b"x")
-        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"x"
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.readexactly(1), 30) == b"x"
+        mesh.pass_time(61.0)
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
     await upstream.stop()

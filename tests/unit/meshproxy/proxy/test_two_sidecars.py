@@ -174,7 +174,7 @@ async def test_plaintext_to_a_strict_sidecar_is_reset_and_counted(authority):
         reader, writer = await pair.catalog.connect()
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 30)
         writer.close()
         assert pair.catalog.refused == [("listener", "mtls_required")]
     await app.stop()
@@ -233,10 +233,10 @@ async def test_server_first_tcp_and_half_close_pass_through_mtls(authority):
     app = await Upstream(banner).start()
     async with sidecars(authority, app, alpn="istio") as pair:
         reader, writer = await pair.web.connect()
-        assert await asyncio.wait_for(reader.readline(), 5) == b"220 ready\r\n"
+        assert await asyncio.wait_for(reader.readline(), 30) == b"220 ready\r\n"
         writer.write(b"z" * 100_000)
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(), 5) == b"100000 bytes"
+        assert await asyncio.wait_for(reader.read(), 30) == b"100000 bytes"
         writer.close()
     await app.stop()
 
@@ -247,7 +247,7 @@ async def test_tcp_echo_through_mtls_keeps_every_byte(authority):
         reader, writer = await pair.web.connect()
         body = bytes(range(256)) * 8000
         writer.write(body)
-        assert await asyncio.wait_for(reader.readexactly(len(body)), 10) == body
+        assert await asyncio.wait_for(reader.readexactly(len(body)), 30) == body
         writer.close()
     await app.stop()
 
@@ -262,7 +262,7 @@ async def test_a_reset_of_the_app_is_a_reset_for_the_client_through_mtls(authori
         reader, writer = await pair.web.connect()
         writer.write(b"x")
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 30)
         writer.close()
     await app.stop()
 

@@ -57,7 +57,7 @@ async def ask(server_tls: ssl.SSLContext, root_pem: bytes, host: str = "127.0.0.
         assert await unary(call, "/a.B/C", b"question", (), 5.0) == b"answer"
     finally:
         if peers and peers[0].transport is not None:  # else its handshake failed
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await peers[0].lost.wait()
         server.close()
 

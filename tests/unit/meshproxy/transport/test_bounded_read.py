@@ -64,9 +64,9 @@ async def test_reads_are_bounded_and_nothing_is_lost(
         sink = _Sink(len(MUCH))
         await loop.create_unix_connection(lambda: sink, sock=ours)
         sending = asyncio.create_task(loop.sock_sendall(theirs, MUCH))
-        await asyncio.wait_for(sink.is_whole.wait(), 10)
+        await asyncio.wait_for(sink.is_whole.wait(), 30)
         await sending
-    await asyncio.wait_for(sink.is_over.wait(), 10)
+    await asyncio.wait_for(sink.is_over.wait(), 30)
     assert b"".join(sink.reads) == MUCH
     assert max(map(len, sink.reads[1:])) <= bound
     assert sink.events == ["eof", "lost"]
@@ -81,7 +81,7 @@ async def test_reads_are_bounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         bound_reads(transport, sink)
         assert transport.get_protocol() is between
         transport.abort()
-        await asyncio.wait_for(sink.is_over.wait(), 10)
+        await asyncio.wait_for(sink.is_over.wait(), 30)
 
 
 def test_what_concerns_writing_is_passed_on() -> None:

@@ -89,7 +89,7 @@ async def test_a_silent_peer_loses_its_place_when_others_wait(monkeypatch: pytes
 
     silent = gate.admit(nothing, cut)
     following = gate.admit(ended.set, nothing)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 30)
     assert following is not None
     assert (gate.under_way, gate.waiting) == (1, 0)
     following.leave()

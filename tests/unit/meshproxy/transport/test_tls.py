@@ -104,7 +104,7 @@ class Recorder(asyncio.Protocol):
     async def until(self, size: int) -> bytes:
         while len(self.received) < size:
             self.arrived.clear()
-            await asyncio.wait_for(self.arrived.wait(), 5)
+            await asyncio.wait_for(self.arrived.wait(), 30)
         return self.received
 
 
@@ -122,7 +122,7 @@ class End:
         )
 
     async def attach(self, protocol: Recorder | None = None) -> Recorder:
-        connection = await asyncio.wait_for(self.handshake, 5)
+        connection = await asyncio.wait_for(self.handshake, 30)
         recorder = protocol or Recorder()
         connection.attach(recorder)
         return recorder
@@ -165,7 +165,7 @@ async def test_what_arrives_before_attach_is_not_lost(pair: Pair):
     async with ends(server_context(pair), client_context(pair, pair[0])) as (server, client):
         await server.attach()
         server.connection.write(b"first words")
-        await asyncio.wait_for(client.handshake, 5)
+        await asyncio.wait_for(client.handshake, 30)
         await asyncio.sleep(0.05)  # let the bytes arrive at a connection nobody has attached to
         at_client = await client.attach()
         assert await at_client.until(11) == b"first words"
@@ -176,12 +176,12 @@ async def test_half_close_ends_one_direction_only(pair: Pair):
         at_client, at_server = await client.attach(), await server.attach()
         client.connection.write(b"last")
         client.connection.write_eof()
-        await asyncio.wait_for(at_server.eof.wait(), 5)
+        await asyncio.wait_for(at_server.eof.wait(), 30)
         assert at_server.received == b"last"
         server.connection.write(b"answer after your end")
         assert await at_client.until(21) == b"answer after your end"
         server.connection.write_eof()
-        await asyncio.wait_for(at_client.eof.wait(), 5)
+        await asyncio.wait_for(at_client.eof.wait(), 30)
 
 
 async def test_an_end_without_close_notify_is_a_truncation(pair: Pair):
@@ -191,7 +191,7 @@ async def test_an_end_without_close_notify_is_a_truncation(pair: Pair):
         client.connection.write(b"half a mess")
         await at_server.until(11)
         client.connection._raw.write_eof()
-        error = await asyncio.wait_for(at_server.lost, 5)
+        error = await asyncio.wait_for(at_server.lost, 30)
         assert isinstance(error, TlsTruncated)
         assert not at_server.eof.is_set()
 
@@ -201,7 +201,7 @@ async def test_a_reset_is_heard_as_a_loss(pair: Pair):
         await client.attach()
         at_server = await server.attach()
         socket_option.reset(client.connection)
-        assert isinstance(await asyncio.wait_for(at_server.lost, 5), ConnectionError)
+        assert isinstance(await asyncio.wait_for(at_server.lost, 30), ConnectionError)
 
 
 async def test_a_foreign_client_is_refused_by_the_server_and_learns_it_at_its_first_read(
@@ -209,9 +209,9 @@ async def test_a_foreign_client_is_refused_by_the_server_and_learns_it_at_its_fi
 ):
     async with ends(server_context(pair), client_context(foreign, pair[0])) as (server, client):
         with pytest.raises(TlsFailure):
-            await asyncio.wait_for(server.handshake, 5)
+            await asyncio.wait_for(server.handshake, 30)
         at_client = await client.attach()  # TLS 1.3: the client believed itself connected
-        error = await asyncio.wait_for(at_client.lost, 5)
+        error = await asyncio.wait_for(at_client.lost, 30)
         assert isinstance(error, TlsFailure)
         assert not at_client.received
 
@@ -219,9 +219,9 @@ async def test_a_foreign_client_is_refused_by_the_server_and_learns_it_at_its_fi
 async def test_a_foreign_server_is_refused_by_the_client(pair: Pair, foreign: Pair):
     async with ends(server_context(foreign), client_context(pair, pair[0])) as (server, client):
         with pytest.raises(TlsFailure, match="certificate verify failed"):
-            await asyncio.wait_for(client.handshake, 5)
+            await asyncio.wait_for(client.handshake, 30)
         with pytest.raises(TlsFailure):
-            await asyncio.wait_for(server.handshake, 5)
+            await asyncio.wait_for(server.handshake, 30)
 
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b""])
@@ -233,8 +233,8 @@ async def test_garbage_instead_of_a_handshake_fails_and_closes(pair: Pair, garba
     writer.write(garbage)
     writer.write_eof()
     with pytest.raises(TlsFailure):
-        await asyncio.wait_for(end.handshake, 5)
-    await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(end.handshake, 30)
+    await asyncio.wait_for(reader.read(), 30)
     writer.close()
     await writer.wait_closed()
     server.close()

@@ -92,7 +92,7 @@ class Dialler:
     async def dial(self, target: DialTarget | None = None) -> None:
         protocol = Hears()
         await self.connector.connect(target or self.target, protocol)
-        await asyncio.wait_for(protocol.lost, 5)
+        await asyncio.wait_for(protocol.lost, 30)
 
 
 async def test_the_second_connection_resumes_the_first_ones_session(authority):

@@ -123,7 +123,7 @@ async def running(*parts: message.Part) -> AsyncIterator[tuple[Plane, Sidecar]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  # what is awaited happens in another library's thread
             await asyncio.sleep(0.001)
 

@@ -63,7 +63,7 @@ async def first_answer(address: str, identity: Identity) -> str:
 
     stream = AdsStream(await mtls_connections(address, current)())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await stream.send([REQUEST])
             return (await stream.receive()).type_url
     finally:
