@@ -33,7 +33,7 @@ from tests.unit.control_plane import manifest_builder as build
 
 TRUST_DOMAIN = TrustDomain("cluster.local")
 NODE_ID = "sidecar~10.244.0.7~{pod}.shop~shop.svc.cluster.local"
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture

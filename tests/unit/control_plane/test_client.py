@@ -171,7 +171,7 @@ async def test_a_watch_tells_what_happens(client: ApiClient, serve: Serving) -> 
     await client.create(config_map("a"))
     await client.create(config_map("b", app="x"))
     await client.delete("ConfigMap", "b", "default")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         told = [await anext(events) for _ in range(2)]
     assert [(event.type, name_of(event.object)) for event in told] == [("ADDED", "b"), ("DELETED", "b")]
     await events.aclose()  # type: ignore[attr-defined]
@@ -199,7 +199,7 @@ class Informer:
         self._changed.set()
 
     async def until(self, told: int = 0, synced: int = 0) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.told) < told or self.synced < synced:
                 self._changed.clear()
                 waiting = asyncio.ensure_future(self._changed.wait())
@@ -298,7 +298,7 @@ async def test_an_informer_follows_on_after_a_watch_that_ended(
 async def test_an_informer_ends_when_the_request_itself_is_refused(serve: Serving) -> None:
     async with ApiClient(replace(serve.config, token="wrong")) as stranger:
         with pytest.raises(Unauthorized):
-            await asyncio.wait_for(Informer(stranger).task, 5)
+            await asyncio.wait_for(Informer(stranger).task, 30)
 
 
 async def test_an_informer_awaits_its_handler_and_passes_on_its_errors(client: ApiClient) -> None:
@@ -308,7 +308,7 @@ async def test_an_informer_awaits_its_handler_and_passes_on_its_errors(client: A
         raise KeyError(event.type)
 
     with pytest.raises(KeyError, match="ADDED"):
-        await asyncio.wait_for(Informer(client, broken).task, 5)
+        await asyncio.wait_for(Informer(client, broken).task, 30)
 
 
 def test_backoff_is_jittered_and_capped() -> None:

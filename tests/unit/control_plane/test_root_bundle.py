@@ -48,7 +48,7 @@ def config_map(name: str, data: dict[str, str]) -> Manifest:
 
 
 async def next_change(changes: EventStream) -> None:
-    await asyncio.wait_for(anext(changes), 5)
+    await asyncio.wait_for(anext(changes), 30)
 
 
 async def published(store: SqliteStore, name: str) -> dict[str, object]:
@@ -111,4 +111,4 @@ async def test_a_namespace_that_is_gone_is_no_error(store: SqliteStore) -> None:
 
 async def test_it_ends_with_the_store(store: SqliteStore, running: asyncio.Task[None]) -> None:
     await store.close()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)

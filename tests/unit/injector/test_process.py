@@ -83,7 +83,7 @@ async def roots_in_place(mesh: Mesh) -> set[bytes]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 — another server's state
             await asyncio.sleep(0.005)
 
@@ -172,7 +172,7 @@ async def test_it_waits_for_bundle_and_token(mesh):
     await asyncio.sleep(0)
     await mesh.publish(mesh.authority)
     mesh.write_token()
-    injector = await asyncio.wait_for(starting, 10)
+    injector = await asyncio.wait_for(starting, 30)
     try:
         assert await try_pod(mesh) == INJECTED
     finally:
@@ -250,7 +250,7 @@ async def test_a_certificate_that_ended_without_a_successor_ends_the_process(tmp
             clock.ahead = LEAF_TTL
             await mesh.publish(mesh.authority, new_authority())  # news, which make it look at the clock
             with pytest.raises(CertificateEnded, match="name_not_granted"):
-                await asyncio.wait_for(asyncio.shield(injector.failure), 10)
+                await asyncio.wait_for(asyncio.shield(injector.failure), 30)
         finally:
             await injector.stop()
 

@@ -84,7 +84,7 @@ async def ask(port: int, name: str) -> DNSRecord:
         client.setblocking(False)
         client.connect(("127.0.0.1", port))
         await loop.sock_sendall(client, DNSRecord.question(name).pack())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return DNSRecord.parse(await loop.sock_recv(client, 4096))
 
 

@@ -57,7 +57,7 @@ class Recording:
             self.recorder.tell(self.about, NORMAL, reason, "message", field_path="spec.containers{app}")
         task = asyncio.ensure_future(self.recorder.run())
         for _ in range(calls or len(reasons)):
-            await asyncio.wait_for(self.api.calls.acquire(), 10)
+            await asyncio.wait_for(self.api.calls.acquire(), 30)
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

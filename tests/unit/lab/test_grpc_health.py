@@ -41,7 +41,7 @@ async def ask(serve: object) -> HealthAnswer:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)  # type: ignore[arg-type]
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
-        return await asyncio.wait_for(check(reader, writer, "a", "web"), 10)
+        return await asyncio.wait_for(check(reader, writer, "a", "web"), 30)
     finally:
         writer.close()
         await writer.wait_closed()

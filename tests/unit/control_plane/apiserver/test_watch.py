@@ -51,14 +51,14 @@ class Watcher:
         )
 
     async def next(self) -> tuple[str, str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             line = await anext(self.lines)
         assert line.endswith(b"\n")
         event = json.loads(line)
         return event["type"], name_of(event["object"]) or event["object"]["reason"]
 
     async def rest(self) -> list[bytes]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return [line async for line in self.lines]
 
 

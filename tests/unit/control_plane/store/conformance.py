@@ -55,7 +55,7 @@ def on_node(name: str) -> Manifest:
 
 
 async def take(events: EventStream, count: int) -> list[StoreEvent]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [await anext(events) for _ in range(count)]
 
 

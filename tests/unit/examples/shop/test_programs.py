@@ -180,7 +180,7 @@ async def test_a_load_tells_failures_and_stops_when_told():
     while not load.ledger.records:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     load.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
     assert load.ledger.records[0][4] == 0
     assert "Connection" in load.ledger.records[0][6]
 

@@ -41,7 +41,7 @@ async def test_of_two_times_the_sooner_counts() -> None:
     queue.add_after(A, 100.0)
     queue.add_after(A, 0.0)
     queue.add_after(A, 100.0)
-    assert await asyncio.wait_for(queue.get(), 5.0) == A
+    assert await asyncio.wait_for(queue.get(), 30) == A
     queue.add_after(B, 100.0)
     queue.close()
     assert len(queue) == 0
