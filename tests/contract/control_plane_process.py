@@ -11,7 +11,7 @@ from pathlib import Path
 
 from control_plane.client import ApiClient
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -65,6 +65,6 @@ class ControlPlaneProcess:
         """End it; returns the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(number)
-        code = self._process.wait(timeout=10)
+        code = self._process.wait(timeout=60)
         self._log.close()
         return code

@@ -31,7 +31,7 @@ POD_IP, PLAIN_IP = "10.244.0.11", "10.244.0.12"
 CATALOG_VIP, V1_VIP, V2_VIP, DATABASE_VIP = "10.96.0.10", "10.96.0.11", "10.96.0.12", "10.96.0.13"
 ANY_VIP = "10.96.0.14"
 ADMIN_PORT = 15000
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

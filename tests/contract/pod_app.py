@@ -42,6 +42,6 @@ def answer(mesh: Mesh, address: str, port: int, sent: bytes = b"") -> bytes:
 
 async def settled(mesh: Mesh) -> None:
     """Until the data plane has accepted everything that was sent; a refusal never settles."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await mesh.sync_states() != {"SYNCED"}:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.05)

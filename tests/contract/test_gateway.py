@@ -27,7 +27,7 @@ async def ask(
     )
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode())
-        return (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+        return (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode()
     finally:
         writer.close()
 
@@ -158,7 +158,7 @@ async def test_annotations_set_the_proxies_in_front():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n")
         writer.write(b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n\r\n")
-        await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+        await asyncio.wait_for(reader.readuntil(b"hello"), 60)
         writer.close()
     await upstream.stop()
     assert b"\r\nx-forwarded-for: 203.0.113.7,192.0.2.1\r\nx-forwarded-proto: https\r\n" in seen[0]
@@ -403,8 +403,8 @@ async def test_connections_go_to_the_backends_of_stream_routes():
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", bound, ssl=tls, server_hostname="db.example" if tls else None
             )
-            assert await asyncio.wait_for(reader.readline(), 5) == b"speaks first\n"
+            assert await asyncio.wait_for(reader.readline(), 60) == b"speaks first\n"
             writer.write(b"and hears\n")
-            assert await asyncio.wait_for(reader.readline(), 5) == b"and hears\n"
+            assert await asyncio.wait_for(reader.readline(), 60) == b"and hears\n"
             writer.close()
     await upstream.stop()

@@ -63,7 +63,7 @@ async def test_logs(cluster: Cluster) -> None:
 async def test_a_log_that_is_followed_comes_as_it_is_written(cluster: Cluster) -> None:
     process = await cluster.kubectl.start("logs", "-f", "web")
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.stdout.readline() == b"first\n"
         cluster.kubelet.more.set()
         assert await process.stdout.readline() == b"second\n"
@@ -73,7 +73,7 @@ async def test_a_log_that_is_followed_comes_as_it_is_written(cluster: Cluster) -
 async def test_stopping_the_server_ends_what_is_followed(cluster: Cluster) -> None:
     process = await cluster.kubectl.start("logs", "-f", "web")
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.stdout.readline() == b"first\n"
         await cluster.serving.server.stop()
         await process.communicate()
@@ -88,7 +88,7 @@ async def test_exec(cluster: Cluster) -> None:
     code, told = await run("exec", "web", "--", "sh", "-c", "echo oops >&2; exit 3")
     assert (code, "oops" in told) == (3, True)
     process = await cluster.kubectl.start("exec", "-i", "web", "--", "cat")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         output, _ = await process.communicate(b"through and back\n")
     assert output == b"through and back\n"
 

@@ -94,7 +94,7 @@ async def test_selectors_and_forms(shop: Shop) -> None:
 async def test_a_watch_prints_what_changes(shop: Shop) -> None:
     process = await shop.kubectl.start("get", "pods", "-l", "app=catalog", "-w")
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         lines = [await process.stdout.readline() for _ in range(2)]
         assert lines[1].startswith(b"one")
         await shop("label", "pod", "two", "app=catalog", "--overwrite")

@@ -84,7 +84,7 @@ class Cluster:
         return output.decode()
 
     async def rolled_out(self) -> str:
-        return await self.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        return await self.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 
     async def images(self) -> set[str]:
         """Of the Pods that are to stay."""
@@ -138,5 +138,5 @@ async def test_a_rollout_is_followed_listed_undone_restarted_and_paused(cluster:
 async def test_a_deployment_is_deleted_in_the_foreground(cluster: Cluster) -> None:
     await cluster.kubectl("apply", "-f", "-", given=DEPLOYMENT)
     await cluster.rolled_out()
-    await cluster.kubectl("delete", "deployment/web", "--cascade=foreground", "--timeout=20s")
+    await cluster.kubectl("delete", "deployment/web", "--cascade=foreground", "--timeout=60s")
     assert "No resources found" in await cluster.kubectl("get", "replicasets,pods")

@@ -117,7 +117,7 @@ def _rejected(mesh: Mesh) -> dict[str, int]:
 
 async def _settled(mesh: Mesh) -> None:
     """Until Envoy has answered for everything that was sent."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await mesh.sync_states() != {"SYNCED"}:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.05)
 

@@ -34,7 +34,7 @@ PLAIN_IPS = {"blue-a": "10.244.0.22", "blue-b": "10.244.0.23", "green-a": "10.24
 ADDRESSES = {"v1-1": POD_IP, **PLAIN_IPS}
 """`v1-1`, which serves `red`, is behind mutual TLS and its own sidecar; the others are plain."""
 PORT = 8081
-ACK_TIMEOUT = 10.0
+ACK_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ async def test_policies_hold_and_conflicts_are_told(mesh: Mesh) -> None:
 
 async def _condition(mesh: Mesh, entry: str, kind: str, status: str) -> None:
     """Until the entry's condition says so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             listed = section(await mesh.api.get("ServiceEntry", entry, "shop"), "status").get("conditions")
             if isinstance(listed, list) and (kind, status) in {
