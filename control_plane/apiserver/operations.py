@@ -18,8 +18,10 @@ from control_plane.apiserver.defaulting import defaulted
 from control_plane.apiserver.delete_options import parse_options
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.field_shape import shape_of
+from control_plane.apiserver.injection_advice import advice
 from control_plane.apiserver.managed_fields import Manager, managers_of, on_update, with_managers
 from control_plane.apiserver.object_size import check_size
+from control_plane.apiserver.request_warning import add_warning
 from control_plane.apiserver.resource_amounts import check_amounts
 from control_plane.apiserver.selector import Selection
 from control_plane.apiserver.server_side_apply import apply_configuration
@@ -310,12 +312,14 @@ class Operations:
         return with_metadata(manifest, name=f"{prefix}{suffix}")
 
     def _admit(self, kind: ResourceKind, wanted: Manifest, current: Manifest | None) -> None:
-        """Raises InvalidResource with every cause."""
+        """Raises InvalidResource with every cause; what is allowed and does nothing is a warning."""
         resource = kind.model.parse(wanted)
         before = None if current is None else kind.model.parse(current)
         causes = [cause for check in self._checks for cause in check(resource, before)]
         if causes:
             raise InvalidResource(kind.kind, name_of(wanted), causes)
+        for text in advice(resource, before):
+            add_warning(text)
 
     async def _with_addresses(self, service: Manifest, current: Manifest | None = None) -> Manifest:
         """With its addresses and node ports given out, those it has kept, and those it asks for checked."""
