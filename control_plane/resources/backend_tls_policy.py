@@ -85,6 +85,8 @@ class BackendTlsPolicySpec(Model):
 
 
 class BackendTlsPolicy(Resource):
+    """How sidecars and gateways speak TLS to a Service, and whom they trust there."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "BackendTLSPolicy"
 

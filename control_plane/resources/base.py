@@ -102,8 +102,11 @@ class Resource(Model):
     """Fields of the object whose values no message shows."""
 
     api_version: str
+    """Group and version of the kind, e.g. `apps/v1`."""
     kind: str
+    """What it is."""
     metadata: ObjectMeta
+    """Its name, labels, annotations and owners."""
 
     @classmethod
     def parse(cls, manifest: Manifest) -> Self:

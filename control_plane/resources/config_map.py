@@ -20,6 +20,8 @@ def _base64(value: str) -> str:
 
 
 class ConfigMap(Resource):
+    """Settings for Pods: text by key."""
+
     API_VERSION = "v1"
     KIND = "ConfigMap"
 

@@ -90,6 +90,8 @@ class DeploymentStatus(Model):
 
 
 class Deployment(Resource):
+    """Pods of one template, kept at a number, and replaced step by step when the template changes."""
+
     API_VERSION = "apps/v1"
     KIND = "Deployment"
 

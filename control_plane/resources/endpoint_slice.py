@@ -76,6 +76,8 @@ class EndpointPort(Model):
 
 
 class EndpointSlice(Resource):
+    """Addresses at which a Service is found, and their ports."""
+
     API_VERSION = "discovery.k8s.io/v1"
     KIND = "EndpointSlice"
 

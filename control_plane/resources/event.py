@@ -32,6 +32,8 @@ class EventSeries(Model):
 
 
 class Event(Resource):
+    """What happened to an object, told by a controller or a kubelet."""
+
     API_VERSION = "v1"
     KIND = "Event"
 

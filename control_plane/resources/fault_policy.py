@@ -15,14 +15,18 @@ from control_plane.resources.traffic_retry import Percentage
 
 class FaultDelay(Model):
     fixed: PositiveDuration
+    """How long a request is held before it goes on."""
     percent: Percentage = 100.0
+    """Of the requests."""
 
 
 class FaultAbort(Model):
     http_status: Annotated[int, Field(ge=200, le=599)] | None = None
+    """What a request is answered in place of the Service."""
     grpc_status: Annotated[int, Field(ge=0, le=16)] | None = None
     """What a call is answered; other requests get the status of HTTP that is nearest."""
     percent: Percentage = 100.0
+    """Of the requests."""
 
     @property
     def is_failure(self) -> bool:
@@ -43,6 +47,7 @@ class FaultAbort(Model):
 
 class FaultPolicySpec(TargetedSpec):
     delay: FaultDelay | None = None
+    """Requests that wait."""
     abort: FaultAbort | None = None
     """Drawn on its own: a request may be delayed and then aborted."""
     headers: Annotated[Items[HeaderMatch], Field(max_length=16)] = ()
@@ -56,6 +61,8 @@ class FaultPolicySpec(TargetedSpec):
 
 
 class FaultPolicy(Resource):
+    """Delays and errors on purpose, for those who call a Service or follow an HTTPRoute."""
+
     API_VERSION = "meshproxy.io/v1alpha1"
     KIND = "FaultPolicy"
 

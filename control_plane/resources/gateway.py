@@ -139,6 +139,8 @@ class GatewayStatus(Model):
 
 
 class Gateway(Resource):
+    """A way into the mesh for strangers: addresses, ports, and hosts."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "Gateway"
 

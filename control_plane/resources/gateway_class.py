@@ -41,6 +41,8 @@ class GatewayClassStatus(Model):
 
 
 class GatewayClass(Resource):
+    """Who takes care of Gateways that name it."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "GatewayClass"
 

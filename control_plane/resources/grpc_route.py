@@ -156,6 +156,8 @@ class GrpcRouteSpec(Model):
 
 
 class GrpcRoute(Resource):
+    """Where calls to a Service, or of a Gateway, go: by service, method and headers."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "GRPCRoute"
 

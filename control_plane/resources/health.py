@@ -25,11 +25,15 @@ class Limits(Model):
     none free waits for one, as long as not too many do."""
 
     max_connections: PositiveCount | None = None
+    """Open at once."""
     max_pending_requests: Count32 | None = None
+    """Requests that wait for a connection."""
     max_requests: PositiveCount | None = None
+    """Requests under way."""
     max_retries: Count32 | None = None
     """Concurrent retries, a fixed number instead of the retry budget."""
     max_requests_per_connection: PositiveCount | None = None
+    """After which a connection is replaced."""
 
 
 class CircuitBreaker(Model):
@@ -37,8 +41,11 @@ class CircuitBreaker(Model):
     before, up to `maxOpen`."""
 
     failure_threshold: PositiveCount = 7
+    """Failures in a row that open it."""
     base_open: PositiveDuration = "1s"
+    """How long it is open the first time."""
     max_open: PositiveDuration = "1m"
+    """The longest it is open."""
     jitter: Percentage = 50.0
     """How much of the open time is random."""
 
@@ -126,6 +133,8 @@ class StatusRange(Model):
 
 
 class HttpCheck(Model):
+    """A GET."""
+
     path: AbsolutePath
     host: SubdomainName | None = None
     """None: the Service's full name."""
@@ -134,6 +143,8 @@ class HttpCheck(Model):
 
 
 class TcpCheck(Model):
+    """A connection, and bytes on it."""
+
     send: PayloadText | None = None
     receive: PayloadText | None = None
     """Must occur in the answer. Neither of both: that the connection opens is enough."""
@@ -149,13 +160,19 @@ class GrpcCheck(Model):
 
 
 class HealthCheck(Model):
+    """Each client's sidecar asks every endpoint, in one of three ways."""
+
     http: HttpCheck | None = None
     tcp: TcpCheck | None = None
     grpc: GrpcCheck | None = None
     interval: PositiveDuration = "10s"
+    """Between checks."""
     timeout: PositiveDuration = "5s"
+    """After which a check has failed."""
     unhealthy_threshold: PositiveCount = 3
+    """Failures in a row after which an endpoint gets no requests."""
     healthy_threshold: PositiveCount = 2
+    """Successes in a row after which it gets them again."""
     no_traffic_interval: PositiveDuration = "60s"
     """Between checks of a Service that has not had a request yet."""
 

@@ -122,6 +122,8 @@ class HttpRouteSpec(Model):
 
 
 class HttpRoute(Resource):
+    """Where requests to a Service, or of a Gateway, go: by path, headers, queries and method."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "HTTPRoute"
 

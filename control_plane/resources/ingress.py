@@ -100,6 +100,8 @@ class IngressStatus(Model):
 
 
 class Ingress(Resource):
+    """Where requests from outside go, by host and path."""
+
     API_VERSION = "networking.k8s.io/v1"
     KIND = "Ingress"
 
@@ -129,6 +131,8 @@ class IngressClassSpec(Model):
 
 
 class IngressClass(Resource):
+    """Who takes care of Ingresses that name it."""
+
     API_VERSION = "networking.k8s.io/v1"
     KIND = "IngressClass"
 

@@ -61,6 +61,8 @@ class JobStatus(Model):
 
 
 class Job(Resource):
+    """Pods that run until enough of them have succeeded."""
+
     API_VERSION = "batch/v1"
     KIND = "Job"
 

@@ -88,15 +88,21 @@ class SlowStart(Model):
 
 
 class LoadBalancer(Model):
+    """Each client's sidecar chooses by itself."""
+
     policy: BalancerName = "RoundRobin"
+    """How an endpoint is chosen."""
     least_request: LeastRequest | None = None
     ring_hash: RingHash | None = None
     maglev: Maglev | None = None
     hash_on: Annotated[Items[HashKey], Field(max_length=16)] = ()
+    """With RingHash and Maglev: what makes requests go to the same endpoint."""
     slow_start: SlowStart | None = None
+    """New endpoints get few requests at first."""
     panic_threshold: Percentage | None = None
     """Below this share of healthy endpoints all of them are used; 0 never does that."""
     locality: LocalityBalancing | None = None
+    """What zones mean."""
 
     @field_validator("least_request", "ring_hash", "maglev")
     @classmethod

@@ -22,6 +22,8 @@ class NamespaceStatus(Model):
 
 
 class Namespace(Resource):
+    """A scope for names. With the label meshproxy.io/injection=enabled its Pods get sidecars."""
+
     API_VERSION = "v1"
     KIND = "Namespace"
 

@@ -124,6 +124,8 @@ class NodeStatus(Model):
 
 
 class Node(Resource):
+    """A machine that Pods run on."""
+
     API_VERSION = "v1"
     KIND = "Node"
 

@@ -34,12 +34,14 @@ class MutualTls(Model):
 
 class WorkloadSelector(Model):
     match_labels: Annotated[Labels, Field(min_length=1)]
+    """All of which a Pod must carry."""
 
 
 class PeerAuthenticationSpec(Model):
     selector: WorkloadSelector | None = None
     """Pods of the own namespace. None: all of them; in `meshproxy-system`, all of the mesh."""
     mtls: MutualTls = MutualTls()
+    """What is taken on all ports that `portLevelMtls` does not name."""
     port_level_mtls: Annotated[dict[PortKey, MutualTls], Field(max_length=64)] = Field(default_factory=dict)
     """By the pod's own port."""
 
@@ -56,6 +58,8 @@ class PeerAuthenticationStatus(Model):
 
 
 class PeerAuthentication(Resource):
+    """Whether Pods take mutual TLS only, or plaintext, too."""
+
     API_VERSION = "meshproxy.io/v1alpha1"
     KIND = "PeerAuthentication"
 

@@ -185,6 +185,8 @@ class PodStatus(Model):
 
 
 class Pod(Resource):
+    """Containers that share an address."""
+
     API_VERSION = "v1"
     KIND = "Pod"
 

@@ -23,7 +23,9 @@ class Rate(Model):
     """A token bucket: `requests` tokens are added every `unit`, and it holds at most `burst`."""
 
     requests: Annotated[int, Field(ge=1, le=_UINT32)]
+    """How many are taken in each unit."""
     unit: PositiveDuration = "1s"
+    """A duration such as `1s` or `1m`."""
     burst: Annotated[int | None, Field(ge=1, le=_UINT32)] = None
     """None: as many as `requests`."""
 
@@ -44,6 +46,7 @@ class Rate(Model):
 
 class KeyedHeader(Model):
     name: HeaderName
+    """Of the request."""
     value: HeaderValue | None = None
     """None: every value has a bucket of its own."""
 
@@ -54,6 +57,7 @@ class KeyedRate(Rate):
     client_identity: Literal[True] | None = None
     """The SPIFFE id of the client's certificate."""
     header: KeyedHeader | None = None
+    """A header of the request."""
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -93,6 +97,8 @@ class RateLimitPolicySpec(TargetedSpec):
 
 
 class RateLimitPolicy(Resource):
+    """How many requests a Service's Pods, or routes of a Gateway, take."""
+
     API_VERSION = "meshproxy.io/v1alpha1"
     KIND = "RateLimitPolicy"
 

@@ -32,6 +32,8 @@ class ReferenceGrantSpec(Model):
 
 
 class ReferenceGrant(Resource):
+    """Who of another namespace may name objects of this one."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "ReferenceGrant"
 

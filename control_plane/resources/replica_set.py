@@ -34,6 +34,8 @@ class ReplicaSetStatus(Model):
 
 
 class ReplicaSet(Resource):
+    """Pods of one template, kept at a number; usually a Deployment's."""
+
     API_VERSION = "apps/v1"
     KIND = "ReplicaSet"
 

@@ -23,6 +23,8 @@ def _base64(value: str) -> str:
 
 
 class Secret(Resource):
+    """What only Pods that need it should know: bytes by key."""
+
     API_VERSION = "v1"
     KIND = "Secret"
     SECRET_FIELDS = frozenset({"data", "stringData"})

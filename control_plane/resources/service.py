@@ -202,6 +202,8 @@ class ServiceStatus(Model):
 
 
 class Service(Resource):
+    """A name and an address for a changing set of Pods."""
+
     API_VERSION = "v1"
     KIND = "Service"
 

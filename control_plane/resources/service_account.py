@@ -11,6 +11,8 @@ class LocalObjectReference(Model):
 
 
 class ServiceAccount(Resource):
+    """Who a Pod is; its identity in the mesh is made of this and the namespace."""
+
     API_VERSION = "v1"
     KIND = "ServiceAccount"
 

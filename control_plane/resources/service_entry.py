@@ -35,11 +35,15 @@ class EntryTls(Model):
 
 class EntryPort(Model):
     number: Port
+    """What clients call."""
     name: PortName
+    """Unique in the entry."""
     protocol: EntryProtocol = "TCP"
     """TLS: the app itself speaks TLS; its bytes pass through unread."""
     target_port: Port | None = None
+    """Where endpoints listen. None: at `number`."""
     tls: EntryTls | None = None
+    """TLS that the sidecar speaks in the app's place. None: bytes go as the app wrote them."""
 
     @field_validator("tls")
     @classmethod
@@ -63,6 +67,7 @@ class EntryEndpoint(Model):
     ports: dict[PortName, Port] = Field(default_factory=dict)
     """Where a port of the entry is found there, by name."""
     weight: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Its share of the requests, beside the others'."""
     service_account: SubdomainName | None = None
     """With location MESH_INTERNAL: who must answer there, by mesh TLS. None: whoever is the pod with this
     address; what is no pod of the mesh is reached as it is."""
@@ -78,9 +83,14 @@ class ServiceEntrySpec(Model):
     """Virtual addresses by which clients reach it: what tells TCP ports of different entries apart. TLS is
     told by the server name, too."""
     ports: Annotated[Items[EntryPort], Field(min_length=1, max_length=32)]
+    """Of every host, and what is spoken there."""
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
+    """MESH_INTERNAL: endpoints that are pods of the mesh are called by mesh TLS."""
     resolution: Resolution
+    """STATIC: endpoints are addresses. DNS: they, or the hosts themselves, are looked up. NONE: connections
+    go where the client meant them to."""
     endpoints: Annotated[Items[EntryEndpoint], Field(max_length=1000, validate_default=True)] = ()
+    """Where the hosts are found. Empty, with resolution DNS: by their names."""
 
     @field_validator("hosts")
     @classmethod
@@ -159,6 +169,8 @@ class ServiceEntryStatus(Model):
 
 
 class ServiceEntry(Resource):
+    """Hosts that no Service stands for, outside the mesh or in it."""
+
     API_VERSION = "meshproxy.io/v1alpha1"
     KIND = "ServiceEntry"
 

@@ -64,6 +64,8 @@ class AncestorReference(Model):
 
 
 class PolicyAncestorStatus(Model):
+    """What became of the policy at one target."""
+
     ancestor_ref: AncestorReference
     controller_name: str
     conditions: Items[Condition] = ()
@@ -78,6 +80,7 @@ class TargetedSpec(Model):
     """The part of `spec` that every policy has."""
 
     target_refs: TargetReferences
+    """What it holds for."""
 
     @property
     def targets_a_route(self) -> bool:

@@ -24,6 +24,8 @@ class TcpRouteSpec(Model):
 
 
 class TcpRoute(Resource):
+    """Where connections to a Service, or of a Gateway, go."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "TCPRoute"
 

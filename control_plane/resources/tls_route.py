@@ -22,6 +22,8 @@ class TlsRouteSpec(Model):
 
 
 class TlsRoute(Resource):
+    """Where TLS connections to a Service, or of a Gateway, go: by server name."""
+
     API_VERSION = "gateway.networking.k8s.io/v1"
     KIND = "TLSRoute"
 

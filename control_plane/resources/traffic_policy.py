@@ -19,21 +19,32 @@ class Subset(Model):
     """The Service's endpoints whose pods carry all of these labels."""
 
     name: LabelName
+    """By which an HTTPRoute's policy chooses it."""
     labels: Annotated[Labels, Field(min_length=1, max_length=8)]
+    """Of the pods."""
 
 
 class TrafficPolicySpec(TargetedSpec):
     timeouts: Timeouts | None = None
+    """How long parts of an exchange may take; `0s` means none, where it is accepted."""
     retry: Retry | None = None
+    """Which failures are tried again, and how often."""
     limits: Limits | None = None
+    """How much one sidecar has under way to the Service at a time."""
     circuit_breaker: CircuitBreaker | None = None
+    """Stops calling a Service that fails."""
     outlier_detection: OutlierDetection | None = None
+    """Leaves out endpoints that fail more than others."""
     health_check: HealthCheck | None = None
+    """Asks endpoints whether they are well."""
     load_balancer: LoadBalancer | None = None
+    """Which endpoint a request goes to."""
     subsets: Annotated[Items[Subset], Field(max_length=_MAX_SUBSETS)] = ()
+    """Endpoints that HTTPRoutes' policies can choose, by labels of their pods."""
     subset: LabelName | None = None
     """For HTTPRoutes: the subset of each backend, by its Service's TrafficPolicy, that gets the requests."""
     session_affinity: SessionAffinity | None = None
+    """Requests of a session go to the endpoint that answered the first."""
     h2_upgrade_policy: Literal["Upgrade", "DoNotUpgrade"] | None = None
     """Whether clients' sidecars say requests of HTTP/1.1 to the Service's sidecars over HTTP/2."""
 
@@ -107,6 +118,8 @@ def _only(kind: str, field: str = "") -> PydanticCustomError:
 
 
 class TrafficPolicy(Resource):
+    """How clients call a Service or follow an HTTPRoute: timeouts, retries, limits, health, balancing."""
+
     API_VERSION = "meshproxy.io/v1alpha1"
     KIND = "TrafficPolicy"
 

@@ -52,11 +52,13 @@ class Timeouts(Model):
     request: Duration | None = None
     """The whole exchange, retries included."""
     per_try: PositiveDuration | None = None
+    """One attempt."""
     stream_idle: Duration | None = None
     """Without a byte in either direction of one exchange."""
     connection_idle: Duration | None = None
     """An upstream connection without an exchange."""
     connect: PositiveDuration | None = None
+    """Until an upstream connection stands."""
     header: PositiveDuration | None = None
     """A request's head, at the Service's own pods."""
 
@@ -75,6 +77,7 @@ class Backoff(Model):
     """Full jitter: a retry waits a random part of an interval that doubles from `base` up to `max`."""
 
     base: PositiveDuration = DEFAULT_BACKOFF_BASE
+    """The first interval."""
     max: PositiveDuration | None = None
     """None: ten times the base."""
 
@@ -88,7 +91,9 @@ class RetryBudget(Model):
     """Retries under way or begun are at most this share of the requests, and this many a second always."""
 
     percent: Percentage = 20.0
+    """Of the requests under way."""
     min_per_second: Annotated[int, Field(ge=0, le=10_000)] = 10
+    """Retries that are allowed whatever the share."""
 
 
 class Retry(Model):
@@ -98,11 +103,15 @@ class Retry(Model):
     """Empty, with no codes and headers either: connect-failure, refused-stream and reset. Not called `on`,
     which YAML 1.1 reads as a boolean."""
     codes: Annotated[Items[RetriableCode], Field(max_length=_MAX_LIST)] = ()
+    """Statuses of HTTP that are retried."""
     headers: Annotated[Items[HeaderMatch], Field(max_length=_MAX_LIST)] = ()
     """Of the response."""
     backoff: Backoff | None = None
+    """How long a retry waits."""
     respect_retry_after: bool = False
+    """Wait as long as the answer's `retry-after` says."""
     budget: RetryBudget | None = None
+    """How many retries there may be beside the requests."""
     other_hosts: bool = True
     """A retry goes to an endpoint that was not tried, if there is one."""
     attempt_count: bool = False

@@ -149,6 +149,8 @@ def _unique_names(webhooks: tuple[Webhook, ...]) -> None:
 
 
 class MutatingWebhookConfiguration(Resource):
+    """Whom the API server asks to change objects before they are written."""
+
     API_VERSION = GROUP_VERSION
     KIND = "MutatingWebhookConfiguration"
 
@@ -164,6 +166,8 @@ class MutatingWebhookConfiguration(Resource):
 
 
 class ValidatingWebhookConfiguration(Resource):
+    """Whom the API server asks whether objects may be written."""
+
     API_VERSION = GROUP_VERSION
     KIND = "ValidatingWebhookConfiguration"
 

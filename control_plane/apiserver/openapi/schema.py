@@ -13,13 +13,19 @@ from pydantic.fields import FieldInfo
 from control_plane.apiserver.openapi.description import field_descriptions
 from control_plane.apiserver.openapi.list_strategy import extensions
 from control_plane.resources.base import Model, ObjectMeta, Resource
-from control_plane.resources.manifest import Manifest
+from control_plane.resources.manifest import Manifest, section
 from control_plane.resources.registry import ResourceKind
 
+_REFERENCE = "#/components/schemas/"
 _META_PREFIX = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _META_MODULE = "control_plane.resources.base"
 _PLAIN = {str: "string", int: "integer", bool: "boolean", float: "number"}
 _NUMBER_OR_TEXT: Manifest = {"oneOf": [{"type": "integer"}, {"type": "number"}, {"type": "string"}]}
+_ENVELOPE = {
+    "spec": "What is wanted.",
+    "status": "What was found, written by the control plane and by controllers.",
+}
+"""Of objects, where the sources say nothing better."""
 _INT_OR_TEXT: Manifest = {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
 
 
@@ -105,10 +111,19 @@ class Components:
     ) -> Manifest:
         owner = "ObjectMeta" if issubclass(model, ObjectMeta) else model.__name__
         schema = self._type(field.annotation, prefix)
+        if not description and issubclass(model, Resource):
+            description = _ENVELOPE.get(name, "")
+        description = description or self._of_reference(schema)
         extra: Manifest = {**({"description": description} if description else {}), **extensions(owner, name)}
         if "$ref" in schema and (extra or not field.is_required()):
             return {"allOf": [schema], "default": {}, **extra}
         return {**schema, **extra}
+
+    def _of_reference(self, schema: Manifest) -> str:
+        """What is said of the schema that is referred to, or of the items': clients show it only there."""
+        target = schema.get("$ref") or section(schema, "items").get("$ref", "")
+        known = self.schemas.get(str(target).removeprefix(_REFERENCE), {})
+        return str(known.get("description", ""))
 
     def _type(self, annotation: object, prefix: str) -> Manifest:
         """The schema of a type. Raises TypeError for one that no model should have."""
@@ -156,7 +171,7 @@ def group_version_kind(entry: ResourceKind) -> dict[str, object]:
 
 def reference(name: str) -> Manifest:
     """A `$ref` to a schema of the same document."""
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": f"{_REFERENCE}{name}"}
 
 
 def _shown_name(model: type[Model]) -> str:

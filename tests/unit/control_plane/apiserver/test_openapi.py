@@ -61,6 +61,29 @@ def test_a_field_has_the_description_of_its_source():
     assert spec["properties"]["externalName"]["description"].startswith("Of type ExternalName")
 
 
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.api_version}.{entry.kind}")
+def test_kubectl_explain_says_what_a_kind_is_and_its_parts(entry):
+    gvk = {"group": entry.group, "version": entry.version, "kind": entry.kind}
+    found = schemas(entry.api_version).values()
+    [kind] = [one for one in found if one.get("x-kubernetes-group-version-kind") == [gvk]]
+    assert kind["description"]
+    envelope = kind["properties"].keys() & {"apiVersion", "kind", "metadata", "spec", "status"}
+    assert [name for name in envelope if not kind["properties"][name].get("description")] == []
+
+
+def test_every_setting_of_our_policies_is_described():
+    found = schemas("meshproxy.io/v1alpha1")
+    kinds = ("TrafficPolicy", "FaultPolicy", "RateLimitPolicy", "PeerAuthentication", "ServiceEntry")
+    for kind in kinds:
+        fields = found[f"io.meshproxy.v1alpha1.{kind}Spec"]["properties"]
+        assert [name for name, field in fields.items() if not field.get("description")] == []
+
+
+def test_a_field_without_words_of_its_own_has_those_of_its_type():
+    status = schemas("meshproxy.io/v1alpha1")["io.meshproxy.v1alpha1.PolicyStatus"]
+    assert status["properties"]["ancestors"]["description"] == "What became of the policy at one target."
+
+
 async def test_the_index_leads_to_documents_that_may_be_kept(api: Api):
     _, index = await api.call("GET", "/openapi/v3")
     assert set(index["paths"]) == {path_of(entry.api_version) for entry in ENTRIES}
