@@ -24,6 +24,7 @@ from meshproxy.http.response_head import KnownResponse, ResponseHeads
 from meshproxy.http.syntax import FIELD_VALUE, TOKEN, VISIBLE
 
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _NAME: Final = TOKEN.translate(None, bytes(range(0x41, 0x5B)))
 """RFC 9113 section 8.2.1: a token without upper-case letters. A colon in a name would end it early."""
 _NO_BODY: Final = frozenset({204, 304})
@@ -154,7 +155,9 @@ def _request_start(pseudo: dict[bytes, bytes], host: bytes | None) -> list[bytes
     elif path[:1] != b"/" and path != b"*":
         raise malformed(":path begins with /")
     if authority is not None and host is not None and authority != host:
-        raise malformed(":authority and host differ")
+        port = _DEFAULT_PORTS.get(pseudo.get(b":scheme", b"").lower(), b"")
+        if authority.lower().removesuffix(port) != host.lower().removesuffix(port):
+            raise malformed(":authority and host differ")
     if authority is None and host is None:
         raise malformed("a request names its :authority")
     named = authority if authority is not None else host

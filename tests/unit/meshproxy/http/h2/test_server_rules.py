@@ -264,6 +264,8 @@ MALFORMED: list[tuple[str, Fields]] = [
     ("8.3.1 two :authority", ((b":authority", b"a"), *REQUEST)),
     ("8.3.1 user information", (*_without(b":authority"), (b":authority", b"u@a"))),
     ("8.3.1 another host", (*REQUEST, (b"host", b"b"))),
+    ("8.3.1 another port", (*REQUEST, (b"host", b"a:81"))),
+    ("8.3.1 the default port of another scheme", (*REQUEST, (b"host", b"a:443"))),
     ("8.3.1 two hosts", (*REQUEST, (b"host", b"a"), (b"host", b"a"))),
     ("8.3.1 a fragment", (*_without(b":path"), (b":path", b"/#a"))),
     ("8.3.1 an absolute URI", (*_without(b":path"), (b":path", b"http://b/"))),
@@ -279,6 +281,15 @@ def test_malformed_requests(rule: str, fields: Fields) -> None:
         with pytest.raises(StreamFault) as fault:
             messages.request(Block(fields), b"", end=end)
         assert fault.value.code == PROTOCOL_ERROR, rule
+
+
+@pytest.mark.parametrize("host", [b"A.b", b"a.b:80", b"a.B:80"])
+def test_authority_and_host_are_compared_as_what_they_name(host: bytes) -> None:
+    """Section 8.3.1, RFC 3986 section 6.2. `:authority` goes on."""
+    messages = messages_of(HeadMemory(), HeadLimits())
+    fields = (*_without(b":authority"), (b":authority", b"a.b"), (b"host", host))
+    request = messages.request(Block(fields), b"", end=True)
+    assert request.head.host == "a.b"
 
 
 def test_pseudo_fields_are_no_trailers() -> None:
