@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import httpx
 from control_plane.client import ApiClient, ApiError, NotFound
 from control_plane.kubeconfig import KubeconfigError
 from control_plane.resources.manifest import Manifest, metadata, uid_of
+from control_plane.resources.timestamp import rfc3339
 from injector.registration import NAME, NAMESPACE, SERVICE
 from injector.template import TOKEN_AUDIENCE, InjectorSettings
 from lab import netns
@@ -72,12 +74,13 @@ def injector_pod() -> Manifest:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
-def pod_status(address: IPv4Address) -> Manifest:
-    """Of a Pod that runs (pure): as far as the mesh is concerned it does."""
+def pod_status(address: IPv4Address, started_at: str) -> Manifest:
+    """Of a Pod that runs (pure): as far as the mesh is concerned it does. `started_at`: RFC 3339."""
     kinds = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
     conditions = [{"type": kind, "status": "True"} for kind in kinds]
     return {
         "phase": "Running",
+        "startTime": started_at,
         "podIP": str(address),
         "podIPs": [{"ip": str(address)}],
         "conditions": conditions,
@@ -89,7 +92,7 @@ def pod_status(address: IPv4Address) -> Manifest:
                 "ready": True,
                 "started": True,
                 "restartCount": 0,
-                "state": {"running": {}},
+                "state": {"running": {"startedAt": started_at}},
             }
         ],
     }
@@ -176,7 +179,8 @@ class InjectorHost:
                 found = await client.create(injector_pod())
         except NotFound:
             found = await client.create(injector_pod())
-        return await client.update_status({**found, "status": pod_status(self._network.address)})
+        status = pod_status(self._network.address, rfc3339(time.time()))
+        return await client.update_status({**found, "status": status})
 
     async def wait_until_registered(self) -> None:
         """From here on the API server tells the injector of new pods."""

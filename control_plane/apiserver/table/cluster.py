@@ -27,7 +27,9 @@ def _namespace(manifest: Manifest, now: float) -> Sequence[Cell]:
 def _node(manifest: Manifest, now: float) -> Sequence[Cell]:
     spec, status = section(manifest, "spec"), section(manifest, "status")
     info = section(status, "nodeInfo")
-    found = {text(one, "type"): text(one, "address") for one in objects(status, "addresses")}
+    found: dict[str, str] = {}
+    for one in objects(status, "addresses"):  # of a type the first: that of the first family
+        found.setdefault(text(one, "type"), text(one, "address"))
     return (
         _node_status(spec, status),
         _roles(manifest),

@@ -16,7 +16,7 @@ ADDRESS = IPv4Address("10.244.0.3")
 
 def test_its_objects_are_valid_and_belong_together():
     account, service, endpoints = map(parse, injector_objects(ADDRESS))
-    pod = parse({**injector_pod(), "status": pod_status(ADDRESS)})
+    pod = parse({**injector_pod(), "status": pod_status(ADDRESS, "2026-01-01T00:00:00Z")})
     names = {(one.metadata.namespace, one.metadata.name) for one in (account, service, endpoints, pod)}
     assert names == {("meshproxy-system", "injector")}
     assert section(injector_pod(), "spec")["serviceAccountName"] == "injector"

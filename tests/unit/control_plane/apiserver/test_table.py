@@ -198,7 +198,10 @@ def test_jobs(spec: dict, status: dict, shown: list[str]):
 def test_nodes():
     status = {
         "conditions": [{"type": "Ready", "status": "True"}],
-        "addresses": [{"type": "InternalIP", "address": "10.0.0.2"}],
+        "addresses": [
+            {"type": "InternalIP", "address": "10.0.0.2"},
+            {"type": "InternalIP", "address": "fd00::2"},
+        ],
         "nodeInfo": {"kubeletVersion": "v1.33.0"},
     }
     shown = ["x", "Ready", "<none>", "60s", "v1.33.0", "10.0.0.2", "<none>"]
