@@ -190,6 +190,8 @@ def plan_of_zones(zones: str) -> LabPlan:
     """From `zone,zone` or `region/zone,…`: a routed node each; empty: one node in no zone. Raises
     LabFileError."""
     places = [place for part in zones.split(",") if (place := part.strip())]
+    if zones and not places:
+        raise LabFileError(f"zones {zones!r} names none")
     return LabPlan(_nodes_of(places)) if places else LabPlan()
 
 

@@ -165,7 +165,8 @@ async def _apply_and_wait(
                 await client.apply(entry.manifest)
             except ApiError as error:
                 raise click.ClickException(f"{entry.place}: {error}") from error
-        click.echo(f"applied {len(declared)} objects")
+        if declared:
+            click.echo(f"applied {len(declared)} objects")
         if give_up_at is not None:
             await _wait(client, paths, [key_of(entry.manifest) for entry in declared], give_up_at)
 

@@ -54,7 +54,8 @@ class TokenMinter(Protocol):
 class BoundObjectReference(Model):
     kind: Literal["Pod"]
     name: SubdomainName
-    uid: Annotated[str, Field(min_length=1)]
+    uid: str = ""
+    """Empty: that of the Pod which has the name now."""
     api_version: Literal["v1"] = "v1"
 
 
@@ -93,15 +94,15 @@ class TokenRequests:
         Raises InvalidResource, ObjectNotFound for the ServiceAccount or the Pod, and Failure when the Pod is
         another one of the same name (409) or runs as another ServiceAccount (422).
         """
-        wanted = _parsed(body)
+        wanted = _parsed(body, service_account)
         await self._store.get("ServiceAccount", namespace, service_account)
         bound = wanted.spec.bound_object_ref
-        await self._check_pod(namespace, service_account, bound)
+        pod_uid = await self._uid_of_pod(namespace, service_account, bound)
         issued = self._minter.mint(
             namespace=namespace,
             service_account=service_account,
             pod_name=bound.name,
-            pod_uid=bound.uid,
+            pod_uid=pod_uid,
             audiences=wanted.spec.audiences,
             ttl=float(wanted.spec.expiration_seconds),
             now=self._now(),
@@ -111,19 +112,21 @@ class TokenRequests:
         answer["status"] = {"token": issued.token, "expirationTimestamp": rfc3339(issued.expires_at)}
         return answer
 
-    async def _check_pod(self, namespace: str, service_account: str, bound: BoundObjectReference) -> None:
+    async def _uid_of_pod(self, namespace: str, service_account: str, bound: BoundObjectReference) -> str:
+        """Raises as `create`."""
         manifest = await self._store.get("Pod", namespace, bound.name)
-        if uid_of(manifest) != bound.uid:
+        if bound.uid not in ("", uid_of(manifest)):
             message = f"spec.boundObjectRef.uid: pod {bound.name} has uid {uid_of(manifest)}, not {bound.uid}"
             raise Failure(HTTPStatus.CONFLICT, message)
         account = Pod.parse(manifest).spec.service_account_name
         if account != service_account:
             message = f"spec.boundObjectRef: pod {bound.name} runs as {account}, not as {service_account}"
             raise Failure(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+        return uid_of(manifest)
 
 
-def _parsed(body: Manifest) -> TokenRequest:
+def _parsed(body: Manifest, service_account: str) -> TokenRequest:
     try:
         return TokenRequest.model_validate(without_nulls(body))
     except ValidationError as exc:
-        raise InvalidResource("TokenRequest", "", causes_of(exc)) from exc
+        raise InvalidResource("TokenRequest", service_account, causes_of(exc)) from exc

@@ -91,6 +91,7 @@ def test_each_zone_is_a_node() -> None:
 @pytest.mark.parametrize(
     ("zones", "message"),
     [
+        (",,", "names none"),
         ("A", "lower-case"),
         ("a/", "lower-case"),
         ("a,a", "twice"),

@@ -29,6 +29,7 @@ class RecordingMinter:
             {
                 "who": f"{namespace}/{service_account}",
                 "pod": pod_name,
+                "uid": pod_uid,
                 "audiences": list(audiences),
                 "ttl": ttl,
             }

@@ -443,7 +443,15 @@ async def test_a_token_is_minted_for_a_pod_that_exists(api: Api) -> None:
     assert code == 201
     assert answer["status"] == {"token": "signed", "expirationTimestamp": "1970-01-01T00:26:40Z"}
     who = {"who": "default/default", "pod": "a", "audiences": ["meshproxy-ca"], "ttl": 600.0}
-    assert api.minter.asked == [who]
+    assert api.minter.asked == [{**who, "uid": uid_of(created)}]
+
+
+async def test_a_token_for_the_pod_of_a_name_is_bound_to_its_uid(api: Api) -> None:
+    _, created = await api.call("POST", PODS, pod("a"))
+    asked = token_request("a", "")
+    del section(section(asked, "spec"), "boundObjectRef")["uid"]
+    assert (await api.call("POST", TOKEN, asked))[0] == 201
+    assert [one["uid"] for one in api.minter.asked] == [uid_of(created)]
 
 
 async def test_tokens_are_refused_for_anything_else(api: Api) -> None:
@@ -457,7 +465,7 @@ async def test_tokens_are_refused_for_anything_else(api: Api) -> None:
     assert (await api.call("POST", other, token_request("a", uid)))[0] == 404
     code, status = await api.call("POST", TOKEN, token_request("a", uid, audiences=[], expirationSeconds=1))
     assert code == 422
-    assert "spec.audiences" in str(status["message"])
+    assert str(status["message"]).startswith('TokenRequest "default" is invalid: spec.audiences')
     assert "spec.expirationSeconds" in str(status["message"])
     assert api.minter.asked == []
 
