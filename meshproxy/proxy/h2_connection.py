@@ -23,6 +23,7 @@ from meshproxy.proxy.http_manager import HttpManager
 from meshproxy.proxy.services import ConnectionFacts
 from meshproxy.transport import socket_option
 from meshproxy.transport.bounded_read import MAX_READ, STUCK, WRITE_HIGH_WATER, bound_reads
+from meshproxy.transport.linger import close_when_received
 
 _HEAD_END: Final = b"\r\n\r\n"
 _TOO_LARGE: Final = 431
@@ -72,7 +73,7 @@ class H2ServerConnection(Session):
             self._services.reporter.protocol_error(self.facts.direction, fault.reason)
             self._starting = []
             self._is_reading = False
-            self._end()
+            self._end(at_once=True)
             self._lose_streams()  # now: a peer that does not read its GOAWAY would keep them going
             return
         if self._starting:
@@ -230,8 +231,8 @@ class H2ServerConnection(Session):
             else:
                 self._end()
 
-    def _end(self) -> None:
-        """Say what is left to say, and close."""
+    def _end(self, *, at_once: bool = False) -> None:
+        """Say what is left to say, and close when the client has it; `at_once`: with no regard to that."""
         if self._closing:
             return
         self._closing = True
@@ -243,8 +244,11 @@ class H2ServerConnection(Session):
         if not transport.is_closing():
             if data:
                 transport.write(data)
-            socket_option.bound_flush(transport)
-            transport.close()
+            if at_once:
+                socket_option.bound_flush(transport)
+                transport.close()
+            else:
+                close_when_received(transport)
 
     def abort(self) -> None:
         """Cut it."""

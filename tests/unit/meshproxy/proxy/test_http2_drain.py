@@ -2,9 +2,21 @@
 
 import asyncio
 
+from meshproxy.config.route import WeightedCluster
+from meshproxy.http.h2.frame import window_update
 from meshproxy.http.h2.hpack import block_bytes
+from meshproxy.http.h2.settings import H2Limits
 from tests.unit.meshproxy.http.h2.recording import REQUEST, Recording
 from tests.unit.meshproxy.proxy.h2_peer import Message, Peer, echo
+from tests.unit.meshproxy.proxy.harness import (
+    Upstream,
+    answering,
+    http_listener,
+    ok,
+    running,
+    snapshot,
+    static_cluster,
+)
 from tests.unit.meshproxy.proxy.test_http2 import h2_mesh
 
 
@@ -36,3 +48,26 @@ async def test_a_connection_that_is_drained_ends_with_its_last_stream() -> None:
         assert ("over", stream.id) in client.told
         assert any(one[0] == "trailers" for one in client.told)
         writer.close()
+
+
+async def test_the_last_answer_is_not_cut_by_what_its_reader_sends() -> None:
+    """Much of it is in the kernel when the proxy is done with it: closed at once, the socket would answer the
+    next WINDOW_UPDATE with a reset, which throws the rest away."""
+    size = 4_000_000
+    upstream = await Upstream(answering(ok(bytes(size)))).start()
+    listener = http_listener(WeightedCluster("a", 1), max_requests_per_connection=1)
+    async with running(snapshot(listener, static_cluster("a", upstream.endpoint))) as mesh:
+        reader, writer = await mesh.connect()
+        client = Recording(H2Limits(stream_window=2 * size, max_unread=2 * size), is_client=True)
+        client.start()
+        client.send_head(client.open(), block_bytes(REQUEST), end=True)
+        writer.write(client.take_output())
+        async with asyncio.timeout(20):
+            while data := await reader.read(16384):
+                client.receive(data)
+                writer.write(client.take_output() + window_update(0, 1))
+        parts = [one for one in client.told if one[0] == "data"]
+        assert sum(len(one[2]) for one in parts) == size  # type: ignore[arg-type]
+        assert parts[-1][3]
+        writer.close()
+    await upstream.stop()
