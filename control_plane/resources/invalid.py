@@ -1,11 +1,15 @@
 """Why an object was refused, field by field, in the words of Kubernetes' `Status` causes (pure)."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 _LONGEST_SHOWN_VALUE = 80
+_OF_PYDANTIC = re.compile(r"^(Input|String|Tuple|List|Dictionary) should ")
+_COUNTED = re.compile(r" after validation, not \d+$")
+_UNQUOTED = frozenset({"int_type", "float_type", "bool_type"})
 _REASONS = {
     "missing": "FieldValueRequired",
     "extra_forbidden": "FieldValueForbidden",
@@ -75,9 +79,17 @@ def _message(kind: str, text: str, value: object) -> str:
         return "unknown field"
     if kind == "not_supported":
         return text
+    text = _OF_PYDANTIC.sub("must ", _COUNTED.sub("", text))
     if isinstance(value, (str, int, float)):
-        shown = repr(value)
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
         if len(shown) > _LONGEST_SHOWN_VALUE:
             shown = f"{shown[:_LONGEST_SHOWN_VALUE]}…"
-        return f"invalid value {shown}: {text}"
+        return f"invalid value {shown}: {text}{_mend(kind, value)}"
     return text
+
+
+def _mend(kind: str, value: str | float) -> str:
+    """YAML takes `1`, `true` and `"1"` for what they look like, whoever wrote them for the other."""
+    if kind == "string_type":
+        return "; put it in quotes"
+    return "; leave out the quotes" if kind in _UNQUOTED and isinstance(value, str) else ""

@@ -55,7 +55,7 @@ def test_accepts(spec: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "message"),
     [
-        ({"type": "Headless"}, "spec.type", "Input should be"),
+        ({"type": "Headless"}, "spec.type", "must be"),
         ({"type": "NodePort", "clusterIP": "None"}, "spec", "only with type ClusterIP"),
         ({"externalTrafficPolicy": "Local"}, "spec", "only with type NodePort or LoadBalancer"),
         ({"sessionAffinityConfig": {}}, "spec", "only with sessionAffinity ClientIP"),
