@@ -115,7 +115,7 @@ class H2ServerConnection(Session):
 
     def _write_out(self) -> None:
         data = self.take_output()
-        if data and self._transport is not None and not self._transport.is_closing():
+        if data and not self._closing and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def _lose_streams(self) -> None:

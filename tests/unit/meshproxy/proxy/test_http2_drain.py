@@ -3,6 +3,7 @@
 import asyncio
 
 from meshproxy.config.route import WeightedCluster
+from meshproxy.http.h2.error import CANCEL
 from meshproxy.http.h2.frame import window_update
 from meshproxy.http.h2.hpack import block_bytes
 from meshproxy.http.h2.settings import H2Limits
@@ -71,3 +72,31 @@ async def test_the_last_answer_is_not_cut_by_what_its_reader_sends() -> None:
         assert parts[-1][3]
         writer.close()
     await upstream.stop()
+
+
+async def test_what_comes_behind_the_end_of_the_last_stream_is_not_answered() -> None:
+    async def never(peer: Peer, message: Message) -> None:
+        await message.end()
+
+    failures: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with h2_mesh(never) as (mesh, upstream):
+        reader, writer = await mesh.connect()
+        client = Recording(is_client=True)
+        client.start()
+        stream = client.open()
+        client.send_head(stream, block_bytes(REQUEST), end=False)
+        writer.write(client.take_output())
+        async with asyncio.timeout(5):
+            while not upstream.requests:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        (connection,) = [one for _, m in mesh.worker._managers.values() for one in m.connections]
+        connection.drain()
+        client.reset(stream, CANCEL)
+        client.ping(b"anybody?")
+        writer.write(client.take_output())
+        client.receive(await asyncio.wait_for(reader.read(), 5))
+        assert ("goaway", stream.id, 0) in client.told
+        assert ("ping answer",) not in client.told
+        writer.close()
+    assert failures == []
