@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
+from control_plane.apiserver import command_advice, injection_advice
 from control_plane.apiserver.admission import AdmissionCheck, check_immutable_fields
 from control_plane.apiserver.admission_request import Admission, AdmissionRequest, AdmitEverything
 from control_plane.apiserver.binding import bound, parse_binding
@@ -18,7 +19,6 @@ from control_plane.apiserver.defaulting import defaulted
 from control_plane.apiserver.delete_options import parse_options
 from control_plane.apiserver.failure import Failure
 from control_plane.apiserver.field_shape import shape_of
-from control_plane.apiserver.injection_advice import advice
 from control_plane.apiserver.managed_fields import Manager, managers_of, on_update, with_managers
 from control_plane.apiserver.object_size import check_size
 from control_plane.apiserver.request_warning import add_warning
@@ -318,7 +318,7 @@ class Operations:
         causes = [cause for check in self._checks for cause in check(resource, before)]
         if causes:
             raise InvalidResource(kind.kind, name_of(wanted), causes)
-        for text in advice(resource, before):
+        for text in (*command_advice.advice(resource, before), *injection_advice.advice(resource, before)):
             add_warning(text)
 
     async def _with_addresses(self, service: Manifest, current: Manifest | None = None) -> Manifest:

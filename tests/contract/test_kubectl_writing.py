@@ -27,10 +27,12 @@ spec:
       containers:
       - name: app
         image: web:1
+        command: [serve]
         env: [{name: A, value: "1"}, {name: B, value: "2"}]
         ports: [{containerPort: 80}]
       - name: side
         image: side:1
+        command: [serve]
 """
 
 
@@ -225,7 +227,7 @@ async def test_create_from_the_command_line(shop: Shop) -> None:
         "serviceaccount sa1": "serviceaccount/sa1 created",
         "deployment d1 --image=x --replicas=3 --port=80 -- run me": "deployment.apps/d1 created",
         "service clusterip v1 --tcp=80:8080": "service/v1 created",
-        "job j1 --image=x": "job.batch/j1 created",
+        "job j1 --image=x -- run": "job.batch/j1 created",
         "ingress i1 --rule=shop.io/=v1:80": "ingress.networking.k8s.io/i1 created",
     }
     for arguments, told in created.items():
@@ -290,6 +292,11 @@ async def test_what_is_too_big_for_a_cluster_is_refused(shop: Shop) -> None:
     # Client-side apply keeps a copy in an annotation, which has a limit of its own.
     assert "metadata.annotations: Too long" in await shop.on_file(middle, "apply", code=1)
     assert await shop.on_file(middle, "apply", "--server-side") == "configmap/big serverside-applied\n"
+
+
+async def test_who_runs_an_image_is_told_that_it_will_not_start(shop: Shop) -> None:
+    told = await shop.run("create", "deployment", "hello", "--image=nginx")
+    assert "Warning: container 'nginx' will not start: a lab does not run images" in told
 
 
 async def test_a_refused_secret_is_not_shown(shop: Shop) -> None:
