@@ -16,8 +16,9 @@ from lab.progress import waiting_for
 from lab.topology import Declared
 from meshctl.demo.ledger import Ledger
 from meshctl.demo.samples import Samples
+from meshctl.json_value import text
 from meshctl.pod_command import command_beside
-from meshctl.proxy_status import is_synced, sync_states
+from meshctl.proxy_status import is_synced, node_name, sync_states
 from meshctl.sidecar_admin import PodUnreachable, read_page
 
 POLL = 0.05
@@ -27,8 +28,9 @@ MESHED = ("web", "catalog-v1", "catalog-v2", "inventory", "greeter", "load")
 """Deployments of the shop; each has one pod with a sidecar."""
 CATALOG_PODS = ("catalog-v1", "catalog-v2")
 ROUTE = "catalog"
-_START_TIMEOUT = 15.0
+_START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 5.0
+_IN_FORCE_TIMEOUT = 60.0
 
 
 class DemoError(Exception):
@@ -100,6 +102,28 @@ class DemoMesh:
             sent_at = time.monotonic()
             await self.client.update(manifest)
         return sent_at
+
+    async def change_route(self, weights: Mapping[str, int]) -> tuple[float, float]:
+        """`put_route` with other weights than before: when the PUT was sent, and when they were in force, as
+        the sidecar of `load` had told by then (both CLOCK_MONOTONIC). Raises DemoError."""
+        before = await self._routes_of_load()
+        sent_at = await self.put_route(weights)
+
+        async def is_in_force() -> bool:
+            return await self._routes_of_load() not in (before, "")
+
+        await self.wait_for("the changed route", is_in_force, _IN_FORCE_TIMEOUT)
+        return sent_at, time.monotonic()
+
+    async def _routes_of_load(self) -> str:
+        """Which version of its routes it has acknowledged last; empty when it is not connected."""
+        name = f"{self.pod('load').name}.{SHOP}"
+        for node in await sync_states(self.client):
+            types = node.get("types")
+            routes = types.get("rds") if isinstance(types, dict) else None
+            if node_name(node) == name and isinstance(routes, dict):
+                return text(routes, "ackedVersion")
+        return ""
 
     async def delete_route(self, name: str = ROUTE) -> None:
         """Absent is fine."""

@@ -24,10 +24,12 @@ from meshctl.demo.checks import (
 from meshctl.demo.finding import Finding
 from meshctl.demo.mesh import DemoError, DemoMesh
 
-LEAF_TTL = 10
-"""Seconds a certificate lives in the demo."""
-_READY_TIMEOUT = 60.0
-_CHECK_TIMEOUT = 90.0
+LEAF_TTL = 20
+"""Seconds a certificate lives in the demo: at half of it comes the next, and for the other half the control
+plane may be away."""
+_READY_TIMEOUT = 180.0
+_CHECK_TIMEOUT = 300.0
+"""A bound, not a measurement."""
 EXAMPLE = SOURCE_ROOT / "examples" / "shop"
 
 Report = Callable[[Finding], None]

@@ -33,7 +33,7 @@ from tests.e2e.lab_host import assert_nothing_is_left, host_state, namespaces_of
 
 pytestmark = pytest.mark.privileged
 
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_an_interrupted_demo_leaves_nothing_and_says_so():
                 assert said[-1], "".join(said)
             namespaces = namespaces_of(paths)
             demo.send_signal(signal.SIGINT)
-            output = demo.communicate(timeout=60)[0]
+            output = demo.communicate(timeout=180)[0]
         except BaseException:
             demo.kill()
             lifecycle.stop(paths)
@@ -136,6 +136,6 @@ def test_a_second_demo_does_not_take_the_first_ones_lab():
     name = f"e2e-second-{os.getpid()}"
     with demo_lock(name):
         command = [sys.executable, "-m", "meshctl", "demo", "--name", name]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert second.returncode == 1
     assert f"another demo runs in lab {name}" in second.stderr

@@ -12,7 +12,7 @@ from meshctl.json_value import objects, text
 
 _PREVIEW = "preview"
 _STRAY = "stray"
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 _RATE = 100.0
 _AFTER = 1.0
 """Seconds for which traffic is watched after the last change."""

@@ -16,7 +16,7 @@ _CONNECTIONS = 8
 """Each sends as soon as it was answered, so that requests are under way at the moment of the kill."""
 _VICTIM = "catalog-v1"
 _BEFORE, _AFTER = 1.5, 1.0
-_TIMEOUT = 30.0
+_TIMEOUT = 90.0
 _KINDS = (
     "GET http://catalog:8080/products",
     "GET http://catalog:8080/products/1",

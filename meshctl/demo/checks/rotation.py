@@ -10,7 +10,7 @@ from meshctl.demo.mesh import MESHED, DemoMesh
 
 _ROTATIONS = 3
 _RATE = 50.0
-_TIMEOUT = 60.0
+_TIMEOUT = 120.0
 _METRIC = "meshproxy_certificate_renewals_total"
 
 
@@ -21,7 +21,9 @@ async def check(mesh: DemoMesh, leaf_ttl: float) -> list[Finding]:
     before = await _renewals(mesh)
     async with (
         conversation(mesh, "load") as talk,
-        mesh.load("load", "GET http://inventory:8080/stock/1", rate=_RATE, connections=2) as load,
+        mesh.load(
+            "load", "GET http://inventory:8080/stock/1", rate=_RATE, connections=2, duration=300.0
+        ) as load,
     ):
         await talk.line()
         first = await talk.say("before")
