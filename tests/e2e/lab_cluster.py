@@ -62,4 +62,4 @@ def listen(namespace: Path, address: Address, port: int = 0) -> socket.socket:
 
 def connect(namespace: Path, address: Address, port: int) -> socket.socket:
     """A refusal is raised at once, silence after 5 s."""
-    return netns.inside(namespace, lambda: socket.create_connection((str(address), port), timeout=5))
+    return netns.inside(namespace, lambda: socket.create_connection((str(address), port), timeout=30))

@@ -51,7 +51,7 @@ def assert_nothing_is_left(paths: LabPaths, before: HostState, namespaces: set[n
 def meshctl(*arguments: str, status: int = 0) -> str:
     """All output of a `meshctl lab` command that must end with `status`."""
     command = [sys.executable, "-m", "meshctl", "lab", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == status, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 

@@ -24,7 +24,7 @@ class Kubectl:
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Whatever comes of it."""
         command = [*self._command, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     def execute(self, pod: str, namespace: str, *command: str) -> str:
         """Output of a command beside the pod's container; `pod` may be `deploy/NAME`."""
@@ -45,7 +45,7 @@ class Kubectl:
 
 def eventually(condition: Callable[[], object], what: Callable[[], str]) -> None:
     """Wait for another process's doing; the time is a bound, not a measurement."""
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < give_up_at, f"not in time: {what()}"
         time.sleep(0.1)

@@ -43,7 +43,7 @@ async def mesh() -> AsyncIterator[DemoMesh]:
     """A lab, STRICT as it is by default, with the application in it, as it was before there was a mesh."""
     try:
         await asyncio.to_thread(
-            meshctl, "up", "--name", NAME, "-f", str(EXAMPLE / "manifests"), "--timeout", "110"
+            meshctl, "up", "--name", NAME, "-f", str(EXAMPLE / "manifests"), "--timeout", "240"
         )
         async with ApiClient.from_kubeconfig(PATHS.kubeconfig) as client:
             yield DemoMesh(PATHS, client)

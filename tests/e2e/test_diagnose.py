@@ -196,7 +196,7 @@ BROKEN = {
 
 def expect(question: str, layer: Layer, what: str) -> Finding:
     """Named so before long: what was applied a moment ago may still be starting."""
-    give_up_at = time.monotonic() + 30.0
+    give_up_at = time.monotonic() + 90
     while True:
         found = blamed(question)
         if found is not None and found.layer is layer and what in found.what:

@@ -48,7 +48,7 @@ def lab() -> Iterator[None]:
 
 
 def _ready(namespace: str) -> None:
-    KUBECTL("wait", "pods", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=80s")
+    KUBECTL("wait", "pods", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=180s")
 
 
 def _load(

@@ -132,7 +132,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "gateway.yaml"
     path.write_text("\n---\n".join(json.dumps(one) for one in manifests()))
     try:
-        yield meshctl("up", "--name", NAME, "-f", str(path), "--timeout", "60")
+        yield meshctl("up", "--name", NAME, "-f", str(path), "--timeout", "240")
     finally:
         lifecycle.stop(PATHS)
 
@@ -140,7 +140,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
 FETCH = """
 import http.client, socket, ssl, sys
 context = ssl.create_default_context(cadata=sys.argv[1])
-plain = http.client.HTTPConnection("gw.edge", 80, timeout=5)
+plain = http.client.HTTPConnection("gw.edge", 80, timeout=30)
 plain.request("GET", "/a?b=1", headers={"Host": "shop.example"})
 answer = plain.getresponse()
 print(answer.status, answer.headers["location"])

@@ -60,7 +60,7 @@ with socket.create_connection(("marked", 7777), 5) as connection:
 ASK = """
 import http.client, sys
 for port, path in ((8080, "/live?deep=1"), (15020, "/app-health/web/livez"), (15020, "/stats/prometheus")):
-    connection = http.client.HTTPConnection(sys.argv[1], port, timeout=5)
+    connection = http.client.HTTPConnection(sys.argv[1], port, timeout=30)
     try:
         connection.request("GET", path, headers={"X-Probe": "$(POD_NAME)"})
         answer = connection.getresponse()
@@ -132,7 +132,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("lab") / "pods.yaml"
     path.write_text("\n---\n".join(json.dumps(one) for one in manifests()))
     try:
-        yield meshctl("up", "--name", NAME, "-f", str(path), "--timeout", "60")
+        yield meshctl("up", "--name", NAME, "-f", str(path), "--timeout", "240")
     finally:
         lifecycle.stop(PATHS)
 

@@ -52,7 +52,7 @@ class Lab:
 
     def kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["kubectl", "--kubeconfig", str(self.paths.kubeconfig), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     def try_pod(self, namespace: str, *flags: str) -> subprocess.CompletedProcess[str]:
         """What a pod would become; `stdout` has the names of its init containers."""
@@ -71,7 +71,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     paths = LabPaths.of(f"injector-{os.getpid()}")
     manifests = tmp_path_factory.mktemp("injector") / "shop.yaml"
     Path(manifests).write_text(MANIFESTS)
-    meshctl("up", "--name", paths.name, "-f", str(manifests), "--leaf-ttl", "10")
+    meshctl("up", "--name", paths.name, "-f", str(manifests), "--leaf-ttl", "40")
     namespaces = namespaces_of(paths)
     try:
         yield Lab(paths)
@@ -80,7 +80,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     assert_nothing_is_left(paths, before, namespaces)
 
 
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

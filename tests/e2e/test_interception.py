@@ -126,7 +126,7 @@ def connect(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     connection = netns.inside(source.namespace, lambda: open_as(uid, gid, family))
     try:
-        connection.settimeout(5)
+        connection.settimeout(30)
         if bind:
             connection.bind((bind, 0))
         connection.connect((host, port))
@@ -245,7 +245,7 @@ def test_udp_is_not_captured(pod: PodNetwork, client: PodNetwork) -> None:
     server = netns.open_socket(client.namespace, socket.AF_INET, socket.SOCK_DGRAM)
     sender = netns.open_socket(pod.namespace, socket.AF_INET, socket.SOCK_DGRAM)
     with server, sender:
-        server.settimeout(5)
+        server.settimeout(30)
         server.bind(("0.0.0.0", 53))
         sender.sendto(b"query", (str(client.address), 53))
         assert server.recvfrom(10)[0] == b"query"
@@ -263,7 +263,7 @@ def udp_as(pod: PodNetwork, uid: int, port: int = 0) -> socket.socket:
             _libc.setfsuid(0)
             _libc.setfsgid(0)
         made.bind(("0.0.0.0", port))
-        made.settimeout(5)
+        made.settimeout(30)
         return made
 
     return netns.inside(pod.namespace, open_it)
@@ -278,8 +278,8 @@ def test_dns_queries_meet_the_resolver_and_its_own_go_out_even_from_the_same_por
     resolver = netns.open_socket(pod.namespace, socket.AF_INET, socket.SOCK_DGRAM)
     app = udp_as(pod, APP)
     with server, resolver:
-        server.settimeout(5)
-        resolver.settimeout(5)
+        server.settimeout(30)
+        resolver.settimeout(30)
         server.bind(("0.0.0.0", 53))
         resolver.bind(("127.0.0.1", 15053))
         with app:
@@ -412,7 +412,7 @@ def test_an_invalid_packet_is_dropped_instead_of_answered_with_a_reset(
         return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
 
     with netns.inside(client.namespace, open_raw) as raw, listening(pod) as listeners:
-        raw.settimeout(5)
+        raw.settimeout(30)
         raw.sendto(packet, (str(pod.address), 0))
         # Packets on one link keep their order: what the next connection makes comes after a reset, if there
         # is one.
@@ -427,7 +427,7 @@ def test_the_init_container_applies_cleans_and_refuses(pod: PodNetwork) -> None:
         command = [sys.executable, "-m", "meshproxy.interception", *flags]
         return netns.inside(
             pod.namespace,
-            lambda: subprocess.run(command, capture_output=True, text=True, check=False, timeout=60),
+            lambda: subprocess.run(command, capture_output=True, text=True, check=False, timeout=300),
         )
 
     before = saved(pod)

@@ -36,7 +36,7 @@ APPS = ("web", "catalog", "inventory")
 KEPT = ("Namespace", "ServiceAccount", "Service", "Deployment", "ReplicaSet", "ConfigMap", "Node")
 """What users write, and what is made once for it."""
 _RATE = 30.0
-_LOOKS, _POLL = 900, 0.1
+_LOOKS, _POLL = 1800, 0.1
 
 
 def manifests(folder: Path) -> Path:
@@ -55,7 +55,7 @@ def manifests(folder: Path) -> Path:
 async def mesh(tmp_path: Path) -> AsyncIterator[DemoMesh]:
     files = ("-f", str(manifests(tmp_path)))
     try:
-        await asyncio.to_thread(meshctl, "up", "--name", NAME, "--zones", "a,b", *files, "--timeout", "110")
+        await asyncio.to_thread(meshctl, "up", "--name", NAME, "--zones", "a,b", *files, "--timeout", "240")
         async with ApiClient.from_kubeconfig(PATHS.kubeconfig) as client:
             yield DemoMesh(PATHS, client)
     finally:

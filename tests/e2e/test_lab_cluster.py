@@ -89,7 +89,7 @@ MANIFESTS = "\n".join(
 FETCH = """
 import sys, urllib.request
 for _ in range(int(sys.argv[2])):
-    print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
+    print(urllib.request.urlopen(sys.argv[1], timeout=30).read().decode())
 """
 NAME = f"e2e-cluster-{os.getpid()}"
 PATHS = LabPaths.of(NAME)
@@ -103,7 +103,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = host_state()
     try:
         files = ("--topology", str(folder / "lab.yaml"), "-f", str(folder / "manifests.yaml"))
-        meshctl("up", "--name", NAME, *files, "--timeout", "60")
+        meshctl("up", "--name", NAME, *files, "--timeout", "240")
         namespaces = namespaces_of(PATHS)
         yield
     finally:
@@ -175,7 +175,7 @@ def _served_by_both() -> bool:
 
 def _eventually(condition: Callable[[], object], what: str) -> None:
     """Wait for another process's doing; the time is a bound, not a measurement."""
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < give_up_at, f"not in time: {what}\n{meshctl('status', '--name', NAME)}"
         time.sleep(0.1)

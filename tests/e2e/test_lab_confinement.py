@@ -46,7 +46,7 @@ def pod() -> Iterator[Sandbox]:
 
 def output_of(sandbox: Sandbox, wanted: LaunchPlan) -> str:
     process = sandbox.spawn(wanted, subprocess.PIPE, subprocess.STDOUT)
-    return process.communicate(timeout=30)[0].decode()
+    return process.communicate(timeout=90)[0].decode()
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def container(sandbox: Sandbox, mounts: list[Mount] | None = None, uid: int = 20
 
 def run(entered: EnteringCommand) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        entered.line, env=entered.environment, capture_output=True, text=True, timeout=30, check=False
+        entered.line, env=entered.environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -121,7 +121,7 @@ def test_what_enters_has_the_containers_view_and_no_capability() -> None:
     script = "hostname; cat /proc/1/comm; grep -E 'CapEff|NoNewPrivs' /proc/self/status"
     with pod() as sandbox, container(sandbox, uid=0) as pid:
         line = enter_line(pid, 0, 0, "/", ["sh", "-c", script])
-        said = subprocess.run(line, capture_output=True, text=True, timeout=30, check=True).stdout.split()
+        said = subprocess.run(line, capture_output=True, text=True, timeout=300, check=True).stdout.split()
         assert said == ["web", "sh", "CapEff:", "0" * 16, "NoNewPrivs:", "1"]
         missing = run(entering(pid, 0, 0, "/", ENVIRONMENT, ["no-such-program"]))
         assert (missing.returncode, "no-such-program" in missing.stderr) == (127, True)
@@ -150,10 +150,10 @@ def test_the_hosts_interpreter_cannot_be_seen_by_a_containers_root() -> None:
     try:
         assert process.stdout.readline() == b"1\n"
         peek = [sys.executable, "-c", f"{drop}; open('/proc/{process.pid}/exe', 'rb')"]
-        seen = subprocess.run(peek, capture_output=True, text=True, timeout=30, check=False)
+        seen = subprocess.run(peek, capture_output=True, text=True, timeout=300, check=False)
         assert "PermissionError" in seen.stderr
     finally:
-        process.communicate(b"\n", timeout=30)
+        process.communicate(b"\n", timeout=90)
 
 
 async def test_a_probe_that_never_stops_talking_is_not_kept_in_memory() -> None:

@@ -59,10 +59,10 @@ spec:
 """
 METRICS = """
 import urllib.request as r
-page = r.urlopen("http://127.0.0.1:15020/stats/prometheus", timeout=5).read().decode()
+page = r.urlopen("http://127.0.0.1:15020/stats/prometheus", timeout=30).read().decode()
 print([line for line in page.splitlines() if "istio_requests_total" in line and 'sa/default"' in line])
 """
-FETCH = "import urllib.request as r; print(r.urlopen('http://echo/', timeout=5).status)"
+FETCH = "import urllib.request as r; print(r.urlopen('http://echo/', timeout=30).status)"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def kubeconfig(tmp_path: Path) -> Iterator[Path]:
         yield path
     finally:
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_its_pods_run_on_the_labs_nodes(kubeconfig: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_its_pods_run_on_the_labs_nodes(kubeconfig: Path, tmp_path: Path) -> Non
     before = host_state()
     try:
         given = ("--zones", "a,b", "--kubeconfig", str(kubeconfig), "-f", str(tmp_path / "manifests.yaml"))
-        meshctl("up", "--name", NAME, *given, "--timeout", "60")
+        meshctl("up", "--name", NAME, *given, "--timeout", "240")
         state = read_state(PATHS.state)
         assert state is not None
         kubelets = ["kubelet-node-a", "kubelet-node-b"]

@@ -75,7 +75,7 @@ spec:
   containers:
     - {{name: app, command: [sleep, infinity]}}
 """
-FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())"
+FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=30).read().decode())"
 NAME = f"e2e-{os.getpid()}"
 PATHS = LabPaths.of(NAME)
 
@@ -96,7 +96,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(manifests: Path) -> Iterator[str]:
     """A lab that is up, and down again whatever happens."""
     try:
-        yield meshctl("up", "--name", NAME, "-f", str(manifests), "--timeout", "60")
+        yield meshctl("up", "--name", NAME, "-f", str(manifests), "--timeout", "240")
     finally:
         lifecycle.stop(PATHS)
 
@@ -218,7 +218,7 @@ def test_a_pod_that_does_not_become_ready_is_explained(tmp_path: Path) -> None:
         "  - {name: app, command: [sh, -c, 'echo it is broken; exit 3']}\n"
     )
     try:
-        said = meshctl("up", "--name", NAME, "-f", str(broken), "--timeout", "10", status=1)
+        said = meshctl("up", "--name", NAME, "-f", str(broken), "--timeout", "30", status=1)
     finally:
         lifecycle.stop(PATHS)
     assert "Pod default/broken" in said

@@ -42,7 +42,7 @@ def listen(namespace: Path, port: int = 8080) -> socket.socket:
 
 def connect(namespace: Path, address: IPv4Address, port: int) -> socket.socket:
     """A connection from `namespace`; a refusal is raised at once, silence after 5 s."""
-    return netns.inside(namespace, lambda: socket.create_connection((str(address), port), timeout=5))
+    return netns.inside(namespace, lambda: socket.create_connection((str(address), port), timeout=30))
 
 
 def peer_of(listener: socket.socket) -> str:
@@ -115,7 +115,7 @@ def test_ports_without_endpoints_and_undefined_ports_are_refused(node: Node) -> 
                 connect(namespace, VIP, port)
     datagram = netns.open_socket(pod.namespace, socket.AF_INET, socket.SOCK_DGRAM)
     with datagram:
-        datagram.settimeout(5)
+        datagram.settimeout(30)
         datagram.connect((str(VIP), 80))
         datagram.send(b"x")
         with pytest.raises(ConnectionRefusedError):
@@ -149,7 +149,7 @@ def test_a_pod_cannot_send_with_the_address_of_another(node: Node) -> None:
         forged.close()
         with netns.open_socket(victim.namespace, socket.AF_INET, socket.SOCK_DGRAM) as honest:
             honest.sendto(b"honest", (str(server.address), 53))
-        listener.settimeout(5)
+        listener.settimeout(30)
         assert listener.recv(10) == b"honest"
 
 
@@ -162,7 +162,7 @@ async def test_the_clusters_dns_answers_pods_on_its_vip(node: Node) -> None:
         client.setblocking(False)
         client.connect((str(DNS_ADDRESS), 53))
         client.send(dns.DNSRecord.question("catalog.shop.svc.cluster.local").pack())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             reply = dns.DNSRecord.parse(await asyncio.get_running_loop().sock_recv(client, 2000))
     assert str(reply.rr[0].rdata) == str(VIP)
     server.close()
@@ -197,7 +197,7 @@ def test_a_removed_pod_is_gone_with_its_processes(root: Path, node: Node) -> Non
     process = netns.inside(pod.namespace, lambda: subprocess.Popen(["sleep", "1000"]))
     node.remove_pod("pod")
     node.remove_pod("pod")
-    assert process.wait(timeout=5) == -9
+    assert process.wait(timeout=30) == -9
     assert not pod.namespace.exists()
     assert "lab0" not in netns.run(node.namespace, ["ip", "link"])
     assert node.add_pod("pod").address != pod.address
@@ -241,7 +241,7 @@ def test_nothing_is_left_of_a_lab_whose_keepers_are_dead(root: Path) -> None:
     assert (during[0], during[1]) == (before[0], before[1])
     destroy_lab(root)
     destroy_lab(root)
-    assert [process.wait(timeout=5) for process in processes] == [-9, -9, -9]
+    assert [process.wait(timeout=30) for process in processes] == [-9, -9, -9]
     assert host_state() == before
     assert not root.exists()
     assert netns.processes_in(identities) == []

@@ -79,7 +79,7 @@ def _transfer(source: Path, target: Path, address: Address) -> int:
     with listen(target, address) as listener, connect(source, address, listener.getsockname()[1]) as client:
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(30)
             sender = threading.Thread(target=_send_mebibyte, args=[client])
             sender.start()
             received = 0
@@ -107,7 +107,7 @@ def test_the_largest_packet_of_a_pod_crosses_whole(cluster: Cluster) -> None:
     receiver = netns.open_socket(server.namespace, socket.AF_INET, socket.SOCK_DGRAM)
     with sender, receiver:
         receiver.bind((str(server.address), 0))
-        receiver.settimeout(5)
+        receiver.settimeout(30)
         sender.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER = IP_PMTUDISC_DO: never in fragments
         sender.sendto(bytes(largest), receiver.getsockname())
         assert len(receiver.recv(65536)) == largest

@@ -177,7 +177,7 @@ def test_shares_are_even_over_3000_connections(cluster: Cluster, servers: list[P
 
 def _hundred(source: Path, listeners: Listeners) -> list[str]:
     def dial() -> list[socket.socket]:
-        return [socket.create_connection((str(VIPS[0]), 80), timeout=5) for _ in range(100)]
+        return [socket.create_connection((str(VIPS[0]), 80), timeout=30) for _ in range(100)]
 
     clients = netns.inside(source, dial)
     reached = [listeners.accept()[0] for _ in clients]

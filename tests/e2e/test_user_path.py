@@ -117,7 +117,7 @@ def _split(capsys: pytest.CaptureFixture[str]) -> None:
     assert 60 < _versions(200)["v1"] < 140  # even, seven deviations wide
     with step(capsys, "kubectl apply -f the 90/10 HTTPRoute, until it holds"):
         KUBECTL("apply", "-f", f"{SHOP}/route-90-10.yaml")
-        KUBECTL("wait", "httproute/catalog", "-n", "shop", f"--for={ACCEPTED}", "--timeout=20s")
+        KUBECTL("wait", "httproute/catalog", "-n", "shop", f"--for={ACCEPTED}", "--timeout=120s")
         eventually(lambda: _versions(100)["v1"] > 75, lambda: KUBECTL("get", "httproutes", "-A"))
     counted = _versions(400)
     _say(capsys, f"         of 400 requests: {counted['v1']} to v1, {counted['v2']} to v2")
@@ -125,7 +125,7 @@ def _split(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def _scale_and_roll_out(capsys: pytest.CaptureFixture[str]) -> None:
-    status = ("rollout", "status", "deploy/web", "-n", "shop", "--timeout=60s")
+    status = ("rollout", "status", "deploy/web", "-n", "shop", "--timeout=120s")
     with step(capsys, "kubectl scale deploy/web --replicas=3, rollout status"):
         KUBECTL("scale", "deploy/web", "-n", "shop", "--replicas=3")
         assert "successfully rolled out" in KUBECTL(*status)
@@ -147,6 +147,6 @@ def _delete(capsys: pytest.CaptureFixture[str]) -> None:
         KUBECTL("delete", "-f", f"{SHOP}/route-90-10.yaml")
         eventually(lambda: _versions(100)["v1"] < 75, lambda: KUBECTL("get", "httproutes", "-A"))
     with step(capsys, "kubectl delete namespace shop outside"):
-        KUBECTL("delete", "namespace", "shop", "outside", "--timeout=60s")
+        KUBECTL("delete", "namespace", "shop", "outside", "--timeout=120s")
     assert "not found" in KUBECTL.attempt("get", "namespace", "shop").stderr
     assert "shop" not in KUBECTL("get", "pods", "-A")
