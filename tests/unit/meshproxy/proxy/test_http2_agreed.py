@@ -60,7 +60,7 @@ async def test_where_tls_settled_on_http2_nothing_is_answered_in_http1(first: by
             "127.0.0.1", mesh.port, ssl=context, server_hostname="a.example"
         )
         writer.write(first)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 30)
         assert answer[3] == SETTINGS
         goaway = answer.rindex(bytes((GOAWAY, 0, 0, 0, 0, 0)))  # type, flags, stream
         assert word(answer, goaway + 10) == PROTOCOL_ERROR
