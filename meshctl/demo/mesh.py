@@ -181,7 +181,7 @@ class DemoMesh:
         pod: str,
         *requests: str,
         rate: float,
-        duration: float = 60.0,
+        duration: float = 600.0,
         limit: int = 0,
         connections: int = 16,
         note: str = "",

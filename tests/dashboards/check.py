@@ -39,8 +39,8 @@ from tests.dashboards.truth import Truth
 WINDOW = 25
 """Seconds over which rates are taken; it lies within the traffic."""
 _INTERVAL = "1s"
-_READY_TIMEOUT = 90.0
-_TIMEOUT = 180.0
+_READY_TIMEOUT = 240.0
+_TIMEOUT = 600.0
 _FICKLE = Path(__file__).with_name("fickle.yaml")
 _OWN_METRIC = "process_resident_memory_bytes"
 """Of the one program that has metrics of its own; its sidecar shows them."""

@@ -31,7 +31,7 @@ _SIDECARS = ("web", "catalog-v1", "catalog-v2", "inventory", "greeter", "load", 
 _SIGNING = "control-plane.meshproxy-system.svc:15011"
 _TALK = ("greeter", "9000", "--rate", "4", "--size", "2000")
 _HOST = "http://fickle:8080"
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 
 
 async def observe(mesh: DemoMesh, seconds: float) -> Truth:

@@ -28,7 +28,7 @@ async def check(mesh: DemoMesh) -> list[Finding]:
     await mesh.put_route({"v1": 90, "v2": 10})
     await mesh.wait_for("the route", mesh.are_synced, _TIMEOUT)
     objects = await _objects(mesh)
-    async with mesh.load("load", "GET http://catalog:8080/products", rate=_RATE, duration=300.0) as load:
+    async with mesh.load("load", "GET http://catalog:8080/products", rate=_RATE) as load:
         await asyncio.sleep(1.0)
         killed_at, killed_at_clock = time.monotonic(), time.time()
         await asyncio.to_thread(_kill, mesh)
