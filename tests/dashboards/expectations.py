@@ -15,7 +15,7 @@ from tests.dashboards.measure import (
     of_quantile,
     only,
 )
-from tests.dashboards.truth import LOST, NAMESPACE, TALKER, Call, Truth
+from tests.dashboards.truth import LOST, NAMESPACE, RATE_SLACK, TALKER, Call, Truth
 
 CATALOG, FICKLE, GREETER = "catalog-v1", "fickle", "greeter"
 _TALKER = f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{TALKER}"
@@ -234,7 +234,7 @@ def _received(sent: int, received: int) -> int:
 def _tcp_rate(truth: Truth, direction: Callable[[int, int], int]) -> Measure:
     seen = [each for each in truth.connections if truth.since <= each.closed_at < truth.until]
     total = sum(direction(each.sent, each.received) for each in seen)
-    return near(total / truth.seconds, 0.05, 2 * total / len(seen) / truth.seconds)
+    return near(total / truth.seconds, RATE_SLACK, 2 * total / len(seen) / truth.seconds)
 
 
 def _opened(truth: Truth) -> Measure:

@@ -13,8 +13,9 @@ TALKER = "inventory"
 """Where TCP connections come from: a pod that asks for no other names."""
 LOST = "greeter"
 """Who calls where nobody listens: a pod that calls nobody else."""
-RATE_SLACK = 0.05
-"""Share by which a rate may be off: Prometheus extends it to the ends of the window."""
+RATE_SLACK = 0.08
+"""Share by which a rate may be off: Prometheus sees the window up to a scrape at each end, and extends the rate
+over what it does not see, but for half an interval only where a scrape came late: two seconds of 25."""
 
 
 @dataclass(frozen=True, slots=True)
