@@ -14,8 +14,8 @@ TALKER = "inventory"
 LOST = "greeter"
 """Who calls where nobody listens: a pod that calls nobody else."""
 RATE_SLACK = 0.08
-"""Share by which a rate may be off: Prometheus sees the window up to a scrape at each end. It extends the rate
-over the rest, for half an interval only where a scrape came late: two seconds of 25."""
+"""Share by which a rate may be off: of a window Prometheus sees what lies between two scrapes, and extends it
+to the ends, by half an interval only where a scrape came late. That is two seconds of 25."""
 
 
 @dataclass(frozen=True, slots=True)
