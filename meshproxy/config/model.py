@@ -111,9 +111,6 @@ class HttpConnectionManager:
     """KiB of a request head, above which the answer is 431. Envoy's default is 60."""
     max_headers_count: int = 100
     """Fields of a request head, and of trailers, above which the answer is 431. Envoy's default is 100."""
-    http2_alpn: tuple[str, ...] = ()
-    """Offered to endpoints with TLS, which choose the version; HTTP/2's name first (`auto_config`). Empty:
-    there is nothing to choose. Who does not ask for HTTP/2 says what `tls` says."""
     max_requests_per_connection: int = 0
     """After so many a connection ends with its answer; 0 is no limit, Envoy's default."""
     http_filters: FilterConfigs = ()
