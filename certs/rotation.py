@@ -12,6 +12,8 @@ from typing import Final
 RENEW_FRACTION: Final = 0.5
 JITTER_FRACTION: Final = 0.05
 """Half width of the window around `RENEW_FRACTION`, as a part of the remaining life: 0.45 to 0.55 of it."""
+LONGEST_SLEEP: Final = 30.0
+"""Seconds to sleep at a time: the wall clock may jump (suspend, NTP) while a sleep counts monotonic time."""
 
 
 def renew_at(now: float, not_after: float, rng: Random) -> float:

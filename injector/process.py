@@ -19,7 +19,7 @@ import httpx
 
 from certs.bundle import TrustBundle
 from certs.errors import CertificateError
-from certs.rotation import renew_at
+from certs.rotation import LONGEST_SLEEP, renew_at
 from certs.store import make_private_directory
 from control_plane.client import ApiClient, ApiError
 from injector.ca_bundle import BundleReader, Registration, ca_bundle
@@ -33,8 +33,6 @@ _log = logging.getLogger(__name__)
 _FIRST_RETRY = 0.2
 _LAST_RETRY = 15.0
 """Seconds between attempts; they double."""
-_LONGEST_WAIT = 30.0
-"""Seconds: the wall clock may jump (suspend, NTP) while a wait counts monotonic time."""
 _PASSING = (ApiError, httpx.TransportError, NotIssued, CertificateError, OSError)
 """What may be better at the next attempt: others are not up yet, or away for a while."""
 
@@ -144,7 +142,7 @@ class Injector:
         """Until `due` (seconds since the epoch), or a new bundle."""
         while not self._bundle.changed.is_set() and (left := due - self._wall_clock()) > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _LONGEST_WAIT)):
+                async with asyncio.timeout(min(left, LONGEST_SLEEP)):
                     await self._bundle.changed.wait()
 
     async def _caught_up(self, current: IssuedCertificate, due: float) -> IssuedCertificate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from meshproxy.config.dns import DnsSettings
 from meshproxy.config.health_check import HealthCheck
@@ -48,6 +49,10 @@ class FilterChainMatch:
     (plain)."""
     server_names: tuple[str, ...] = ()
     """SNI: exact, or `*.suffix`."""
+
+
+HTTP2_NAMES: Final = frozenset({"istio-h2", "h2"})
+"""What ALPN calls HTTP/2, in the mesh and outside."""
 
 
 @dataclass(frozen=True, slots=True)

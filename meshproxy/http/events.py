@@ -14,6 +14,10 @@ from typing import Final
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
+NO_BODY: Final = frozenset({204, 304})
+"""Final statuses behind which none comes (RFC 9110 sections 15.3.5 and 15.4.5)."""
+
+
 class Framing(Enum):
     """How a message's body is delimited (RFC 9112 section 6.3)."""
 

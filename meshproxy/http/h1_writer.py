@@ -8,7 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from meshproxy.http.events import Headers
+from meshproxy.http.events import NO_BODY, Headers
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 """End of a chunked message without trailers."""
@@ -42,7 +42,7 @@ def local_response(
     its length. A status that has no body (1xx, 204, 304) gets neither.
     """
     parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b""))]
-    has_body = status >= 200 and status not in {204, 304}
+    has_body = status >= 200 and status not in NO_BODY
     if has_body:
         if body:
             parts.append(b"content-type: text/plain\r\n")

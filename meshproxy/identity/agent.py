@@ -20,7 +20,7 @@ from typing import Final
 
 from certs.errors import CertificateError
 from certs.limit import MAX_BUNDLE_BYTES
-from certs.rotation import renew_at
+from certs.rotation import LONGEST_SLEEP, renew_at
 from certs.spiffe_id import SpiffeId
 from meshproxy.clock import Clock
 from meshproxy.errors import UpstreamError
@@ -37,9 +37,6 @@ RETRY: Final = BackoffSettings(base=0.1, cap=10.0)
 """Between failed attempts. The cap bounds how long a recovered control plane waits for a sidecar to come
 back.
 """
-
-_CHECK_INTERVAL: Final = 30.0
-"""Longest sleep, seconds: the wall clock may jump (suspend, NTP) while a sleep counts monotonic time."""
 
 _MAX_TOKEN_BYTES: Final = 8 * 1024
 
@@ -191,7 +188,7 @@ class IdentityAgent:
 
     async def _sleep_until(self, instant: float) -> None:
         while (remaining := instant - self._clock.wall()) > 0:
-            await self._sleep(min(remaining, _CHECK_INTERVAL))
+            await self._sleep(min(remaining, LONGEST_SLEEP))
 
     def _read_token(self) -> str:
         path = self._settings.token_file

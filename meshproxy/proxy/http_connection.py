@@ -9,7 +9,7 @@ import asyncio
 import math
 from typing import Final, cast
 
-from meshproxy.config.model import AUTO
+from meshproxy.config.model import AUTO, HTTP2_NAMES
 from meshproxy.errors import RemoteProtocolError
 from meshproxy.http.events import END, Event, Request, RequestHead, Trailers
 from meshproxy.http.h1_writer import local_response
@@ -25,9 +25,6 @@ from meshproxy.transport.bounded_read import MAX_READ, STUCK, WRITE_HIGH_WATER, 
 
 _MAX_PIPELINED: Final = 65536
 """Bytes of further requests held while one is being answered; reading pauses above it."""
-
-_HTTP2_NAMES: Final = ("h2", "istio-h2")
-"""As ALPN calls it outside the mesh and inside."""
 
 _LINGER_SECONDS: Final = 1.0
 """A connection we end is still read for so long, so that the peer gets the answer and not a reset (RFC 9112
@@ -355,4 +352,4 @@ class HttpServerConnection(ClientSide):
 def _agreed_on_http2(transport: asyncio.Transport) -> bool:
     """TLS has settled the version already: an answer of HTTP/1.1 would not be understood."""
     tls = transport.get_extra_info("ssl_object")
-    return tls is not None and tls.selected_alpn_protocol() in _HTTP2_NAMES
+    return tls is not None and tls.selected_alpn_protocol() in HTTP2_NAMES

@@ -13,6 +13,7 @@ from typing import Final
 from meshproxy.filters.message_field import with_field
 from meshproxy.http.events import (
     END,
+    NO_BODY,
     Event,
     Framing,
     Headers,
@@ -404,7 +405,7 @@ class HttpExchange:
 
 def _may_have_body(request: RequestHead, head: ResponseHead) -> bool:
     """HTTP/1.1 would wait for one (RFC 9112 section 6.3)."""
-    return request.method != b"HEAD" and head.status not in {204, 304}
+    return request.method != b"HEAD" and head.status not in NO_BODY
 
 
 def with_attempt_count(forward: bytes, attempts: int) -> bytes:

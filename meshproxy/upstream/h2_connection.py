@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from meshproxy.errors import UpstreamError
-from meshproxy.http.events import END, Event, Headers
+from meshproxy.http.events import END, NO_BODY, Event, Headers
 from meshproxy.http.h2.error import (
     CANCEL,
     ENHANCE_YOUR_CALM,
@@ -30,8 +30,6 @@ from meshproxy.upstream.lane import Lane, ResponseSink
 
 _HEAD: Final = b"HEAD"
 _FINAL: Final = 200
-_NO_BODY: Final = frozenset({204, 304})
-"""RFC 9110 sections 15.3.5 and 15.4.5."""
 _MAX_INTERIMS: Final = 1000
 """Of one exchange: they are heads, and no window holds heads back."""
 
@@ -220,7 +218,7 @@ class H2UpstreamConnection(Session):
             lane.interims += 1
             if lane.interims > _MAX_INTERIMS:
                 raise StreamFault(ENHANCE_YOUR_CALM, "interim responses without end")
-        elif lane.is_head or head.status in _NO_BODY:
+        elif lane.is_head or head.status in NO_BODY:
             stream.expected = 0  # its content-length, if any, is another response's
         elif end and head.content_length > 0:
             raise StreamFault(PROTOCOL_ERROR, "a body is declared that does not come")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
-from meshproxy.config.model import Cluster, UpstreamTls
+from meshproxy.config.model import HTTP2_NAMES, Cluster, UpstreamTls
 from meshproxy.config.tls import OriginTls
 from meshproxy.errors import ConfigError
-
-_HTTP2: Final = frozenset({"istio-h2", "h2"})
 
 
 def negotiating(cluster: Cluster, path: str) -> Cluster:
@@ -18,7 +15,7 @@ def negotiating(cluster: Cluster, path: str) -> Cluster:
     sockets = (cluster.tls, *(match.tls for match in cluster.transport_socket_matches))
     offered = {tls.alpn_protocols for tls in sockets if isinstance(tls, UpstreamTls)}
     alpn = offered.pop() if len(offered) == 1 else ()
-    is_pair = len(alpn) == 2 and alpn[0] in _HTTP2 and alpn[1] not in _HTTP2
+    is_pair = len(alpn) == 2 and alpn[0] in HTTP2_NAMES and alpn[1] not in HTTP2_NAMES
     if not is_pair or any(isinstance(tls, OriginTls) for tls in sockets):
         raise ConfigError(
             f"{path}: auto_config needs mesh TLS with alpn_protocols of istio-h2 and a name for HTTP/1.1"

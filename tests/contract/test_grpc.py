@@ -14,6 +14,7 @@ import pytest
 
 from meshproxy.config.model import Endpoint
 from tests.contract.grpc_app import OPTIONS, SERVICE, EchoServer, echo_server
+from tests.contract.grpc_calls import all_kinds
 from tests.contract.sidecar_pair import sidecar_processes
 
 MEBI = 1 << 20
@@ -47,11 +48,6 @@ async def through_the_mesh(servers: int = 1) -> AsyncIterator[Call]:
         yield Call(channel, apps)
 
 
-async def parts(*texts: bytes) -> AsyncIterator[bytes]:
-    for text in texts:
-        yield text
-
-
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 — another process brings it about
@@ -60,22 +56,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_all_kinds_of_calls() -> None:
     async with through_the_mesh() as mesh:
-        call = mesh.unary(b"hello", metadata=(("x-a", "b"), ("x-b-bin", b"\0\xff")))
-        assert await call == b"hello"
-        assert dict(await call.initial_metadata())["x-served"] == "yes"
-        assert dict(await call.trailing_metadata())["x-calls"] == "1"
-        assert mesh.server.metadata["x-a"] == "b"
-        assert mesh.server.metadata["x-b-bin"] == str(b"\0\xff")
-        assert await mesh.channel.stream_unary(f"/{SERVICE}/Collect")(parts(b"a", b"b", b"c")) == b"abc"
-        repeated = mesh.channel.unary_stream(f"/{SERVICE}/Repeat")(b"100 x")
-        assert [one async for one in repeated] == [b"x"] * 100
-        talk = mesh.channel.stream_stream(f"/{SERVICE}/Talk")()
-        for word in (b"one", b"two"):
-            await talk.write(word)
-            assert await talk.read() == word.upper()
-        await talk.done_writing()
-        assert await talk.read() == grpc.aio.EOF
-        assert await talk.code() == grpc.StatusCode.OK
+        await all_kinds(mesh.channel, mesh.server)
 
 
 async def test_messages_of_4_mb_and_a_stream_of_64() -> None:

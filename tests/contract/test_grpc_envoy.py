@@ -22,6 +22,7 @@ from tests.contract.emitted_sides import (
     ours_calling,
 )
 from tests.contract.grpc_app import OPTIONS, SERVICE, EchoServer, echo_server
+from tests.contract.grpc_calls import all_kinds
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.h2_peer import H2Upstream, Message, Peer, connect
 
@@ -70,35 +71,10 @@ async def through(way: str, directory: Path) -> AsyncIterator[Call]:
         yield Call(channel, app, calling, called)
 
 
-async def parts(*texts: bytes) -> AsyncIterator[bytes]:
-    for text in texts:
-        yield text
-
-
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 — a call in another task brings it about
             await asyncio.sleep(0.01)
-
-
-async def all_kinds(call: Call) -> None:
-    asked = call.unary(b"hello", metadata=(("x-a", "b"), ("x-b-bin", b"\0\xff")))
-    assert await asked == b"hello"
-    assert dict(await asked.initial_metadata())["x-served"] == "yes"
-    assert dict(await asked.trailing_metadata())["x-calls"] == "1"
-    metadata = call.app.metadata
-    assert (metadata["x-a"], metadata["x-b-bin"]) == ("b", str(b"\0\xff"))
-    assert f"URI={WEB}" in metadata["x-forwarded-client-cert"]
-    assert await call.channel.stream_unary(f"/{SERVICE}/Collect")(parts(b"a", b"b", b"c")) == b"abc"
-    repeated = call.channel.unary_stream(f"/{SERVICE}/Repeat")(b"100 x")
-    assert [one async for one in repeated] == [b"x"] * 100
-    talk = call.channel.stream_stream(f"/{SERVICE}/Talk")()
-    for word in (b"one", b"two"):
-        await talk.write(word)
-        assert await talk.read() == word.upper()
-    await talk.done_writing()
-    assert await talk.read() == grpc.aio.EOF
-    assert await talk.code() == grpc.StatusCode.OK
 
 
 async def large_ones(call: Call) -> None:
@@ -156,7 +132,8 @@ async def nothing_was_wrong(call: Call) -> None:
 @pytest.mark.parametrize("way", WAYS)
 async def test_grpc(way: str, tmp_path: Path) -> None:
     async with asyncio.timeout(60), through(way, tmp_path) as call:
-        await all_kinds(call)
+        await all_kinds(call.channel, call.app)
+        assert f"URI={WEB}" in call.app.metadata["x-forwarded-client-cert"]
         await large_ones(call)
         await statuses_and_cancellation(call)
         await many_at_once(call)

@@ -12,8 +12,7 @@ import pytest
 from tests.contract.emitted_sides import INBOUND, Side, envoy_called, ours_called, ours_calling
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue, new_authority
 from tests.unit.meshproxy.proxy.harness import Upstream
-from tests.unit.meshproxy.proxy.test_h2_upgrade import CLIENTS, GET, all_at_once
-from tests.unit.meshproxy.proxy.test_http_proxy import exchange
+from tests.unit.meshproxy.proxy.test_h2_upgrade import CLIENTS, all_at_once, ask
 from tests.unit.meshproxy.proxy.test_upgrade import converse, echo_server
 
 CALLED = {"ours": ours_called, "Envoy": envoy_called}
@@ -27,13 +26,6 @@ async def sides(called: str, app: int, directory: Path) -> AsyncIterator[tuple[S
         ours_calling(issue(authority, WEB), peer.port, directory, upgraded=True) as calling,
     ):
         yield calling, peer
-
-
-async def ask(port: int) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answer = await exchange(reader, writer, GET)
-    writer.close()
-    return answer
 
 
 @pytest.mark.parametrize("called", CALLED)

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.client import connect
-from websockets.asyncio.server import ServerConnection, serve
 
 from meshproxy.config.model import Endpoint
 from tests.contract.sidecar_pair import sidecar_processes
+from tests.unit.meshproxy.proxy.test_upgrade import echo_server
 
 COUNT = 10_000
 AT_ONCE = 100
@@ -21,14 +21,11 @@ AT_ONCE = 100
 async def echo_behind_the_mesh() -> AsyncIterator[str]:
     """Where to reach a server that sends everything back."""
 
-    async def echo(socket: ServerConnection) -> None:
-        async for message in socket:
-            await socket.send(message)
-
-    async with serve(echo, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
-        app = Endpoint("127.0.0.1", next(iter(server.sockets)).getsockname()[1])
-        async with sidecar_processes(app, upgrade_types=("websocket",)) as pair:
-            yield f"ws://127.0.0.1:{pair.web.port}/chat"
+    async with (
+        echo_server() as port,
+        sidecar_processes(Endpoint("127.0.0.1", port), upgrade_types=("websocket",)) as pair,
+    ):
+        yield f"ws://127.0.0.1:{pair.web.port}/chat"
 
 
 def messages() -> Iterator[str | bytes]:

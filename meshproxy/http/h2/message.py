@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshproxy.errors import RemoteProtocolError
-from meshproxy.http.events import Framing, Headers, Request, RequestHead, Response, Trailers
+from meshproxy.http.events import NO_BODY, Framing, Headers, Request, RequestHead, Response, Trailers
 from meshproxy.http.field_line import parse_trailer_field
 from meshproxy.http.h1_writer import REASONS
 from meshproxy.http.h2.block_writer import CONNECTION_FIELDS, BlockWriter
@@ -27,7 +27,6 @@ _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _NAME: Final = TOKEN.translate(None, bytes(range(0x41, 0x5B)))
 """RFC 9113 section 8.2.1: a token without upper-case letters. A colon in a name would end it early."""
-_NO_BODY: Final = frozenset({204, 304})
 
 
 def malformed(message: str) -> StreamFault:
@@ -183,7 +182,7 @@ def _response_text(fields: Fields, *, end: bool) -> bytes:
     if len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
         raise malformed(":status is no status of HTTP/2")
     code = int(status)
-    if code >= 200 and code not in _NO_BODY and not has_length and not end:
+    if code >= 200 and code not in NO_BODY and not has_length and not end:
         lines.append(b"transfer-encoding: chunked")
     return b"\r\n".join([b"HTTP/1.1 %b %b" % (status, REASONS.get(code, b"")), *lines, b"", b""])
 

@@ -256,7 +256,7 @@ async def test_a_certificate_that_ended_without_a_successor_ends_the_process(tmp
 
 
 async def test_a_wall_clock_that_jumps_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "_LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(process, "LONGEST_SLEEP", 0.05)
     clock = WallClock()
     async with (
         signing_mesh(tmp_path, leaf_ttl=LEAF_TTL) as mesh,

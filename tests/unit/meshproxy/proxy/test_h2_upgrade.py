@@ -9,11 +9,9 @@ from dataclasses import replace
 
 from meshproxy.config.model import Cluster
 from meshproxy.config.snapshot import ConfigSnapshot
-from meshproxy.upstream.endpoint import EndpointRuntime
 from tests.unit.meshproxy.identity.mesh import CATALOG, WEB, issue
 from tests.unit.meshproxy.proxy.harness import (
     Handler,
-    Mesh,
     Upstream,
     answering,
     http_listener,
@@ -22,7 +20,7 @@ from tests.unit.meshproxy.proxy.harness import (
     running,
     snapshot,
 )
-from tests.unit.meshproxy.proxy.test_http_failure import A, settled
+from tests.unit.meshproxy.proxy.test_http_failure import A, endpoint_of, settled
 from tests.unit.meshproxy.proxy.test_http_proxy import exchange
 from tests.unit.meshproxy.proxy.test_two_sidecars import (
     CATALOG_WORKLOAD,
@@ -90,22 +88,18 @@ def all_at_once(count: int, seen: list[bytes]) -> Handler:
     return handle
 
 
-async def ask(mesh: Mesh) -> bytes:
-    reader, writer = await mesh.connect()
+async def ask(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answer = await exchange(reader, writer, GET)
     writer.close()
     return answer
-
-
-def endpoint_of(mesh: Mesh) -> EndpointRuntime:
-    return mesh.live.clusters["a"].endpoints[0]
 
 
 async def test_requests_of_many_connections_share_one_and_the_application_sees_http_1_1(authority):
     seen: list[bytes] = []
     app = await Upstream(all_at_once(CLIENTS, seen)).start()
     async with upgraded(authority, app) as pair:
-        answers = await asyncio.gather(*(ask(pair.web) for _ in range(CLIENTS)))
+        answers = await asyncio.gather(*(ask(pair.web.port) for _ in range(CLIENTS)))
         assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
         assert {head.split(b"\r\n")[0] for head in seen} == {b"GET /x HTTP/1.1"}
         endpoint = endpoint_of(pair.web)
@@ -118,12 +112,12 @@ async def test_requests_of_many_connections_share_one_and_the_application_sees_h
 async def test_a_peer_that_chooses_http_1_1_gets_a_connection_for_each(authority):
     app = await Upstream(all_at_once(CLIENTS, [])).start()
     async with upgraded(authority, app, peer=HTTP1) as pair:
-        answers = await asyncio.gather(*(ask(pair.web) for _ in range(CLIENTS)))
+        answers = await asyncio.gather(*(ask(pair.web.port) for _ in range(CLIENTS)))
         assert all(answer.endswith(b"hello") for answer in answers)
         endpoint = endpoint_of(pair.web)
         assert (endpoint.connections, len(endpoint.multiplexed)) == (CLIENTS, 0)
         await settled(lambda: len(endpoint.idle) == CLIENTS)
-        await ask(pair.web)
+        await ask(pair.web.port)
         assert endpoint.connections == CLIENTS
     await app.stop()
 
@@ -134,7 +128,7 @@ async def test_an_endpoint_in_plaintext_is_spoken_http_1_1_to(authority):
     cluster = outbound_cluster(app.port)
     plain = tuple(replace(one, transport_socket_match=()) for one in cluster.endpoints)
     async with running(offering(cluster, endpoints=plain, http2_alpn=BOTH)) as web:
-        assert (await ask(web)).endswith(b"hello")
+        assert (await ask(web.port)).endswith(b"hello")
     assert seen[0].startswith(b"GET /x HTTP/1.1\r\n")
     await app.stop()
 
@@ -167,7 +161,7 @@ async def test_an_upgrade_that_is_refused_leaves_no_connection_of_http_1_1(autho
 async def test_an_upgrade_beyond_the_limit_of_connections_is_refused(authority):
     app = await Upstream(answering(ok())).start()
     async with upgraded(authority, app, max_connections=1) as pair:
-        await ask(pair.web)
+        await ask(pair.web.port)
         reader, writer = await pair.web.connect()
         request = GET.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert (await exchange(reader, writer, request)).startswith(b"HTTP/1.1 503")
@@ -180,12 +174,12 @@ async def test_a_policy_that_comes_and_goes_holds_from_the_next_request_on(autho
     app = await Upstream(answering(ok())).start()
     async with upgraded(authority, app, offer=()) as pair:
         cluster = pair.web.live.clusters["a"].cluster
-        await ask(pair.web)
+        await ask(pair.web.port)
         endpoint = endpoint_of(pair.web)
         await settled(lambda: len(endpoint.idle) == 1)
         for offer in (BOTH, ()):
             await pair.web.worker.apply(offering(cluster, http2_alpn=offer))
-            assert (await ask(pair.web)).endswith(b"hello")
+            assert (await ask(pair.web.port)).endswith(b"hello")
             assert len(endpoint.multiplexed) == len(offer) // 2
             await settled(lambda: endpoint.connections == 1)
         assert endpoint_of(pair.web) is endpoint

@@ -4,7 +4,7 @@ from types import FunctionType
 
 import pytest
 
-from meshproxy.http.h2.error import StreamFault
+from meshproxy.http.h2.error import ENHANCE_YOUR_CALM, ConnectionFault, StreamFault
 from meshproxy.http.h2.frame import PREFACE, settings
 from meshproxy.http.h2.hpack import Block, Fields
 from meshproxy.http.h2.session import Session
@@ -74,3 +74,15 @@ def server(limits: H2Limits | None = None) -> Recording:
     session.receive(PREFACE + settings({}))
     session.take_output()
     return session
+
+
+def flood(session: Recording, data: bytes, most: int) -> int:
+    """How many times `data` was taken before the connection ended."""
+    for count in range(most):
+        try:
+            session.receive(data)
+        except ConnectionFault as fault:
+            assert fault.code == ENHANCE_YOUR_CALM  # noqa: PT017 — others are the caller's failure
+            return count
+        session.take_output()
+    return most

@@ -18,7 +18,6 @@ from meshproxy.http.h2 import frame as frames
 from meshproxy.http.h2.error import (
     CANCEL,
     COMPRESSION_ERROR,
-    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     NO_ERROR,
@@ -30,7 +29,7 @@ from meshproxy.http.h2.error import (
 from meshproxy.http.h2.frame import frame
 from meshproxy.http.h2.hpack import block_bytes
 from meshproxy.http.h2.settings import H2Limits
-from tests.unit.meshproxy.http.h2.recording import REQUEST, Recording, server
+from tests.unit.meshproxy.http.h2.recording import REQUEST, Recording, flood, server
 
 BLOCK = block_bytes(REQUEST)
 END = frames.END_STREAM
@@ -411,18 +410,6 @@ def test_no_preface_no_connection() -> None:
 
 
 # --- floods ---
-
-
-def flood(session: Recording, data: bytes, most: int) -> int:
-    """How many times `data` was taken before the connection ended."""
-    for count in range(most):
-        try:
-            session.receive(data)
-        except ConnectionFault as fault:
-            assert fault.code == ENHANCE_YOUR_CALM  # noqa: PT017 — others are the caller's failure
-            return count
-        session.take_output()
-    return most
 
 
 @pytest.mark.parametrize(
